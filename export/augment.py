@@ -1,0 +1,95 @@
+"""What stands between a studio and a laptop microphone, added to training clips.
+
+Everything works on float32 [n] at 16 kHz and takes its randomness from the generator given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import soxr
+from scipy.signal import butter, fftconvolve, sosfilt
+
+from export.corpora import RATE
+from livesr.stage import Float32
+
+
+def speed(samples: Float32, rng: np.random.Generator) -> Float32:
+    """Tempo, pitch and formants together, 12 % either way."""
+    return soxr.resample(samples, RATE, RATE * rng.uniform(0.88, 1.12))
+
+
+def room(samples: Float32, rng: np.random.Generator) -> Float32:
+    """A direct sound and a decaying diffuse tail: RT60 0.15 to 0.7 s."""
+    seconds = rng.uniform(0.15, 0.7)
+    time = np.arange(int(seconds * RATE)) / RATE
+    tail = rng.standard_normal(len(time)) * 10 ** (-3 * time / seconds)
+    tail[: int(0.002 * RATE)] = 0
+    ratio = 10 ** (rng.uniform(-3, 12) / 10)  # direct to reverberant energy
+    response = tail / np.sqrt(np.square(tail).sum() * ratio)
+    response[0] = 1
+    wet = fftconvolve(samples, response)[: len(samples)]
+    return wet.astype(np.float32)
+
+
+def band_limit(samples: Float32, rng: np.random.Generator) -> Float32:
+    """A telephone, or the small microphone of a laptop."""
+    if rng.random() < 0.5:
+        low, high = rng.uniform(200, 350), rng.uniform(3200, 4000)
+    else:
+        low, high = rng.uniform(60, 250), rng.uniform(4500, 7800)
+    sos = butter(4, (low, high), "bandpass", fs=RATE, output="sos")
+    return sosfilt(sos, samples).astype(np.float32)
+
+
+def coloured_noise(count: int, rng: np.random.Generator) -> Float32:
+    """Unit-power noise whose power falls by 0 to 2 times the frequency, at times with hum."""
+    spectrum = np.fft.rfft(rng.standard_normal(count))
+    slope = rng.uniform(0, 2)
+    spectrum *= np.maximum(np.arange(len(spectrum)), 20 * count / RATE) ** (-slope / 2)
+    noise = np.fft.irfft(spectrum, count)
+    noise /= noise.std() + 1e-9
+    if rng.random() < 0.2:
+        time = np.arange(count) / RATE
+        mains = rng.choice([50, 60])
+        hum = sum(np.sin(2 * np.pi * mains * k * time) / k for k in range(1, 6))
+        noise += rng.uniform(0.3, 2) * hum
+    return (noise / noise.std()).astype(np.float32)
+
+
+def babble(count: int, voices: Sequence[Float32], rng: np.random.Generator) -> Float32:
+    """Unit-power mix of other people's clips, each repeated from a random place."""
+    mix = np.zeros(count, np.float32)
+    for voice in voices:
+        if len(voice):
+            turned = np.roll(voice, int(rng.integers(len(voice))))
+            mix += np.resize(turned, count) / (turned.std() + 1e-6)
+    return mix / (mix.std() + 1e-9)
+
+
+def add_noise(samples: Float32, noise: Float32, snr_db: float) -> Float32:
+    """`noise` (unit power) under `samples`, relative to their louder parts."""
+    blocks = samples[: len(samples) // 320 * 320].reshape(-1, 320)
+    power = np.square(blocks).mean(1)
+    active = power[power > power.max(initial=0) * 1e-3]
+    level = np.sqrt(active.mean()) if len(active) else 1e-4
+    return samples + noise * np.float32(level * 10 ** (-snr_db / 20))
+
+
+def tilt(samples: Float32, rng: np.random.Generator) -> Float32:
+    """A microphone's own colour: a smooth random response, some 6 dB either way."""
+    spectrum = np.fft.rfft(samples)
+    place = np.linspace(0, np.pi, len(spectrum))
+    decibels = sum(rng.normal(0, 4 / k) * np.cos(k * place) for k in range(1, 5))
+    shaped = np.fft.irfft(spectrum * 10 ** (decibels / 20), len(samples))
+    return shaped.astype(np.float32)
+
+
+def gain(samples: Float32, rng: np.random.Generator) -> Float32:
+    """-20 to +20 dB, at times clipped."""
+    louder = samples * np.float32(10 ** (rng.uniform(-20, 20) / 20))
+    peak = float(np.abs(louder).max(initial=1e-9))
+    if peak > 1 and rng.random() < 0.8:
+        louder /= np.float32(peak)
+    return np.clip(louder, -1, 1)

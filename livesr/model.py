@@ -1,0 +1,265 @@
+"""The ACRNN as livesr runs it: a self-describing ONNX file, one call a hop, state in and out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from livesr.decision import DecisionSettings
+from livesr.errors import ModelError
+from livesr.frontend import FrontEndSettings
+from livesr.session import open_session
+from livesr.stage import Float32, Float64, Stage, State
+
+METADATA_KEY = "livesr"
+FORMAT = 1
+LABELS = ("angry", "happy", "neutral", "sad")
+DEFAULT = "acrnn-compact"
+STEP_FRAMES = 2  # the network pools pairs of frames: a step is 20 ms
+_LARGEST_BYTES = 256 * 2**20
+_KIND = "emotion"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a model file says of itself; see `export.graph` for the graph beside it."""
+
+    name: str
+    labels: tuple[str, ...]
+    mean: Float64 = field(repr=False)  # of the levelled log-mels over the training set, [bands]
+    deviation: Float64 = field(repr=False)
+    temperature: float
+    training_data: str
+    licence: str
+    version: str
+    front_end: FrontEndSettings = field(default_factory=FrontEndSettings)
+    decision: DecisionSettings = field(default_factory=DecisionSettings)
+
+    def to_metadata(self) -> dict[str, Any]:
+        """The JSON object stored in the file."""
+        return {
+            "format": FORMAT,
+            "kind": _KIND,
+            "name": self.name,
+            "labels": list(self.labels),
+            "standardisation": {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()},
+            "temperature": self.temperature,
+            "training_data": self.training_data,
+            "licence": self.licence,
+            "version": self.version,
+            "front_end": self.front_end.to_dict(),
+            "decision": self.decision.to_dict(),
+        }
+
+    @classmethod
+    def from_metadata(cls, source: str, text: str | None) -> ModelInfo:
+        """Read and check what `to_metadata` wrote.
+
+        Raises:
+            ModelError: naming what the file says and what livesr needs.
+        """
+        if text is None:
+            raise ModelError(
+                f"{source} is an ONNX file but not a livesr model: it has no {METADATA_KEY!r} "
+                "metadata. Export it with `python -m export.train`."
+            )
+        try:
+            about = json.loads(text)
+            for what, theirs, ours in (
+                ("format", about["format"], FORMAT),
+                ("kind", about["kind"], _KIND),
+                ("labels", tuple(about["labels"]), LABELS),
+                *_differences(about["front_end"]),
+            ):
+                if theirs != ours:
+                    raise ModelError(
+                        f"{source} does not fit this livesr: its {what} is {theirs!r}, "
+                        f"livesr needs {ours!r}. Use a model exported for this version."
+                    )
+            bands = FrontEndSettings().bands
+            mean, deviation = (
+                np.asarray(about["standardisation"][part], np.float64)
+                for part in ("mean", "deviation")
+            )
+            if mean.shape != (bands,) or deviation.shape != (bands,) or not (deviation > 0).all():
+                raise ValueError("standardisation")
+            return cls(
+                name=str(about["name"]),
+                labels=LABELS,
+                mean=mean,
+                deviation=deviation,
+                temperature=float(about["temperature"]),
+                training_data=str(about["training_data"]),
+                licence=str(about["licence"]),
+                version=str(about["version"]),
+                decision=DecisionSettings(**about["decision"]),
+            )
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ModelError(
+                f"{source} has livesr metadata that cannot be read ({error!r}). "
+                "Export the model again."
+            ) from None
+
+
+def _differences(front_end: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    ours = FrontEndSettings().to_dict()
+    names = [*ours, *(name for name in front_end if name not in ours)]
+    return [(f"front end's {name}", front_end.get(name), ours.get(name)) for name in names]
+
+
+def models_directory() -> Path:
+    """Where the bundled models lie: in the installed package, or beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    packaged = here / "models"
+    return packaged if packaged.is_dir() else here.parent / "models"
+
+
+def bundled() -> dict[str, Path]:
+    """Name -> file of every emotion model that came with livesr."""
+    found = {path.stem: path for path in sorted(models_directory().glob("acrnn*.onnx"))}
+    return {name: path for name, path in found.items() if not name.endswith("-timing")}
+
+
+class Model:
+    """A loaded model; every stream on it shares one onnxruntime session."""
+
+    def __init__(self, data: bytes, source: str) -> None:
+        try:
+            self.session = open_session(data)
+        except Exception as error:  # onnxruntime's own types are not public
+            reason = str(error).splitlines()[0][:120]
+            raise ModelError(
+                f"{source} is not an ONNX model that can be loaded ({reason}). "
+                "Give the name of a bundled model (see `livesr models`) or a livesr .onnx file."
+            ) from None
+        text = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        self.info = ModelInfo.from_metadata(source, text)
+        self.identity = hashlib.sha256(data).hexdigest()
+        self.outputs = [output.name for output in self.session.get_outputs()]
+        shapes = {node.name: list(node.shape[1:]) for node in self.session.get_inputs()}
+        self.memory_shapes = {name: dims for name, dims in shapes.items() if name != "features"}
+        needed = {"probabilities", "logits", "attention", *(f"new_{n}" for n in self.memory_shapes)}
+        fixed = all(isinstance(size, int) for dims in self.memory_shapes.values() for size in dims)
+        if not ({"features", "encodings", "valid"} <= set(shapes) and fixed and needed <= set(self.outputs)):
+            raise ModelError(
+                f"{source} is not a streaming ACRNN: its inputs are {sorted(shapes)} and its "
+                f"outputs {sorted(self.outputs)}. Export it with `python -m export.train`."
+            )
+        self.steps = int(self.memory_shapes["valid"][0])
+
+    @property
+    def window_seconds(self) -> float:
+        """How far back a reading looks."""
+        settings = self.info.front_end
+        return self.steps * STEP_FRAMES * settings.shift_samples / settings.sample_rate
+
+
+def load_model(model: str | Path | None = None) -> Model:
+    """A bundled model by name, or any livesr model by path; None means the default.
+
+    Raises:
+        ModelError: if there is no such model, or it is not one livesr can run.
+    """
+    known = bundled()
+    name = DEFAULT if model is None else str(model)
+    path = known.get(name, Path(name))
+    if not path.is_file():
+        state = "is a directory" if path.is_dir() else "is neither a bundled model nor a file"
+        raise ModelError(
+            f"The model {name!r} {state}. Bundled: {', '.join(known) or 'none'}; "
+            "or give the path of a .onnx file."
+        )
+    stat = path.stat()
+    if stat.st_size > _LARGEST_BYTES:
+        raise ModelError(f"{name} is {stat.st_size:,} bytes, too large for a livesr model.")
+    return _load(path.resolve(), name, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _load(path: Path, source: str, _modified: int) -> Model:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"The model {source!r} cannot be read: {error.strerror}.") from None
+    return Model(data, source)
+
+
+class ModelStream(Stage):
+    """One stream's run through a model: new frames in, the window's verdict out."""
+
+    _fields = ("_odd", "_steps", "_probabilities", "_attention")
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.reset()
+
+    def reset(self) -> None:
+        bands, labels = self._model.info.front_end.bands, len(self._model.info.labels)
+        self._odd: Float32 = np.zeros((0, bands, 3), np.float32)
+        self._steps = 0
+        self._probabilities: Float32 = np.full(labels, 1 / labels, np.float32)
+        self._attention: Float32 = np.zeros(self._model.steps, np.float32)
+        self._memory: dict[str, Float32] = {
+            name: np.zeros((1, *shape), np.float32)
+            for name, shape in self._model.memory_shapes.items()
+        }
+
+    @property
+    def probabilities(self) -> Float32:
+        """Of each label for the window as it stands, float32 [labels]; uniform before a step."""
+        return self._probabilities
+
+    @property
+    def attention(self) -> Float32:
+        """Of the steps that exist, oldest first, float32 [T], sums to 1."""
+        return self._attention[self._model.steps - min(self._steps, self._model.steps) :]
+
+    @property
+    def attention_times(self) -> Float64:
+        """Seconds from the stream's start to the middle of those steps, float64 [T]."""
+        settings = self._model.info.front_end
+        first = max(0, self._steps - self._model.steps)
+        start = np.arange(first, self._steps) * (STEP_FRAMES * settings.shift_samples)
+        length = (STEP_FRAMES - 1) * settings.shift_samples + settings.window_samples
+        return np.asarray((start + length / 2) / settings.sample_rate)
+
+    def push(self, features: Float32) -> None:
+        """float32 [frames, bands, 3]: hear them; an odd last frame waits for its pair."""
+        features = np.concatenate((self._odd, features))
+        whole = len(features) - len(features) % STEP_FRAMES
+        self._odd = features[whole:].copy()
+        if not whole:
+            return
+        feed = {"features": features[None, :whole], **self._memory}
+        outputs = self._model.session.run(self._model.outputs, feed)
+        named = dict(zip(self._model.outputs, outputs, strict=True))
+        self._memory = {name: named[f"new_{name}"] for name in self._memory}
+        self._probabilities, self._attention = named["probabilities"][0], named["attention"][0]
+        self._steps += whole // STEP_FRAMES
+
+    def finish(self) -> None:
+        """Nothing is held back but an odd frame, which has no pair."""
+        self._odd = self._odd[:0]
+
+    def state(self) -> State:
+        return {**super().state(), "memory": {k: v.copy() for k, v in self._memory.items()}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        rest = dict(state)
+        memory = rest.pop("memory", None)
+        if not isinstance(memory, dict) or any(
+            not isinstance(memory.get(name), np.ndarray)
+            or memory[name].shape != like.shape
+            or memory[name].dtype != like.dtype
+            for name, like in self._memory.items()
+        ):
+            raise ModelError("The saved state's network memory does not fit this model.")
+        super().restore(rest)
+        self._memory = {name: memory[name].copy() for name in self._memory}

@@ -1,0 +1,61 @@
+"""What livesr says, several times a second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+
+from livesr.stage import Float32, Float64
+
+Status = Literal["speech", "no-speech", "unsure", "warming-up"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """One verdict about the last 3 seconds of a stream.
+
+    Two readings are equal when every value is, bit for bit.
+
+    Attributes:
+        start: first second of stream time that it speaks for.
+        end: last second of it; all audio up to here, and none after, was heard.
+        status: "speech" (there is a label), "no-speech", "unsure" (too little speech, or too
+            close between emotions) or "warming-up" (less than 1 s heard).
+        label: the emotion, held against flicker; None unless `status` is "speech".
+        reason: why there is no label, in a few words; None when there is one.
+        probabilities: label -> probability for this window, calibrated; sums to 1.
+        smoothed: label -> probability over the last second or so of speech; sums to 1.
+        attention: float32 [T], how much each moment weighed; sums to 1 (empty before the first).
+        attention_times: float64 [T], seconds of stream time at the middle of those moments.
+        speech: probability, 0 to 1, that somebody spoke in the newest hop.
+        level_dbfs: root-mean-square level of the newest hop, dB re full scale, -120 or above.
+    """
+
+    start: float
+    end: float
+    status: Status
+    label: str | None
+    reason: str | None
+    probabilities: dict[str, float]
+    smoothed: dict[str, float]
+    attention: Float32
+    attention_times: Float64
+    speech: float
+    level_dbfs: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; attention to 6 significant digits, times to 0.1 ms."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["attention"] = [float(f"{weight:.6g}") for weight in self.attention]
+        values["attention_times"] = [round(float(time), 4) for time in self.attention_times]
+        return values
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Reading):
+            return NotImplemented
+        return all(
+            np.array_equal(getattr(self, field.name), getattr(other, field.name))
+            for field in fields(self)
+        )

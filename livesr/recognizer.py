@@ -1,0 +1,229 @@
+"""`Recognizer`: samples in, readings out. No input or output, no thread, no clock."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from livesr.audio import as_mono, check_rate
+from livesr.decision import Decision
+from livesr.errors import AudioError, LivesrError, ModelError
+from livesr.frontend import FrontEnd
+from livesr.model import ModelStream, load_model
+from livesr.reading import Reading
+from livesr.resample import Resampler
+from livesr.stage import Float32, Stage, State, pack, unpack
+from livesr.voice import BLOCK_SAMPLES, VoiceActivity
+
+_SILENT_DBFS = -120.0
+
+
+class Recognizer:
+    """Hears one voice's stream and says, every hop, which emotion it carries.
+
+    All work is done on a grid of hops counted from the stream's first sample, so readings are
+    bit for bit the same however the samples were cut. Recognizers share the model and nothing
+    else: each may run in its own thread, but one Recognizer belongs to one thread at a time.
+
+    Args:
+        model: name of a bundled model or path of a livesr .onnx file; None is the default.
+        hop: seconds between readings, a multiple of 0.01 from 0.02 to 3.
+
+    Raises:
+        ModelError: if the model cannot be used.
+        LivesrError: if the hop is not one of those.
+    """
+
+    def __init__(self, model: str | Path | None = None, *, hop: float = 0.25) -> None:
+        self._model = load_model(model)
+        info = self._model.info
+        self._rate = info.front_end.sample_rate
+        self._hop_samples = _hop_samples(hop, info.front_end.shift_samples, self._rate)
+        self.labels: tuple[str, ...] = info.labels
+        self.hop = self._hop_samples / self._rate
+        self.voice = VoiceActivity()
+        self.front_end = FrontEnd(info.front_end, info.mean, info.deviation)
+        self.network = ModelStream(self._model)
+        self.decision = Decision(info.decision, len(info.labels), BLOCK_SAMPLES / self._rate)
+        self._threshold = np.float32(info.decision.speech_threshold)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the stream: what follows is heard as by a new Recognizer."""
+        for stage in self._stages().values():
+            stage.reset()
+        self._resampler: Resampler | None = None
+        self._input_rate = 0
+        self._waiting: Float32 = np.zeros(0, np.float32)  # 16 kHz, less than a hop
+        self._position = 0  # 16 kHz samples that readings have covered
+        self._speech = 0.0
+        self._finished = False
+
+    def push(self, samples: Any, sample_rate: int = 16000) -> list[Reading]:
+        """Hear some samples.
+
+        Args:
+            samples: float32 in [-1, 1] or int16 (float64 and int32 too), [n] or
+                [n, channels]; channels are averaged. Any n, also 0.
+            sample_rate: in Hz, 8000 to 192000; the same for the whole stream.
+
+        Returns:
+            The readings that came due, oldest first; often none.
+
+        Raises:
+            AudioError: if the samples or the rate cannot be heard. The stream is then as if
+                they had not been given.
+        """
+        mono = as_mono(samples)
+        rate = check_rate(sample_rate)
+        if self._finished:
+            raise AudioError("This stream is finished; call reset() before pushing another.")
+        if self._resampler is None:
+            self._input_rate, self._resampler = rate, Resampler(rate, self._rate)
+        elif rate != self._input_rate:
+            raise AudioError(
+                f"This stream runs at {self._input_rate} Hz and cannot go on at {rate} Hz; "
+                "call reset(), or use another Recognizer."
+            )
+        return self._hear(self._resampler.push(mono))
+
+    def finish(self) -> list[Reading]:
+        """End the stream: a last reading for what is left of a hop, if anything is.
+
+        After it, `reset()` begins a new stream; calling it twice gives nothing more.
+        """
+        if self._finished:
+            return []
+        readings = self._hear(self._resampler.finish()) if self._resampler else []
+        self._finished = True
+        if len(self._waiting):
+            readings.append(self._read(self._waiting, last=True))
+            self._waiting = self._waiting[:0]
+        return readings
+
+    def state(self) -> bytes:
+        """All that the stream has left in memory, to continue it elsewhere with `restore`."""
+        own = {
+            "model": self._model.identity,
+            "model_name": self._model.info.name,
+            "hop_samples": self._hop_samples,
+            "input_rate": self._input_rate,
+            "waiting": self._waiting,
+            "position": self._position,
+            "speech": self._speech,
+            "finished": self._finished,
+            "resampler": self._resampler.state() if self._resampler else {},
+        }
+        return pack({**own, **{name: stage.state() for name, stage in self._stages().items()}})
+
+    def restore(self, state: bytes) -> None:
+        """Continue the stream whose `state()` this is, with identical readings.
+
+        Raises:
+            ModelError: if the bytes are not a state, or one of another model or hop. The
+                stream is then as before.
+        """
+        saved = unpack(state)
+        before = unpack(self.state())
+        self._check_fits(saved)
+        try:
+            self._take(saved)
+        except (KeyError, TypeError, ValueError, LivesrError) as error:
+            self._take(before)
+            if isinstance(error, LivesrError):
+                raise
+            raise ModelError(
+                f"The saved state cannot be taken up ({error!r}); save it again with state()."
+            ) from None
+
+    def _check_fits(self, saved: State) -> None:
+        for what, theirs, ours in (
+            ("model", saved.get("model"), self._model.identity),
+            ("hop", saved.get("hop_samples"), self._hop_samples),
+        ):
+            if theirs != ours:
+                if what == "model":
+                    theirs, ours = (
+                        f"{saved.get('model_name')} ({str(theirs)[:8]})",
+                        f"{self._model.info.name} ({str(ours)[:8]})",
+                    )
+                raise ModelError(
+                    f"This state was saved with the {what} {theirs}, this Recognizer has "
+                    f"{ours}; make a Recognizer like the one that saved it."
+                )
+
+    def _take(self, saved: State) -> None:
+        waiting, rate = saved["waiting"], saved["input_rate"]
+        if waiting.dtype != np.float32 or waiting.ndim != 1 or len(waiting) >= self._hop_samples:
+            raise ModelError("The saved state holds samples that cannot be; save it again.")
+        for name, stage in self._stages().items():
+            stage.restore(saved[name])
+        self._resampler, self._input_rate = None, 0
+        if rate:
+            resampler = Resampler(check_rate(rate), self._rate)
+            resampler.restore(saved["resampler"])
+            self._input_rate, self._resampler = rate, resampler
+        self._waiting = waiting
+        self._position, self._speech = int(saved["position"]), float(saved["speech"])
+        self._finished = bool(saved["finished"])
+
+    def _stages(self) -> dict[str, Stage]:
+        return {
+            "voice": self.voice,
+            "front_end": self.front_end,
+            "network": self.network,
+            "decision": self.decision,
+        }
+
+    def _hear(self, samples: Float32) -> list[Reading]:
+        samples = np.concatenate((self._waiting, samples))
+        whole = len(samples) // self._hop_samples * self._hop_samples
+        self._waiting = samples[whole:].copy()
+        return [
+            self._read(samples[start : start + self._hop_samples])
+            for start in range(0, whole, self._hop_samples)
+        ]
+
+    def _read(self, samples: Float32, last: bool = False) -> Reading:
+        speech = self.voice.push(samples)
+        spoken = speech > self._threshold
+        self.network.push(self.front_end.push(samples, spoken, BLOCK_SAMPLES))
+        if last:
+            self.network.push(self.front_end.finish())
+        if len(speech):
+            self._speech = float(speech.mean())
+        self._position += len(samples)
+        end = self._position / self._rate
+        probabilities = self.network.probabilities.astype(np.float64)
+        probabilities /= probabilities.sum()
+        verdict = self.decision.push(probabilities, spoken, end)
+        return Reading(
+            start=max(0.0, end - self._model.window_seconds),
+            end=end,
+            status=verdict.status,
+            label=None if verdict.label is None else self.labels[verdict.label],
+            reason=verdict.reason,
+            probabilities=dict(zip(self.labels, probabilities.tolist(), strict=True)),
+            smoothed=dict(zip(self.labels, verdict.smoothed.tolist(), strict=True)),
+            attention=self.network.attention.copy(),
+            attention_times=self.network.attention_times,
+            speech=self._speech,
+            level_dbfs=_level_dbfs(samples),
+        )
+
+
+def _hop_samples(hop: float, shift_samples: int, rate: int) -> int:
+    """The hop in samples: a whole number of frame shifts."""
+    if isinstance(hop, (int, float)) and math.isfinite(hop):
+        shifts = round(hop * rate / shift_samples)
+        if math.isclose(shifts * shift_samples / rate, hop, rel_tol=1e-9) and 0.02 <= hop <= 3.0:
+            return shifts * shift_samples
+    raise LivesrError(f"A hop of {hop!r} s cannot be used; give a multiple of 0.01 s, 0.02 to 3 s.")
+
+
+def _level_dbfs(samples: Float32) -> float:
+    power = float(np.mean(np.square(samples, dtype=np.float64)))
+    return max(_SILENT_DBFS, 10 * math.log10(power)) if power else _SILENT_DBFS
