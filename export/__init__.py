@@ -1,0 +1,1 @@
+"""From corpora to the .onnx files in models/. Imports livesr; livesr never imports this."""

@@ -39,6 +39,11 @@ def band_limit(samples: Float32, rng: np.random.Generator) -> Float32:
         low, high = rng.uniform(200, 350), rng.uniform(3200, 4000)
     else:
         low, high = rng.uniform(60, 250), rng.uniform(4500, 7800)
+    return band_pass(samples, low, high)
+
+
+def band_pass(samples: Float32, low: float, high: float) -> Float32:
+    """Fourth-order Butterworth between two frequencies in Hz."""
     sos = butter(4, (low, high), "bandpass", fs=RATE, output="sos")
     return sosfilt(sos, samples).astype(np.float32)
 

@@ -27,7 +27,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from livesr.model import METADATA_KEY
+from livesr.model import LABELS, METADATA_KEY, ModelInfo, models_directory
 
 OPSET, IR_VERSION = 17, 8
 KERNEL_TIME, KERNEL_BAND = 5, 2
@@ -91,88 +91,16 @@ def build(
             logits before the softmax.
     """
     graph = Graph()
-    for name, shape in weight_shapes(widths).items():
-        if weights is None:
-            graph.sine(name, shape)
-        elif weights[name].shape != shape:
-            raise ValueError(f"{name}: shape {weights[name].shape}, expected {shape}")
-        elif name == "lstm.input":
-            shut = np.zeros((2, 4 * widths.cells, 1))
-            shut[:, : widths.cells] = SHUT
-            graph.constant(name, np.concatenate((weights[name], shut), axis=2))
-        else:
-            graph.constant(name, weights[name])
-    if weights is None:
-        graph.constant("lstm.shut", np.zeros((2, 4 * widths.cells, 1)))
-        graph.node("Concat", ["lstm.input", "lstm.shut"], "lstm.input+", axis=2)
-    lstm_input = "lstm.input" if weights is not None else "lstm.input+"
+    _weights(graph, widths, weights)
     graph.scalar("temperature", metadata["temperature"])
     graph.scalar("one", 1)
-    graph.scalar("masked", 1e9)
-    graph.indices("keep_start", [-(KERNEL_TIME - 1)])
-    graph.indices("window_start", [-widths.steps])
     graph.indices("end", [np.iinfo(np.int64).max])
-    graph.indices("axis_1", [1])
-    graph.indices("axis_2", [2])
-
-    # Convolutions: each sees its last four inputs again in front of the new ones.
-    flow = graph.node("Transpose", ["features"], "by_channel", perm=[0, 3, 1, 2])
-    for index in range(len(widths.maps)):
-        seen = graph.node("Concat", [f"tail_{index}", flow], f"seen_{index}", axis=2)
-        graph.node("Slice", [seen, "keep_start", "end", "axis_2"], f"new_tail_{index}")
-        weight, bias = f"conv{index}.weight", f"conv{index}.bias"
-        flow = graph.node("Conv", [seen, weight, bias], f"conv_{index}", pads=[0, 0, 0, 1])
-        flow = graph.node("Relu", [flow], f"map_{index}")
-        if index == 0:
-            flow = graph.node(
-                "MaxPool", [flow], "pooled", kernel_shape=[2, 2], strides=[2, 2]
-            )
-    graph.indices("flat", [0, -1, widths.maps[-1] * (widths.bands // 2)])
-    flow = graph.node("Transpose", [flow], "by_step", perm=[0, 2, 1, 3])
-    flow = graph.node("Reshape", [flow, "flat"], "steps_flat")
-    flow = graph.node("MatMul", [flow, "linear.weight"], "linear")
-    flow = graph.node("Relu", [graph.node("Add", [flow, "linear.bias"], "linear+")], "new_steps")
-
-    # The window: the newest S encodings, and which of them exist.
-    known = graph.node("Concat", ["encodings", flow], "known", axis=1)
-    window = graph.node("Slice", [known, "window_start", "end", "axis_1"], "new_encodings")
-    graph.indices("first_column", [0])
-    graph.indices("second_column", [1])
-    column = graph.node("Slice", [flow, "first_column", "second_column", "axis_2"], "column")
-    column = graph.node("Squeeze", [column, "axis_2"], "column_flat")
-    fresh = graph.node("Add", [graph.node("Sub", [column, column], "zeros"), "one"], "fresh")
-    exists = graph.node("Concat", ["valid", fresh], "exists", axis=1)
-    valid = graph.node("Slice", [exists, "window_start", "end", "axis_1"], "new_valid")
-
-    # BLSTM over the window, shut where a step does not exist.
-    absent = graph.node("Sub", ["one", valid], "absent")
-    flag = graph.node("Unsqueeze", [absent, "axis_2"], "absent_flag")
-    flow = graph.node("Concat", [window, flag], "window_flagged", axis=2)
-    flow = graph.node("Transpose", [flow], "window_by_time", perm=[1, 0, 2])
-    flow = graph.node(
-        "LSTM",
-        [flow, lstm_input, "lstm.recurrent", "lstm.bias"],
-        "lstm",
-        hidden_size=widths.cells,
-        direction="bidirectional",
-    )  # [S, 2, N, cells]
-    graph.indices("joined", [0, 0, 2 * widths.cells])
-    flow = graph.node("Transpose", [flow], "lstm_by_stream", perm=[2, 0, 1, 3])
-    hidden = graph.node("Reshape", [flow, "joined"], "hidden")
-
-    # a_t = softmax(W h_t), c = sum a_t h_t (eq. 3 and 4), then the classifier.
-    scores = graph.node("MatMul", [hidden, "attention.weight"], "scores")
-    scores = graph.node("Squeeze", [scores, "axis_2"], "scores_flat")
-    gone = graph.node("Mul", [absent, "masked"], "gone")
-    scores = graph.node("Sub", [scores, gone], "scores_masked")
-    attention = graph.node("Softmax", [scores], "attention", axis=1)
-    weights_row = graph.node("Unsqueeze", [attention, "axis_1"], "attention_row")
-    flow = graph.node("MatMul", [weights_row, hidden], "context")
-    flow = graph.node("Squeeze", [flow, "axis_1"], "context_flat")
-    flow = graph.node("Gemm", [flow, "dense.weight", "dense.bias"], "dense")
-    flow = graph.node("Relu", [flow], "dense_on")
-    logits = graph.node("Gemm", [flow, "output.weight", "output.bias"], "logits")
-    graph.node("Softmax", [graph.node("Div", [logits, "temperature"], "cooled")], "probabilities")
+    for axis in range(3):
+        graph.indices(f"axis_{axis}", [axis])
+    steps = _encode(graph, widths)
+    window, valid = _slide(graph, widths, steps)
+    hidden, absent = _recur(graph, widths, window, valid)
+    _classify(graph, hidden, absent)
 
     tails = {f"tail_{i}": ["N", *shape] for i, shape in enumerate(widths.tails())}
     state = tails | {"encodings": ["N", widths.steps, widths.linear], "valid": ["N", widths.steps]}
@@ -188,6 +116,88 @@ def build(
     )
     helper.set_model_props(model, {METADATA_KEY: json.dumps(dict(metadata))})
     return model
+
+
+def _weights(graph: Graph, widths: Widths, weights: Mapping[str, np.ndarray] | None) -> None:
+    for name, shape in weight_shapes(widths).items():
+        if weights is None:
+            graph.sine(name, shape)
+        elif weights[name].shape != shape:
+            raise ValueError(f"{name}: shape {weights[name].shape}, expected {shape}")
+        else:
+            graph.constant(name, weights[name])
+    shut = np.zeros((2, 4 * widths.cells, 1))
+    shut[:, : widths.cells] = SHUT
+    graph.constant("lstm.shut", shut)
+    graph.node("Concat", ["lstm.input", "lstm.shut"], "lstm.flagged", axis=2)
+
+
+def _encode(graph: Graph, widths: Widths) -> str:
+    """Convolutions, each seeing its last four inputs again in front of the new ones."""
+    graph.indices("tail_start", [-(KERNEL_TIME - 1)])
+    flow = graph.node("Transpose", ["features"], "by_channel", perm=[0, 3, 1, 2])
+    for index in range(len(widths.maps)):
+        seen = graph.node("Concat", [f"tail_{index}", flow], f"seen_{index}", axis=2)
+        graph.node("Slice", [seen, "tail_start", "end", "axis_2"], f"new_tail_{index}")
+        weight, bias = f"conv{index}.weight", f"conv{index}.bias"
+        flow = graph.node("Conv", [seen, weight, bias], f"conv_{index}", pads=[0, 0, 0, 1])
+        flow = graph.node("Relu", [flow], f"map_{index}")
+        if index == 0:
+            flow = graph.node("MaxPool", [flow], "pooled", kernel_shape=[2, 2], strides=[2, 2])
+    graph.indices("flat", [0, -1, widths.maps[-1] * (widths.bands // 2)])
+    flow = graph.node("Transpose", [flow], "by_step", perm=[0, 2, 1, 3])
+    flow = graph.node("Reshape", [flow, "flat"], "steps_flat")
+    flow = graph.node("MatMul", [flow, "linear.weight"], "linear")
+    return graph.node("Relu", [graph.node("Add", [flow, "linear.bias"], "linear+")], "new_steps")
+
+
+def _slide(graph: Graph, widths: Widths, steps: str) -> tuple[str, str]:
+    """The newest S encodings, and which of them exist."""
+    graph.indices("window_start", [-widths.steps])
+    graph.indices("first_column", [0])
+    graph.indices("second_column", [1])
+    known = graph.node("Concat", ["encodings", steps], "known", axis=1)
+    window = graph.node("Slice", [known, "window_start", "end", "axis_1"], "new_encodings")
+    column = graph.node("Slice", [steps, "first_column", "second_column", "axis_2"], "column")
+    column = graph.node("Squeeze", [column, "axis_2"], "column_flat")
+    fresh = graph.node("Add", [graph.node("Sub", [column, column], "zeros"), "one"], "fresh")
+    exists = graph.node("Concat", ["valid", fresh], "exists", axis=1)
+    return window, graph.node("Slice", [exists, "window_start", "end", "axis_1"], "new_valid")
+
+
+def _recur(graph: Graph, widths: Widths, window: str, valid: str) -> tuple[str, str]:
+    """BLSTM over the window, shut where a step does not exist; and which steps those are."""
+    absent = graph.node("Sub", ["one", valid], "absent")
+    flag = graph.node("Unsqueeze", [absent, "axis_2"], "absent_flag")
+    flow = graph.node("Concat", [window, flag], "window_flagged", axis=2)
+    flow = graph.node("Transpose", [flow], "window_by_time", perm=[1, 0, 2])
+    flow = graph.node(
+        "LSTM",
+        [flow, "lstm.flagged", "lstm.recurrent", "lstm.bias"],
+        "lstm",
+        hidden_size=widths.cells,
+        direction="bidirectional",
+    )  # [S, 2, N, cells]
+    graph.indices("joined", [0, 0, 2 * widths.cells])
+    flow = graph.node("Transpose", [flow], "lstm_by_stream", perm=[2, 0, 1, 3])
+    return graph.node("Reshape", [flow, "joined"], "hidden"), absent
+
+
+def _classify(graph: Graph, hidden: str, absent: str) -> None:
+    """a_t = softmax(W h_t), c = sum a_t h_t (eq. 3 and 4), then the classifier."""
+    graph.scalar("masked", 1e9)
+    scores = graph.node("MatMul", [hidden, "attention.weight"], "scores")
+    scores = graph.node("Squeeze", [scores, "axis_2"], "scores_flat")
+    gone = graph.node("Mul", [absent, "masked"], "gone")
+    scores = graph.node("Sub", [scores, gone], "scores_masked")
+    attention = graph.node("Softmax", [scores], "attention", axis=1)
+    row = graph.node("Unsqueeze", [attention, "axis_1"], "attention_row")
+    flow = graph.node("MatMul", [row, hidden], "context")
+    flow = graph.node("Squeeze", [flow, "axis_1"], "context_flat")
+    flow = graph.node("Gemm", [flow, "dense.weight", "dense.bias"], "dense")
+    flow = graph.node("Relu", [flow], "dense_on")
+    logits = graph.node("Gemm", [flow, "output.weight", "output.bias"], "logits")
+    graph.node("Softmax", [graph.node("Div", [logits, "temperature"], "cooled")], "probabilities")
 
 
 class Graph:
@@ -249,3 +259,22 @@ class Graph:
         )
         onnx.checker.check_model(model, full_check=True)
         return model
+
+
+def main() -> None:
+    """Write the paper-width graph that `livesr bench` times, its weights made up on loading."""
+    info = ModelInfo(
+        name="acrnn (paper widths, weights made up)",
+        labels=LABELS,
+        mean=np.zeros(PAPER.bands),
+        deviation=np.ones(PAPER.bands),
+        temperature=1.0,
+        training_data="none: only for timing",
+        licence="MIT",
+        version="1",
+    )
+    onnx.save(build(PAPER, None, info.to_metadata()), models_directory() / "acrnn-timing.onnx")
+
+
+if __name__ == "__main__":
+    main()

@@ -60,14 +60,12 @@ class ACRNN(nn.Module):
                 weight[:, -1] = 0
                 weight[: self.widths.cells, -1] = SHUT
         absent = 1 - valid
-        flagged = torch.cat((self.dropout(encodings.float()), absent[..., None]), dim=2)
-        with torch.autocast("cpu", enabled=False):  # oneDNN has no bfloat16 LSTM of odd width
-            hidden, _ = self.lstm(flagged)
-        scores = self.score(hidden)[..., 0].float() - 1e9 * absent
+        hidden, _ = self.lstm(torch.cat((self.dropout(encodings), absent[..., None]), dim=2))
+        scores = self.score(hidden)[..., 0] - 1e9 * absent
         attention = torch.softmax(scores, dim=1)
         context = (attention[:, None] @ hidden)[:, 0]
         dense = torch.relu(self.dense_norm(self.dense(self.dropout(context))))
-        return self.output(self.dropout(dense)).float(), attention
+        return self.output(self.dropout(dense)), attention
 
     def forward(self, features: Tensor, exists: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """A window with its context: `valid` [B, steps] marks the window's steps."""

@@ -72,9 +72,7 @@ def prepare(heard: list[Heard], mean: Float64, deviation: Float64) -> Scenes:
     return Scenes([f.astype(np.float16) for f in features], heard)
 
 
-def window(
-    features: Float32, start: int, end: int, steps: int
-) -> tuple[Float32, Float32, Float32]:
+def window(features: Float32, start: int, end: int, steps: int) -> tuple[Float32, Float32, Float32]:
     """Frames [start, end) as the network sees them in a stream.
 
     Returns:
@@ -101,7 +99,9 @@ def draw(heard: Heard, config: Config, steps: int, rng: np.random.Generator) -> 
     for _ in range(6):
         end = int(rng.integers(min(whole, first + config.shortest_frames), whole + 1))
         end -= end % STEP_FRAMES
-        length = longest if rng.random() < 0.7 else int(rng.integers(config.shortest_frames, longest))
+        length = (
+            longest if rng.random() < 0.7 else int(rng.integers(config.shortest_frames, longest))
+        )
         start = max(first, end - length + length % STEP_FRAMES)
         if heard.speech[start:end].sum() >= config.least_speech_frames:
             return start, end
@@ -122,7 +122,9 @@ def batches(
         for i in chosen:
             start, end = draw(scenes.heard[i], config, steps, rng)
             parts.append(window(scenes.features[i], start, end, steps))
-        features, exists, valid = (torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True))
+        features, exists, valid = (
+            torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True)
+        )
         labels = torch.tensor([scenes.heard[i].label for i in chosen])
         yield spec_augment(features, rng), exists, valid, labels
 
@@ -131,9 +133,7 @@ def spec_augment(features: Tensor, rng: np.random.Generator) -> Tensor:
     """Masks over time and band, and another microphone's colour, per window."""
     count, frames, bands, _ = features.shape
     place = np.linspace(0, np.pi, bands)
-    shape = sum(
-        rng.normal(0, 0.35 / k, (count, 1)) * np.cos(k * place)[None] for k in range(1, 4)
-    )
+    shape = sum(rng.normal(0, 0.35 / k, (count, 1)) * np.cos(k * place)[None] for k in range(1, 4))
     features[..., 0] += torch.from_numpy(np.asarray(shape, np.float32))[:, None]
     for row in range(count):
         for _ in range(2):
@@ -148,13 +148,13 @@ def spec_augment(features: Tensor, rng: np.random.Generator) -> Tensor:
 
 @torch.no_grad()
 def evaluate(network: ACRNN, scenes: Scenes, stride: int = 50) -> Float64:
-    """Mean logits of each clip's windows, float64 [clips, labels]: a window every `stride` frames."""
+    """Mean logits of each clip's windows, one every `stride` frames, float64 [clips, labels]."""
     network.eval()
     steps = network.widths.steps
     rows = []
     for features, heard in zip(scenes.features, scenes.heard, strict=True):
         whole = len(features) - len(features) % STEP_FRAMES
-        ends = list(range(100, whole, stride)) + [whole]
+        ends = [*range(100, whole, stride), whole]
         spoken = [int(heard.speech[max(0, e - STEP_FRAMES * steps) : e].sum()) for e in ends]
         best = max(spoken)
         parts = [
@@ -181,7 +181,7 @@ def recalls(scores: Float64, scenes: Scenes) -> dict[str, float]:
                 ]
             )
         )
-        for corpus in sorted(set(corpora))
+        for corpus in sorted({item.corpus for item in scenes.heard})
     }
     return {**found, "mean": float(np.mean(list(found.values())))}
 
@@ -234,7 +234,9 @@ class Run:
 
     def save(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        parts = {name: getattr(self, name).state_dict() for name in ("network", "average", "optimiser")}
+        parts = {
+            name: getattr(self, name).state_dict() for name in ("network", "average", "optimiser")
+        }
         config = json.dumps(asdict(self.config))
         part = self.folder / "checkpoint.part"
         torch.save({"config": config, "epoch": self.epoch, "log": self.log, **parts}, part)
@@ -255,9 +257,10 @@ class Run:
                 done = (self.epoch * per_epoch + step) / total
                 warm = min(1.0, (self.epoch * per_epoch + step + 1) / (2 * per_epoch))
                 for group in self.optimiser.param_groups:
-                    group["lr"] = config.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * done))
-                with torch.autocast("cpu", torch.bfloat16):
-                    logits, _ = self.network(features, exists, valid)
+                    group["lr"] = (
+                        config.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * done))
+                    )
+                logits, _ = self.network(features, exists, valid)
                 loss = criterion(logits, labels)
                 self.optimiser.zero_grad()
                 loss.backward()
@@ -271,7 +274,12 @@ class Run:
                 row |= recalls(evaluate(self.average.module, dev), dev)
             row["seconds"] = time.monotonic() - began
             self.log.append(row)
-            print("  ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
+            print(
+                "  ".join(
+                    f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()
+                ),
+                flush=True,
+            )
             self.save()
 
 
@@ -284,14 +292,18 @@ def chosen(clips: Sequence[Clip], split: str, config: Config) -> list[Clip]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--corpora", type=Path, required=True, help="folder that holds clips.csv")
     parser.add_argument("--config", type=Path, help="JSON of Config's fields")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--name", default="acrnn-compact", help="of the run and its model")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
     parser.add_argument("--output", type=Path, help="the .onnx file (default: in the run's folder)")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     settings = json.loads(options.config.read_text()) if options.config else {}
     if options.seed is not None:
         settings["seed"] = options.seed

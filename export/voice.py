@@ -1,4 +1,6 @@
-"""Silero's voice-activity network as one call a hop: `python -m export.voice models/silero-vad.onnx`.
+"""Silero's voice-activity network as one call a hop.
+
+    python -m export.voice models/silero-vad.onnx
 
 The published file takes 512 samples a call and branches on the sample rate. Its encoder sees
 each block alone and only its LSTM goes from block to block, so the same weights in a plain
@@ -63,7 +65,13 @@ def build(source: dict[str, np.ndarray]) -> onnx.ModelProto:
     graph.constant("lstm.bias", np.concatenate(bias)[None])
     graph.constant("decoder.weight", source["decoder.decoder.2.weight"].reshape(CELLS, 1))
     graph.constant("decoder.bias", source["decoder.decoder.2.bias"])
-    for name, values in {"axis_0": [0], "axis_1": [1], "axis_2": [2], "flat": [-1], "zero": [0]}.items():
+    for name, values in {
+        "axis_0": [0],
+        "axis_1": [1],
+        "axis_2": [2],
+        "flat": [-1],
+        "zero": [0],
+    }.items():
         graph.indices(name, values)
     graph.indices("one", [1])
     graph.indices("two", [2])
@@ -99,7 +107,9 @@ def build(source: dict[str, np.ndarray]) -> onnx.ModelProto:
     graph.node("Concat", [output, cell], "new_memory", axis=0)
     graph.indices("rows", [-1, CELLS])
     flow = graph.node("Reshape", [flow, "rows"], "by_block")
-    flow = graph.node("Gemm", [graph.node("Relu", [flow], "on"), "decoder.weight", "decoder.bias"], "score")
+    flow = graph.node(
+        "Gemm", [graph.node("Relu", [flow], "on"), "decoder.weight", "decoder.bias"], "score"
+    )
     flow = graph.node("Reshape", [flow, "flat"], "scores")
     graph.node("Sigmoid", [flow], "speech")
     memory = [2, 1, CELLS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,9 @@ def as_mono(samples: Any) -> Float32:
     try:
         array: Array = np.asarray(samples)
     except ValueError as error:
-        raise AudioError(f"These samples are not an array ({error}); pass [n] or [n, channels].") from None
+        raise AudioError(
+            f"These samples are not an array ({error}); pass [n] or [n, channels]."
+        ) from None
     if array.ndim not in (1, 2):
         raise AudioError(
             f"Samples of shape {array.shape} have {array.ndim} axes; pass [n] or [n, channels]."
@@ -62,14 +65,14 @@ def as_mono(samples: Any) -> Float32:
 
 def _check_values(array: Array) -> None:
     lowest, highest = float(array.min()), float(array.max())  # NaN if any value is
-    if -_LARGEST <= lowest and highest <= _LARGEST:
+    if lowest >= -_LARGEST and highest <= _LARGEST:
         return
     finite = np.isfinite(array)
     if not finite.all():
         place = int(np.argwhere(~finite)[0][0])
+        what = "NaN" if np.isnan(array[place]).any() else "infinite"
         raise AudioError(
-            f"Sample {place} of {len(array)} is {'NaN' if np.isnan(array[place]).any() else 'infinite'}; "
-            "repair or drop it before pushing."
+            f"Sample {place} of {len(array)} is {what}; repair or drop it before pushing."
         )
     raise AudioError(
         f"Samples reach {max(-lowest, highest):.6g}, but floating-point samples lie in [-1, 1]; "
@@ -83,13 +86,15 @@ def check_rate(sample_rate: Any) -> int:
     Raises:
         AudioError: if it is not a whole number from 8000 to 192000.
     """
-    whole = isinstance(sample_rate, (int, float, np.integer, np.floating)) and not isinstance(
-        sample_rate, bool
-    )
-    if not whole or sample_rate != sample_rate or not RATES[0] <= sample_rate <= RATES[1]:
+    lowest, highest = RATES
+    try:
+        rate = operator.index(sample_rate)
+    except TypeError:
+        whole = isinstance(sample_rate, (float, np.floating)) and float(sample_rate).is_integer()
+        rate = int(sample_rate) if whole else 0
+    if isinstance(sample_rate, bool) or not lowest <= rate <= highest:
         raise AudioError(
-            f"A sample rate of {sample_rate!r} Hz is not supported; use {RATES[0]} to {RATES[1]} Hz."
+            f"A sample rate of {sample_rate!r} Hz is not supported; "
+            f"use a whole number from {lowest} to {highest}."
         )
-    if int(sample_rate) != sample_rate:
-        raise AudioError(f"A sample rate must be a whole number of Hz, not {sample_rate!r}.")
-    return int(sample_rate)
+    return rate

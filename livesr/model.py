@@ -147,7 +147,11 @@ class Model:
         self.memory_shapes = {name: dims for name, dims in shapes.items() if name != "features"}
         needed = {"probabilities", "logits", "attention", *(f"new_{n}" for n in self.memory_shapes)}
         fixed = all(isinstance(size, int) for dims in self.memory_shapes.values() for size in dims)
-        if not ({"features", "encodings", "valid"} <= set(shapes) and fixed and needed <= set(self.outputs)):
+        if not (
+            {"features", "encodings", "valid"} <= set(shapes)
+            and fixed
+            and needed <= set(self.outputs)
+        ):
             raise ModelError(
                 f"{source} is not a streaming ACRNN: its inputs are {sorted(shapes)} and its "
                 f"outputs {sorted(self.outputs)}. Export it with `python -m export.train`."

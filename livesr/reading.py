@@ -52,6 +52,8 @@ class Reading:
         values["attention_times"] = [round(float(time), 4) for time in self.attention_times]
         return values
 
+    __hash__ = None  # type: ignore[assignment]  # it holds arrays
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Reading):
             return NotImplemented

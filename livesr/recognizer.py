@@ -140,16 +140,18 @@ class Recognizer:
             ) from None
 
     def _check_fits(self, saved: State) -> None:
-        for what, theirs, ours in (
-            ("model", saved.get("model"), self._model.identity),
-            ("hop", saved.get("hop_samples"), self._hop_samples),
+        name = f"{saved.get('model_name')} ({str(saved.get('model'))[:8]})"
+        own = f"{self._model.info.name} ({self._model.identity[:8]})"
+        for what, fits, theirs, ours in (
+            ("model", saved.get("model") == self._model.identity, name, own),
+            (
+                "hop",
+                saved.get("hop_samples") == self._hop_samples,
+                f"{saved.get('hop_samples')} samples",
+                f"{self._hop_samples} samples",
+            ),
         ):
-            if theirs != ours:
-                if what == "model":
-                    theirs, ours = (
-                        f"{saved.get('model_name')} ({str(theirs)[:8]})",
-                        f"{self._model.info.name} ({str(ours)[:8]})",
-                    )
+            if not fits:
                 raise ModelError(
                     f"This state was saved with the {what} {theirs}, this Recognizer has "
                     f"{ours}; make a Recognizer like the one that saved it."

@@ -107,7 +107,9 @@ def unpack(data: bytes) -> State:
     """
     start = len(_MAGIC) + _HEADER.size
     if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise ModelError(f"A saved state is bytes, not {type(data).__name__}; pass what state() gave.")
+        raise ModelError(
+            f"A saved state is bytes, not {type(data).__name__}; pass what state() gave."
+        )
     data = bytes(data)
     if len(data) < start or not data.startswith(_MAGIC):
         raise ModelError("These bytes are not a livesr state; pass what Recognizer.state() gave.")
@@ -131,9 +133,9 @@ def unpack(data: bytes) -> State:
         return array
 
     try:
-        state = decode(json.loads(data[start:offset]))
-        if not isinstance(state, dict):
-            raise ValueError("not an object")
+        state = dict(decode(json.loads(data[start:offset])))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelError(f"The saved state cannot be read ({error}); save it again with state().") from None
+        raise ModelError(
+            f"The saved state cannot be read ({error}); save it again with state()."
+        ) from None
     return state

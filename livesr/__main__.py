@@ -1,0 +1,5 @@
+"""`python -m livesr` is `livesr`."""
+
+from livesr.cli import main
+
+main()

@@ -1,0 +1,143 @@
+"""A sound file through a Recognizer, as fast as the machine goes or in real time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+import soundfile as sf
+
+from livesr.errors import AudioError
+from livesr.reading import Reading
+from livesr.recognizer import Recognizer
+from livesr.stage import Float32
+
+_BLOCK_SECONDS = 0.5
+
+
+class SoundFile:
+    """An open sound file, whatever libsndfile reads, given block by block.
+
+    Raises:
+        AudioError: if there is no such file, or no audio in it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if self.path.is_dir():
+            raise AudioError(f"{path} is a directory; give a sound file.")
+        if not self.path.exists():
+            raise AudioError(f"{path} does not exist; check the path.")
+        try:
+            self._file = sf.SoundFile(self.path)
+        except (sf.LibsndfileError, OSError) as error:
+            empty = self.path.is_file() and self.path.stat().st_size == 0
+            why = (
+                "is empty" if empty else f"is not a sound file that can be read ({_reason(error)})"
+            )
+            raise AudioError(f"{path} {why}; give wav, flac, ogg or mp3.") from None
+        if self._file.frames == 0:
+            self._file.close()
+            raise AudioError(f"{path} holds no audio: it has a header and no samples.")
+
+    @property
+    def rate(self) -> int:
+        """Samples a second."""
+        return int(self._file.samplerate)
+
+    @property
+    def seconds(self) -> float:
+        """Length, as the file's header has it."""
+        return float(self._file.frames / self._file.samplerate)
+
+    def blocks(self) -> Iterator[Float32]:
+        """float32 [n, channels], in order.
+
+        Raises:
+            AudioError: where the file is damaged; what came before has been given.
+        """
+        size, heard = max(1, int(self.rate * _BLOCK_SECONDS)), 0
+        while True:
+            try:
+                block = self._file.read(size, dtype="float32", always_2d=True)
+            except (sf.LibsndfileError, OSError) as error:
+                raise AudioError(
+                    f"{self.path} is damaged after {heard / self.rate:.2f} s ({_reason(error)}); "
+                    "the readings so far stand."
+                ) from None
+            if not len(block):
+                return
+            heard += len(block)
+            yield block
+
+    def __enter__(self) -> SoundFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+def replay(
+    path: str | Path,
+    *,
+    model: str | Path | None = None,
+    hop: float = 0.25,
+    pace: bool = False,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Reading]:
+    """Readings of a recording: bit for bit what a live stream of its samples would give.
+
+    Args:
+        path: a sound file; any rate from 8 to 192 kHz, any channels (averaged).
+        model: as for `Recognizer`.
+        hop: as for `Recognizer`.
+        pace: give each reading when a microphone would have, not as soon as it is known.
+        clock: seconds, for `pace`.
+        sleep: waits so many seconds, for `pace`.
+
+    Raises:
+        AudioError: if the file cannot be heard; at once if it cannot be opened, later (from the
+            iterator) where it is damaged or holds samples that are not finite.
+        ModelError: if the model cannot be used.
+    """
+    recognizer = Recognizer(model, hop=hop)
+    return _play(SoundFile(path), recognizer, pace, clock, sleep)
+
+
+def _play(
+    file: SoundFile,
+    recognizer: Recognizer,
+    pace: bool,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> Iterator[Reading]:
+    began = clock()
+    with file:
+        for reading in _readings(file, recognizer):
+            if pace:
+                sleep(max(0.0, began + reading.end - clock()))
+            yield reading
+
+
+def _readings(file: SoundFile, recognizer: Recognizer) -> Iterator[Reading]:
+    heard = 0
+    for block in file.blocks():
+        try:
+            yield from recognizer.push(block, file.rate)
+        except AudioError as error:
+            raise AudioError(f"{file.path}, after {heard / file.rate:.2f} s: {error}") from None
+        heard += len(block)
+    yield from recognizer.finish()
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return str(text).strip().rstrip(".")

@@ -1,0 +1,68 @@
+"""What a stream came to: how long each emotion, when it turned, how much was not judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from livesr.reading import Reading, Status
+
+_MOST_TURNS = 12
+_UNLABELLED: dict[Status, str] = {
+    "no-speech": "no speech",
+    "unsure": "unsure",
+    "warming-up": "warming up",
+}
+
+
+@dataclass(slots=True)
+class Summary:
+    """Grows by one reading at a time; each stands for the time since the one before.
+
+    Attributes:
+        seconds: of stream time, by status.
+        labelled: seconds of each label.
+        turns: stream time and label, each time the label differs from the last one given.
+        end: stream time of the newest reading.
+    """
+
+    labels: Sequence[str]
+    seconds: dict[Status, float] = field(default_factory=dict)
+    labelled: dict[str, float] = field(default_factory=dict)
+    turns: list[tuple[float, str]] = field(default_factory=list)
+    end: float = 0.0
+
+    def add(self, reading: Reading) -> None:
+        """Count one more reading."""
+        lasted = reading.end - self.end
+        self.end = reading.end
+        self.seconds[reading.status] = self.seconds.get(reading.status, 0.0) + lasted
+        if reading.label is None:
+            return
+        self.labelled[reading.label] = self.labelled.get(reading.label, 0.0) + lasted
+        if not self.turns or self.turns[-1][1] != reading.label:
+            self.turns.append((reading.end, reading.label))
+
+    def shares(self) -> dict[str, float]:
+        """Share of the labelled speech time, by label; sums to 1 where there was any."""
+        total = sum(self.labelled.values())
+        return {
+            name: self.labelled.get(name, 0.0) / total if total else 0.0 for name in self.labels
+        }
+
+    def lines(self) -> list[str]:
+        """The summary in plain words, a line each."""
+        spoken = self.seconds.get("speech", 0.0)
+        lines = [f"{self.end:.1f} s heard, {spoken:.1f} s of it speech with a label"]
+        ranked = sorted(self.shares().items(), key=lambda item: -item[1])
+        if spoken:
+            lines.append("  ".join(f"{name} {share:.0%}" for name, share in ranked))
+            shown = self.turns[:_MOST_TURNS]
+            turns = ", ".join(f"{time:.2f} s {label}" for time, label in shown)
+            more = len(self.turns) - len(shown)
+            lines.append("turning points: " + turns + (f" and {more} more" if more else ""))
+        rest = [
+            f"{self.seconds.get(status, 0.0):.1f} s {words}"
+            for status, words in _UNLABELLED.items()
+        ]
+        return [*lines, ", ".join(rest)]

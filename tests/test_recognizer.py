@@ -1,0 +1,232 @@
+"""The promise: the same sound gives the same readings, bit for bit, however it arrives."""
+
+from __future__ import annotations
+
+import random
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import save_tiny
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from livesr import LivesrError, ModelError, Reading, Recognizer
+from livesr.model import LABELS
+
+CHUNKS = st.lists(
+    st.one_of(st.integers(1, 64), st.integers(65, 8000), st.integers(8001, 160_000)),
+    min_size=1,
+    max_size=8,
+)
+RELAXED = settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def whole(recognizer: Recognizer, samples: np.ndarray, rate: int = 16000) -> list[Reading]:
+    return recognizer.push(samples, rate) + recognizer.finish()
+
+
+def chunked(
+    recognizer: Recognizer, samples: np.ndarray, sizes: list[int], rate: int = 16000
+) -> list[Reading]:
+    readings, start = [], 0
+    for size in cycle(sizes):
+        readings += recognizer.push(samples[start : start + size], rate)
+        start += size
+        if start >= len(samples):
+            return readings + recognizer.finish()
+    raise AssertionError
+
+
+@given(sizes=CHUNKS)
+@RELAXED
+def test_any_chunks_at_16_khz(tiny: Path, speech: np.ndarray, sizes: list[int]) -> None:
+    samples = speech[:100_000]
+    # Runs of single samples are slow to push and no different after a while.
+    sizes = [*sizes, 20_000]
+    assert chunked(Recognizer(tiny), samples, sizes) == whole(Recognizer(tiny), samples)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 44100, 48000])
+@given(sizes=CHUNKS)
+@RELAXED
+def test_any_chunks_through_the_resampler(
+    tiny: Path, speech: np.ndarray, rate: int, sizes: list[int]
+) -> None:
+    samples = speech[: rate * 7]  # past the resampler's first epoch
+    sizes = [*sizes, 20_000]
+    assert chunked(Recognizer(tiny), samples, sizes, rate) == whole(Recognizer(tiny), samples, rate)
+
+
+def test_single_samples(tiny: Path, speech: np.ndarray) -> None:
+    samples = speech[16_000:34_000]
+    assert chunked(Recognizer(tiny), samples, [1]) == whole(Recognizer(tiny), samples)
+
+
+def test_two_interleaved_equal_two_alone(tiny: Path, speech: np.ndarray) -> None:
+    first, second = speech[:80_000], speech[200_000:280_000]
+    alone = whole(Recognizer(tiny), first), whole(Recognizer(tiny), second, 44100)
+    one, two = Recognizer(tiny), Recognizer(tiny)
+    mixed: tuple[list[Reading], list[Reading]] = ([], [])
+    for start in range(0, 80_000, 3000):
+        mixed[0].extend(one.push(first[start : start + 3000]))
+        mixed[1].extend(two.push(second[start : start + 3000], 44100))
+    mixed[0].extend(one.finish())
+    mixed[1].extend(two.finish())
+    assert mixed == alone
+
+
+def test_reset_equals_a_fresh_object(tiny: Path, speech: np.ndarray) -> None:
+    used = Recognizer(tiny)
+    used.push(speech[:123_456], 48000)
+    used.reset()
+    assert whole(used, speech[:60_000], 22050) == whole(Recognizer(tiny), speech[:60_000], 22050)
+    used.reset()
+    assert whole(used, speech[:60_000]) == whole(Recognizer(tiny), speech[:60_000])
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_state_continues_in_another_object(tiny: Path, speech: np.ndarray, rate: int) -> None:
+    samples, rng = speech[: rate * 9], random.Random(0)
+    current, readings, start = Recognizer(tiny), [], 0
+    while start < len(samples):
+        size = rng.choice([7, 900, 30_000])
+        readings += current.push(samples[start : start + size], rate)
+        start += size
+        saved = current.state()
+        current = Recognizer(tiny)
+        current.restore(saved)
+        assert current.state() == saved
+    readings += current.finish()
+    assert readings == whole(Recognizer(tiny), samples, rate)
+
+
+def test_states_that_do_not_fit_are_refused_and_change_nothing(
+    tiny: Path, speech: np.ndarray, tmp_path: Path
+) -> None:
+    recognizer = Recognizer(tiny)
+    recognizer.push(speech[:50_000])
+    saved = recognizer.state()
+    other = Recognizer(save_tiny(tmp_path / "other.onnx", seed=1))
+    flipped = bytearray(saved)
+    flipped[len(saved) // 2] ^= 1
+    for bad, message in (
+        (b"", "not a livesr state"),
+        (b"hello", "not a livesr state"),
+        (saved[:-1], "damaged"),
+        (bytes(flipped), "damaged"),
+        (other.state(), "saved with the model"),
+        (Recognizer(tiny, hop=0.5).state(), "saved with the hop"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            recognizer.restore(bad)
+        assert recognizer.state() == saved
+
+
+def test_readings_come_on_the_grid(tiny: Path, speech: np.ndarray) -> None:
+    recognizer = Recognizer(tiny)
+    assert recognizer.push(speech[:3999]) == []
+    (first,) = recognizer.push(speech[3999:4000])
+    assert (first.end, first.status, first.label) == (0.25, "warming-up", None)
+    readings = recognizer.push(speech[4000:64_100])
+    assert [r.end for r in readings] == [0.25 * k for k in range(2, 17)]
+    assert [r.status for r in readings[:2]] == ["warming-up"] * 2
+    assert all(r.status != "warming-up" for r in readings[2:])
+    (last,) = recognizer.finish()
+    assert last.end == 64_100 / 16_000
+    assert recognizer.finish() == []
+
+
+@pytest.mark.parametrize("hop", [0.02, 0.03, 0.1, 0.26, 1.0, 3.0])
+def test_other_hops(tiny: Path, speech: np.ndarray, hop: float) -> None:
+    recognizer = Recognizer(tiny, hop=hop)
+    readings = recognizer.push(speech[:96_000])
+    assert len(readings) == int(6 / hop + 1e-9)
+    np.testing.assert_allclose(np.diff([r.end for r in readings]), hop)
+
+
+@pytest.mark.parametrize("hop", [0, -1, 0.01, 0.025, 3.02, float("nan"), float("inf"), "x", None])
+def test_hops_that_cannot_be(tiny: Path, hop: float) -> None:
+    with pytest.raises(LivesrError, match="hop"):
+        Recognizer(tiny, hop=hop)
+
+
+def test_what_a_reading_holds(tiny: Path, speech: np.ndarray) -> None:
+    readings = whole(Recognizer(tiny), speech[:100_000])
+    assert {"speech", "warming-up", "unsure"} >= {r.status for r in readings}
+    for reading in readings:
+        assert set(reading.probabilities) == set(reading.smoothed) == set(LABELS)
+        assert sum(reading.probabilities.values()) == pytest.approx(1, abs=1e-9)
+        assert sum(reading.smoothed.values()) == pytest.approx(1, abs=1e-9)
+        assert (reading.label is None) == (reading.status != "speech")
+        assert (reading.reason is None) == (reading.status == "speech")
+        assert reading.attention.dtype == np.float32
+        assert reading.attention.sum() == pytest.approx(1, abs=1e-5)
+        assert len(reading.attention) == len(reading.attention_times) <= 150
+        assert (np.diff(reading.attention_times) > 0).all()
+        assert reading.start == max(0, reading.end - 3)
+        # 4 frames of deltas, one that waits for its pair, and half a step at either side.
+        assert reading.end - 0.1 < reading.attention_times[-1] < reading.end
+        assert reading.attention_times[0] >= reading.start - 0.1
+        assert 0 <= reading.speech <= 1
+        assert -120 <= reading.level_dbfs <= 0
+    assert len(readings[-1].attention) == 150
+
+
+def test_types_and_channels_are_one_sound(tiny: Path, speech: np.ndarray) -> None:
+    integers = np.round(speech[:60_000] * 32767).astype(np.int16)
+    floats = integers.astype(np.float32) / 32768
+    expected = whole(Recognizer(tiny), floats)
+    for same in (
+        integers,
+        integers.astype(">i2"),
+        integers.astype(np.int32) * 65536,
+        floats.astype(np.float64),
+        floats[:, None],
+        np.repeat(floats[:, None], 2, axis=1),
+        np.asfortranarray(np.repeat(floats[:, None], 8, axis=1)),
+        np.repeat(floats, 3)[::3],
+        floats.tolist(),
+    ):
+        assert whole(Recognizer(tiny), same) == expected
+    opposite = np.stack((floats, -floats), axis=1)
+    assert all(r.level_dbfs == -120 for r in whole(Recognizer(tiny), opposite))
+
+
+def test_silence_and_noise_are_no_speech(tiny: Path) -> None:
+    noise = np.random.default_rng(0).standard_normal(80_000).astype(np.float32) * 0.1
+    time = np.arange(80_000) / 16_000
+    hum = (0.3 * np.sin(2 * np.pi * 50 * time)).astype(np.float32)
+    for sound in (np.zeros(80_000, np.float32), noise, hum):
+        readings = whole(Recognizer(tiny), sound)
+        assert {r.status for r in readings[4:]} == {"no-speech"}
+        assert all(r.label is None for r in readings)
+
+
+def test_after_speech_silence_is_no_speech(tiny: Path, speech: np.ndarray) -> None:
+    quiet = np.zeros(48_000, np.float32)
+    readings = whole(Recognizer(tiny), np.concatenate((speech[:40_000], quiet)))
+    assert readings[-1].status == "no-speech"
+    assert set(readings[-1].smoothed.values()) == {0.25}
+
+
+def test_very_short_streams(tiny: Path, speech: np.ndarray) -> None:
+    assert Recognizer(tiny).finish() == []
+    (only,) = whole(Recognizer(tiny), speech[:3200])
+    assert (only.status, only.end) == ("warming-up", 0.2)
+    (one,) = whole(Recognizer(tiny), speech[:1])
+    assert len(one.attention) == 0
+    assert set(one.probabilities.values()) == {0.25}
+
+
+def test_gain_does_not_change_what_is_said(speech: np.ndarray) -> None:
+    reference = whole(Recognizer(), speech[:160_000])
+    louder = whole(Recognizer(), speech[:160_000] * np.float32(4))
+    same = [
+        a.label == b.label or None in (a.label, b.label)
+        for a, b in zip(reference, louder, strict=True)
+    ]
+    assert np.mean(same) > 0.95
