@@ -18,7 +18,7 @@ CONTEXT_FRAMES = 20  # that a step's encoding can reach back, beyond its own two
 class ACRNN(nn.Module):
     """log-mels with deltas [B, T, bands, 3] -> logits [B, labels], attention [B, T // 2]."""
 
-    def __init__(self, widths: Widths, dropout: float = 0.3) -> None:
+    def __init__(self, widths: Widths, dropout: float = 0.15) -> None:
         super().__init__()
         self.widths = widths
         channels = (3, *widths.maps[:-1])
@@ -65,7 +65,7 @@ class ACRNN(nn.Module):
         attention = torch.softmax(scores, dim=1)
         context = (attention[:, None] @ hidden)[:, 0]
         dense = torch.relu(self.dense_norm(self.dense(self.dropout(context))))
-        return self.output(self.dropout(dense)), attention
+        return self.output(dense), attention
 
     def forward(self, features: Tensor, exists: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """A window with its context: `valid` [B, steps] marks the window's steps."""

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,15 +40,17 @@ class Config:
     network: str = "acrnn-compact"
     corpora: tuple[str, ...] = ("banglaser", "emodb", "nemo", "ravdess")
     seed: int = 1
-    scenes: int = 8  # augmented versions of the training set; epochs take them in turn
-    epochs: int = 40
-    batch: int = 32
-    learning_rate: float = 1.5e-3
+    scenes: int = 5  # augmented versions of the training set
+    recorded: float = 0.4  # share of windows drawn from the clips as recorded
+    epochs: int = 26
+    batch: int = 16
+    learning_rate: float = 1e-3
     weight_decay: float = 0.02
-    dropout: float = 0.3
-    label_smoothing: float = 0.1
+    dropout: float = 0.15
+    label_smoothing: float = 0.05
     balance: float = 0.5  # a corpus-and-class is drawn in proportion to its size to this power
     average: float = 0.998  # of the exponential mean of weights, which is what is exported
+    partial: float = 0.2  # share of windows shorter than the stream's 3 s
     shortest_frames: int = 100
     least_speech_frames: int = 40
 
@@ -99,9 +102,8 @@ def draw(heard: Heard, config: Config, steps: int, rng: np.random.Generator) -> 
     for _ in range(6):
         end = int(rng.integers(min(whole, first + config.shortest_frames), whole + 1))
         end -= end % STEP_FRAMES
-        length = (
-            longest if rng.random() < 0.7 else int(rng.integers(config.shortest_frames, longest))
-        )
+        short = rng.random() < config.partial
+        length = int(rng.integers(config.shortest_frames, longest)) if short else longest
         start = max(first, end - length + length % STEP_FRAMES)
         if heard.speech[start:end].sum() >= config.least_speech_frames:
             return start, end
@@ -109,10 +111,10 @@ def draw(heard: Heard, config: Config, steps: int, rng: np.random.Generator) -> 
 
 
 def batches(
-    scenes: Scenes, config: Config, steps: int, rng: np.random.Generator
+    versions: Sequence[Scenes], config: Config, steps: int, rng: np.random.Generator
 ) -> Iterator[tuple[Tensor, ...]]:
-    """One epoch of balanced, augmented windows."""
-    groups = [(item.corpus, item.label) for item in scenes.heard]
+    """One epoch of balanced, augmented windows; the first version is the clips as recorded."""
+    groups = [(item.corpus, item.label) for item in versions[0].heard]
     sizes = Counter(groups)
     chance = np.array([sizes[group] ** (config.balance - 1.0) for group in groups])
     order = rng.choice(len(groups), len(groups), p=chance / chance.sum())
@@ -120,12 +122,13 @@ def batches(
         chosen = order[begin : begin + config.batch]
         parts = []
         for i in chosen:
+            plain = len(versions) == 1 or rng.random() < config.recorded
+            scenes = versions[0 if plain else int(rng.integers(1, len(versions)))]
             start, end = draw(scenes.heard[i], config, steps, rng)
             parts.append(window(scenes.features[i], start, end, steps))
-        features, exists, valid = (
-            torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True)
-        )
-        labels = torch.tensor([scenes.heard[i].label for i in chosen])
+        columns = zip(*parts, strict=True)
+        features, exists, valid = (torch.from_numpy(np.stack(column)) for column in columns)
+        labels = torch.tensor([versions[0].heard[i].label for i in chosen])
         yield spec_augment(features, rng), exists, valid, labels
 
 
@@ -136,13 +139,12 @@ def spec_augment(features: Tensor, rng: np.random.Generator) -> Tensor:
     shape = sum(rng.normal(0, 0.35 / k, (count, 1)) * np.cos(k * place)[None] for k in range(1, 4))
     features[..., 0] += torch.from_numpy(np.asarray(shape, np.float32))[:, None]
     for row in range(count):
-        for _ in range(2):
-            size = int(rng.integers(0, 9))
-            low = int(rng.integers(0, bands - size))
-            features[row, :, low : low + size] = 0
-            size = int(rng.integers(0, 31))
-            begin = int(rng.integers(0, frames - size))
-            features[row, begin : begin + size] = 0
+        size = int(rng.integers(0, 9))
+        low = int(rng.integers(0, bands - size))
+        features[row, :, low : low + size] = 0
+        size = int(rng.integers(0, 31))
+        begin = int(rng.integers(0, frames - size))
+        features[row, begin : begin + size] = 0
     return features
 
 
@@ -200,6 +202,12 @@ def fit_temperature(scores: Float64, scenes: Scenes) -> float:
     return float(grid[np.argmin([loss(t) for t in grid])])
 
 
+def _running_mean(decay: float, mean: Tensor, new: Tensor, count: Tensor) -> Tensor:
+    """Exponential mean that does not hold on to where training began."""
+    kept = min(decay, (1 + int(count)) / (10 + int(count)))
+    return mean + (new - mean) * (1 - kept) if mean.is_floating_point() else new
+
+
 class Run:
     """A training run and what it keeps on disk."""
 
@@ -209,7 +217,7 @@ class Run:
         self.network = ACRNN(WIDTHS[config.network], config.dropout)
         self.average = torch.optim.swa_utils.AveragedModel(
             self.network,
-            multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(config.average),
+            avg_fn=partial(_running_mean, config.average),
             use_buffers=True,
         )
         self.optimiser = torch.optim.AdamW(
@@ -252,7 +260,7 @@ class Run:
             rng = np.random.default_rng((config.seed, self.epoch))
             self.network.train()
             began, losses = time.monotonic(), []
-            epoch = batches(versions[self.epoch % len(versions)], config, steps, rng)
+            epoch = batches(versions, config, steps, rng)
             for step, (features, exists, valid, labels) in enumerate(epoch):
                 done = (self.epoch * per_epoch + step) / total
                 warm = min(1.0, (self.epoch * per_epoch + step + 1) / (2 * per_epoch))
@@ -312,8 +320,9 @@ def main() -> None:
     try:
         clips = read_clips(options.corpora)
         train, dev = (chosen(clips, split, config) for split in ("train", "dev"))
-        heard = [sequences(train, seed, options.cache) for seed in range(1, config.scenes + 1)]
-        mean, deviation = statistics(heard[:2])
+        seeds = [None, *range(1, config.scenes + 1)]
+        heard = [sequences(train, seed, options.cache) for seed in seeds]
+        mean, deviation = statistics(heard[:3])
         versions = [prepare(version, mean, deviation) for version in heard]
         dev_scenes = prepare(sequences(dev, None, options.cache), mean, deviation)
     except CorpusError as error:

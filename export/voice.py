@@ -53,7 +53,7 @@ def weights(path: Path) -> dict[str, np.ndarray]:
 def build(source: dict[str, np.ndarray]) -> onnx.ModelProto:
     """The plain graph over `weights`."""
     graph = Graph()
-    graph.constant("basis", source["stft.forward_basis_buffer"])
+    graph.constant("basis", source["stft.forward_basis_buffer"][:, 0].T)
     for i in range(4):
         graph.constant(f"encoder{i}.weight", source[f"encoder.{i}.reparam_conv.weight"])
         graph.constant(f"encoder{i}.bias", source[f"encoder.{i}.reparam_conv.bias"])
@@ -80,8 +80,15 @@ def build(source: dict[str, np.ndarray]) -> onnx.ModelProto:
     graph.indices("mirror", [0, 0, 0, CONTEXT])
 
     flow = graph.node("Pad", ["blocks", "mirror"], "padded", mode="reflect")
-    flow = graph.node("Unsqueeze", [flow, "axis_1"], "one_channel")
-    flow = graph.node("Conv", [flow, "basis"], "spectrum", strides=[STRIDE])
+    # Frames of two strides each, in one matrix product: cheaper than a strided Conv.
+    graph.indices("strides", [0, -1, STRIDE])
+    graph.indices("but_last", [-1])
+    flow = graph.node("Reshape", [flow, "strides"], "by_stride")
+    early = graph.node("Slice", [flow, "zero", "but_last", "axis_1"], "early")
+    late = graph.node("Slice", [flow, "one", "end", "axis_1"], "late")
+    flow = graph.node("Concat", [early, late], "frames", axis=2)
+    flow = graph.node("MatMul", [flow, "basis"], "spectrum")
+    flow = graph.node("Transpose", [flow], "spectrum_by_bin", perm=[0, 2, 1])
     real = graph.node("Slice", [flow, "zero", "bins", "axis_1"], "real")
     imaginary = graph.node("Slice", [flow, "bins", "end", "axis_1"], "imaginary")
     squares = [graph.node("Mul", [part, part], f"{part}_squared") for part in (real, imaginary)]

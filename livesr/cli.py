@@ -123,7 +123,7 @@ def _shown(view: View, quiet: bool) -> Iterator[Callable[[Reading], None]]:
         yield lambda reading: None
         return
     if not console.is_terminal:
-        yield lambda reading: print(line(reading, LABELS), flush=True)
+        yield lambda reading: print(line(reading), flush=True)
         return
     with Live(view, console=console, screen=True, auto_refresh=False) as live:
         painted = 0.0

@@ -70,13 +70,14 @@ class Framer(Stage):
         self._tail: Float32 = np.zeros(0, np.float32)
 
     def push(self, samples: Float32) -> Float32:
-        """float32 [n] -> every frame now whole, float32 [frames, window_samples] (a view)."""
+        """float32 [n] -> every frame now whole, float32 [frames, window_samples]."""
         held = np.concatenate((self._tail, samples))
         count = max(0, (len(held) - self._window) // self._shift + 1)
         self._tail = held[count * self._shift :].copy()
         if not count:
             return np.zeros((0, self._window), np.float32)
-        return np.lib.stride_tricks.sliding_window_view(held, self._window)[:: self._shift][:count]
+        index = np.arange(count)[:, None] * self._shift + np.arange(self._window)
+        return np.take(held, index)
 
     def finish(self) -> Float32:
         """No frames: what is left is shorter than one, and nothing is invented to fill it."""
@@ -123,7 +124,7 @@ class Level(Stage):
     def __init__(self, settings: FrontEndSettings) -> None:
         self._memory = settings.level_memory_seconds * settings.sample_rate / settings.shift_samples
         self._idle = settings.level_idle_weight
-        self._range = settings.range_nepers
+        self._floor = np.exp(-settings.range_nepers)
         self.reset()
 
     def reset(self) -> None:
@@ -137,15 +138,15 @@ class Level(Stage):
             return np.concatenate([self.push(log_mels[half], speech[half]) for half in halves])
         if not len(log_mels):
             return log_mels
+        mels = np.exp(log_mels)
         weight = self._idle + speech
         # An exponential mean whose clock runs only while somebody speaks, without a loop:
         # decay_t = exp(-sum of weights up to t / memory).
         decay = np.exp(-np.cumsum(weight) / self._memory)
-        power = decay * (self._power + np.cumsum(weight * np.exp(log_mels).mean(1) / decay))
+        power = decay * (self._power + np.cumsum(weight * mels.mean(1) / decay))
         total = decay * (self._weight + np.cumsum(weight / decay))
         self._power, self._weight = float(power[-1]), float(total[-1])
-        relative = log_mels - np.log(power / total)[:, None]
-        return np.asarray(np.logaddexp(relative, -self._range))
+        return np.asarray(np.log(mels * (total / power)[:, None] + self._floor))
 
     def finish(self) -> Float64:
         """No frames: each one is answered at once."""

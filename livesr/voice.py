@@ -51,8 +51,8 @@ class VoiceActivity(Stage):
         if not count:
             return np.zeros(0, np.float32)
         length = _CONTEXT_SAMPLES + BLOCK_SAMPLES
-        blocks = np.lib.stride_tricks.sliding_window_view(held, length)[::BLOCK_SAMPLES][:count]
-        feed = {"blocks": np.ascontiguousarray(blocks), "memory": self._memory}
+        blocks = held[np.arange(count)[:, None] * BLOCK_SAMPLES + np.arange(length)]
+        feed = {"blocks": blocks, "memory": self._memory}
         speech, self._memory = self._session.run(["speech", "new_memory"], feed)
         return np.asarray(speech)
 

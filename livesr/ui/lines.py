@@ -1,0 +1,18 @@
+"""A reading as one plain line, for what is not a terminal."""
+
+from __future__ import annotations
+
+from livesr.reading import Reading
+from livesr.ui.headline import ABSENCES
+
+
+def line(reading: Reading) -> str:
+    """Stream time, label or why there is none, smoothed probabilities, speech and level."""
+    said = reading.label or ABSENCES[reading.status]
+    if reading.status == "unsure":
+        said += f": {reading.reason}"
+    shares = "  ".join(f"{label} {share:.2f}" for label, share in reading.smoothed.items())
+    return (
+        f"{reading.end:8.2f} s  {said:<28}{shares}  "
+        f"speech {reading.speech:.2f}  {reading.level_dbfs:6.1f} dBFS"
+    )

@@ -1,0 +1,115 @@
+"""The whole picture, fitted to the terminal."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.layout import Layout
+from rich.text import Text
+
+from livesr.reading import Reading
+from livesr.ui.attention import AttentionStrip
+from livesr.ui.bars import Bars
+from livesr.ui.headline import Headline
+from livesr.ui.history import History
+from livesr.ui.meter import Meter
+from livesr.ui.theme import QUIET, Palette
+
+_HISTORY_SECONDS = 60.0  # of readings kept; a shorter file fills the width by itself
+_SHORTEST_SECONDS = 10.0
+_WIDE, _TALL = 110, 24  # cells from which the strip stands beside the bars, and air is left
+
+
+@dataclass(slots=True)
+class View:
+    """What a stream looks like now; `add` each reading, then render.
+
+    Attributes:
+        source: the file or device heard.
+        model: the network's name.
+        duration: seconds that the source lasts, for the progress bar; None where it has no end.
+        facts: what else the footer says.
+        keys: what the keyboard does, at the footer's right.
+    """
+
+    source: str
+    model: str
+    duration: float | None = None
+    facts: dict[str, str] = field(default_factory=dict)
+    keys: str = ""
+    readings: deque[Reading] = field(default_factory=deque)
+
+    def add(self, reading: Reading) -> None:
+        """Show this reading as the newest; what is over a minute old is forgotten."""
+        self.readings.append(reading)
+        while self.readings[0].end < reading.end - _HISTORY_SECONDS:
+            self.readings.popleft()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        height = options.height or console.height
+        palette = Palette.of(console, options)
+        width = options.max_width
+        newest = self.readings[-1] if self.readings else None
+        spacious = height >= _TALL
+        wide = width >= _WIDE
+        now = Group(Bars(newest), Text("") if spacious else Group(), Meter(newest))
+        strip = _titled("which moments of the last 3 s decided", AttentionStrip(self.readings))
+        span = min(_HISTORY_SECONDS, self.duration or _HISTORY_SECONDS)
+        span = max(span, _SHORTEST_SECONDS)
+        words = "the last minute" if span == _HISTORY_SECONDS else f"the last {span:.0f} s"
+        history = _titled(words, History(self.readings, span))
+        upper = 6 if spacious else 5
+        parts = [Layout(self._header(width, palette), size=2)]
+        parts.append(Layout(Headline(newest), size=4 if spacious else 1 if height < 19 else 3))
+        if wide:
+            beside = Layout(size=max(upper, min(10, height // 3)))
+            beside.split_row(Layout(now), Layout(strip))
+            parts.append(beside)
+        else:
+            parts.append(Layout(now, size=upper))
+            if height >= 17:
+                parts.append(Layout(strip, size=min(8, max(4, height // 4))))
+        if height >= 13:
+            parts.append(Layout(history, minimum_size=3))
+        parts.append(Layout(self._footer(width, palette), size=1))
+        layout = Layout()
+        layout.split_column(*parts)
+        yield from console.render(layout, options.update(height=height))
+
+    def _header(self, width: int, palette: Palette) -> RenderableType:
+        now = self.readings[-1].end if self.readings else 0.0
+        clock = _clock(now) + (f" / {_clock(self.duration)}" if self.duration else "")
+        top = Text(" ").append(" livesr ", "bold reverse").append(f"  {self.source}")
+        top.truncate(max(1, width - len(clock) - 2))
+        top.append(clock.rjust(max(0, width - top.cell_len - 1)))
+        if not self.duration:
+            return Group(top, Text(""))
+        done = min(1.0, now / self.duration)
+        cells = max(1, width - 2)
+        filled = round(cells * done)
+        full, empty = ("=", "-") if palette.ascii_only else ("━", "─")
+        bar = Text(" " + full * filled).append(empty * (cells - filled), QUIET)
+        return Group(top, bar)
+
+    def _footer(self, width: int, palette: Palette) -> Text:
+        facts = {"model": self.model, **self.facts}
+        dot = " | " if palette.ascii_only else " · "
+        words = dot.join(f"{name} {value}" for name, value in facts.items())
+        foot = Text(f" {words}", QUIET)
+        room = width - len(self.keys) - 1
+        foot.truncate(max(1, room))
+        return foot.append(self.keys.rjust(max(0, width - foot.cell_len - 1)), QUIET)
+
+
+def _titled(title: str, part: RenderableType) -> Layout:
+    layout = Layout()
+    layout.split_column(Layout(Text(f" {title}", QUIET), size=1), Layout(part))
+    return layout
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes:02}:{rest:04.1f}"
