@@ -17,6 +17,13 @@ from livesr.stage import Float32
 _BLOCK_SECONDS = 0.5
 
 
+class _Sequential(sf.SoundFile):  # type: ignore[misc]  # soundfile is untyped
+    """soundfile seeks to where it already is after every read; inside an mp3 that breaks sound."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 class SoundFile:
     """An open sound file, whatever libsndfile reads, given block by block.
 
@@ -31,7 +38,7 @@ class SoundFile:
         if not self.path.exists():
             raise AudioError(f"{path} does not exist; check the path.")
         try:
-            self._file = sf.SoundFile(self.path)
+            self._file = _Sequential(self.path)
         except (sf.LibsndfileError, OSError) as error:
             empty = self.path.is_file() and self.path.stat().st_size == 0
             why = (

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from livesr.reading import Reading
+from livesr.stage import Float64
 from livesr.ui.attention import axis
 from livesr.ui.theme import QUIET, Palette
 
@@ -29,11 +31,17 @@ class History:
         palette = Palette.of(console, options)
         width = max(1, options.max_width - 2)
         rows = max(1, (options.height or 5) - 1)
-        columns = self._columns(width)
+        heights = (np.arange(rows) + 0.5) / rows
+        # Many columns show one reading: each is drawn once, and a row is joined from runs.
+        runs = [
+            (self._column(reading, heights, palette), count)
+            for reading, count in _runs(self._columns(width))
+        ]
         for row in range(rows - 1, -1, -1):
             text = Text(" ")
-            for reading in columns:
-                text.append(*self._cell(reading, (row + 0.5) / rows, row == 0, palette))
+            for column, count in runs:
+                cell, style = column[row]
+                text.append(cell * count, style)
             yield text
         yield axis(self.seconds, width, step=15.0 if self.seconds > 30 else 5.0)
 
@@ -51,14 +59,24 @@ class History:
         ]
 
     @staticmethod
-    def _cell(
-        reading: Reading | None, height: float, foot: bool, palette: Palette
-    ) -> tuple[str, str]:
+    def _column(
+        reading: Reading | None, heights: Float64, palette: Palette
+    ) -> list[tuple[str, str]]:
+        """Cell and style at each height (0 to 1), from the foot up."""
         if reading is None or reading.status in ("no-speech", "warming-up"):
             dot = "." if palette.ascii_only else "·"
-            return (dot if foot and reading is not None else " ", QUIET)
+            blank = [(" ", "")] * len(heights)
+            return blank if reading is None else [(dot, QUIET), *blank[1:]]
         labels = list(reading.smoothed)
         tops = np.cumsum(list(reading.smoothed.values()))
-        shown = labels[min(int(np.searchsorted(tops, height)), len(labels) - 1)]
+        shown = np.minimum(np.searchsorted(tops, heights), len(labels) - 1)
         sure = reading.status == "speech"
-        return palette.fill(shown, sure), palette.style(shown)
+        cells = [(palette.fill(label, sure), palette.style(label)) for label in labels]
+        return [cells[index] for index in shown]
+
+
+def _runs(columns: Sequence[Reading | None]) -> Iterator[tuple[Reading | None, int]]:
+    """Each reading with how many neighbouring columns show it."""
+    for _, same in groupby(columns, key=id):
+        run = list(same)
+        yield run[0], len(run)
