@@ -10,7 +10,7 @@ from pathlib import Path
 import soundfile as sf
 import soxr
 
-from livesr.model import LABELS
+from livesr.metadata import LABELS
 from livesr.stage import Float32
 
 RATE = 16000
@@ -36,7 +36,7 @@ class Clip:
 
     @property
     def label(self) -> int:
-        """Index into `livesr.model.LABELS`."""
+        """Index into `livesr.metadata.LABELS`."""
         return LABELS.index(self.emotion)
 
     def samples(self) -> Float32:

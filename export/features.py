@@ -22,7 +22,8 @@ from tqdm import tqdm
 
 from export import augment
 from export.corpora import RATE, Clip
-from livesr.frontend import Deltas, FrontEnd, FrontEndSettings
+from livesr.deltas import Deltas
+from livesr.frontend import FrontEnd, FrontEndSettings
 from livesr.stage import Bool, Float32, Float64
 from livesr.voice import BLOCK_SAMPLES, VoiceActivity
 
@@ -66,7 +67,7 @@ def hear(samples: Float32) -> tuple[Float32, Bool]:
 
 def with_deltas(levels: Float32, mean: Float64, deviation: Float64) -> Float32:
     """The network's input [frames, bands, 3] from levelled log-mels."""
-    deltas = Deltas(SETTINGS)
+    deltas = Deltas(SETTINGS.bands, SETTINGS.delta_reach)
     standard = ((levels - mean) / deviation).astype(np.float32)
     return np.concatenate((deltas.push(standard), deltas.finish()))
 

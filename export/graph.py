@@ -27,7 +27,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from livesr.model import LABELS, METADATA_KEY, ModelInfo, models_directory
+from livesr.metadata import LABELS, METADATA_KEY, ModelInfo
+from livesr.model import models_directory
 
 OPSET, IR_VERSION = 17, 8
 KERNEL_TIME, KERNEL_BAND = 5, 2
@@ -87,7 +88,7 @@ def build(
         widths: sizes of the network.
         weights: as `weight_shapes` names them; None fills each with a sine made inside the
             graph when it is loaded: a few kilobytes of file, for timing only.
-        metadata: what the file says of itself (`livesr.model`); its temperature divides the
+        metadata: what the file says of itself (`livesr.metadata`); its temperature divides the
             logits before the softmax.
     """
     graph = Graph()

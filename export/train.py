@@ -26,7 +26,8 @@ from export.corpora import Clip, CorpusError, read_clips
 from export.features import SETTINGS, Heard, sequences, with_deltas
 from export.graph import COMPACT, PAPER, build
 from export.network import ACRNN, CONTEXT_FRAMES
-from livesr.model import LABELS, STEP_FRAMES, ModelInfo
+from livesr.metadata import LABELS, ModelInfo
+from livesr.model import STEP_FRAMES
 from livesr.stage import Float32, Float64
 
 WIDTHS = {"acrnn-compact": COMPACT, "acrnn": PAPER}

@@ -24,7 +24,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from export.graph import Graph
-from livesr.model import METADATA_KEY
+from livesr.metadata import METADATA_KEY
 
 BLOCK, CONTEXT, CELLS = 512, 64, 128
 FILTER, STRIDE = 256, 128  # samples

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -17,13 +17,13 @@ from rich.live import Live
 
 import livesr
 from livesr.errors import LivesrError
-from livesr.model import DEFAULT, LABELS, bundled, load_model
+from livesr.metadata import LABELS
+from livesr.model import DEFAULT, bundled, load_model
 from livesr.reading import Reading
 from livesr.replay import SoundFile, replay
 from livesr.summary import Summary
-from livesr.ui.lines import line
 from livesr.ui.view import View
-from livesr.writers import STDOUT, CsvWriter, JsonlWriter, Writer
+from livesr.writers import STDOUT, CsvWriter, JsonlWriter, LineWriter, Writer
 
 USER_ERROR = 2
 _FRAME_SECONDS = 1 / 15
@@ -122,7 +122,7 @@ def _shown(view: View, quiet: bool) -> Iterator[Callable[[Reading], None]]:
         yield lambda reading: None
         return
     if not console.is_terminal:
-        yield lambda reading: print(line(reading), flush=True)
+        yield LineWriter(STDOUT).write
         return
     with Live(view, console=console, screen=True, auto_refresh=False) as live:
         due = 0.0
@@ -145,11 +145,11 @@ def _close(summary: Summary, view: View, to_stderr: bool) -> None:
     if not summary.end:
         return
     console = Console(stderr=to_stderr, highlight=False)
-    if console.is_terminal and not to_stderr:
-        height = min(24, console.height - 1)
-        console.print(view, height=height)
-    for text in summary.lines():
-        console.print(text, markup=False, soft_wrap=True)
+    with suppress(OSError):  # nobody reads on, or the disk is full: that was told already
+        if console.is_terminal and not to_stderr:
+            console.print(view, height=min(24, console.height - 1))
+        for text in summary.lines():
+            console.print(text, markup=False, soft_wrap=True)
 
 
 @app.command("models")

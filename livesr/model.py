@@ -3,115 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from livesr.decision import DecisionSettings
 from livesr.errors import ModelError
-from livesr.frontend import FrontEndSettings
+from livesr.metadata import METADATA_KEY, ModelInfo
 from livesr.session import open_session
 from livesr.stage import Float32, Float64, Stage, State
 
-METADATA_KEY = "livesr"
-FORMAT = 1
-LABELS = ("angry", "happy", "neutral", "sad")
 DEFAULT = "acrnn-compact"
 STEP_FRAMES = 2  # the network pools pairs of frames: a step is 20 ms
 _LARGEST_BYTES = 256 * 2**20
-_KIND = "emotion"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """What a model file says of itself; see `export.graph` for the graph beside it."""
-
-    name: str
-    labels: tuple[str, ...]
-    mean: Float64 = field(repr=False)  # of the levelled log-mels over the training set, [bands]
-    deviation: Float64 = field(repr=False)
-    temperature: float
-    training_data: str
-    licence: str
-    version: str
-    front_end: FrontEndSettings = field(default_factory=FrontEndSettings)
-    decision: DecisionSettings = field(default_factory=DecisionSettings)
-
-    def to_metadata(self) -> dict[str, Any]:
-        """The JSON object stored in the file."""
-        return {
-            "format": FORMAT,
-            "kind": _KIND,
-            "name": self.name,
-            "labels": list(self.labels),
-            "standardisation": {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()},
-            "temperature": self.temperature,
-            "training_data": self.training_data,
-            "licence": self.licence,
-            "version": self.version,
-            "front_end": self.front_end.to_dict(),
-            "decision": self.decision.to_dict(),
-        }
-
-    @classmethod
-    def from_metadata(cls, source: str, text: str | None) -> ModelInfo:
-        """Read and check what `to_metadata` wrote.
-
-        Raises:
-            ModelError: naming what the file says and what livesr needs.
-        """
-        if text is None:
-            raise ModelError(
-                f"{source} is an ONNX file but not a livesr model: it has no {METADATA_KEY!r} "
-                "metadata. Export it with `python -m export.train`."
-            )
-        try:
-            about = json.loads(text)
-            for what, theirs, ours in (
-                ("format", about["format"], FORMAT),
-                ("kind", about["kind"], _KIND),
-                ("labels", tuple(about["labels"]), LABELS),
-                *_differences(about["front_end"]),
-            ):
-                if theirs != ours:
-                    raise ModelError(
-                        f"{source} does not fit this livesr: its {what} is {theirs!r}, "
-                        f"livesr needs {ours!r}. Use a model exported for this version."
-                    )
-            bands = FrontEndSettings().bands
-            mean, deviation = (
-                np.asarray(about["standardisation"][part], np.float64)
-                for part in ("mean", "deviation")
-            )
-            if mean.shape != (bands,) or deviation.shape != (bands,) or not (deviation > 0).all():
-                raise ValueError("standardisation")
-            return cls(
-                name=str(about["name"]),
-                labels=LABELS,
-                mean=mean,
-                deviation=deviation,
-                temperature=float(about["temperature"]),
-                training_data=str(about["training_data"]),
-                licence=str(about["licence"]),
-                version=str(about["version"]),
-                decision=DecisionSettings(**about["decision"]),
-            )
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ModelError(
-                f"{source} has livesr metadata that cannot be read ({error!r}). "
-                "Export the model again."
-            ) from None
-
-
-def _differences(front_end: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    ours = FrontEndSettings().to_dict()
-    names = [*ours, *(name for name in front_end if name not in ours)]
-    return [(f"front end's {name}", front_end.get(name), ours.get(name)) for name in names]
 
 
 def models_directory() -> Path:

@@ -131,7 +131,7 @@ class Recognizer:
         self._check_fits(saved)
         try:
             self._take(saved)
-        except (KeyError, TypeError, ValueError, LivesrError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, LivesrError) as error:
             self._take(before)
             if isinstance(error, LivesrError):
                 raise

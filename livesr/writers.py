@@ -1,4 +1,4 @@
-"""Readings to JSON lines and CSV, safe on disk reading by reading."""
+"""Readings to JSON lines, CSV and plain lines, handed over reading by reading."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 import sys
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TextIO
 
 from livesr.errors import LivesrError
 from livesr.reading import Reading
+from livesr.ui.lines import line
 
 STDOUT = "-"
 
@@ -25,9 +25,10 @@ class Writer:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path = str(path)
+        to_stdout = str(path) == STDOUT
+        self._name = "standard output" if to_stdout else str(path)
         self._file: TextIO = sys.stdout
-        if self._path == STDOUT:
+        if to_stdout:
             return
         try:
             self._file = Path(path).open("w", encoding="utf-8", newline="")  # noqa: SIM115 (kept)
@@ -43,7 +44,7 @@ class Writer:
             raise
         except OSError as error:
             raise LivesrError(
-                f"{self._path} cannot be written further: {error.strerror}; "
+                f"{self._name} cannot be written further: {error.strerror}; "
                 "the readings so far are in it."
             ) from None
 
@@ -53,12 +54,7 @@ class Writer:
     def __enter__(self) -> Writer:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._file is not sys.stdout:
             with suppress(OSError):  # a full disk was already told of by write()
                 self._file.close()
@@ -69,6 +65,13 @@ class JsonlWriter(Writer):
 
     def _write(self, file: TextIO, reading: Reading) -> None:
         file.write(json.dumps(reading.to_dict(), allow_nan=False) + "\n")
+
+
+class LineWriter(Writer):
+    """One plain line a reading, for eyes."""
+
+    def _write(self, file: TextIO, reading: Reading) -> None:
+        file.write(line(reading) + "\n")
 
 
 class CsvWriter(Writer):

@@ -12,7 +12,7 @@ import soundfile as sf
 
 from export.graph import Widths, build, weight_shapes
 from livesr import Recognizer
-from livesr.model import LABELS, ModelInfo
+from livesr.metadata import LABELS, ModelInfo
 
 DATA = Path(__file__).parent / "data"
 TINY = Widths(maps=(4, 6, 6), linear=8, cells=4, dense=8)

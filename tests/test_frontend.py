@@ -7,8 +7,8 @@ import python_speech_features as oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from livesr.deltas import Deltas
 from livesr.frontend import (
-    Deltas,
     Framer,
     FrontEnd,
     FrontEndSettings,
@@ -54,7 +54,7 @@ def test_log_mels_are_the_oracles_on_real_speech(speech: np.ndarray) -> None:
 @settings(max_examples=30, deadline=None)
 def test_deltas_are_the_oracles_in_any_pieces(sizes: list[int]) -> None:
     static = np.random.default_rng(1).standard_normal((211, 40)).astype(np.float32)
-    deltas = Deltas(SETTINGS)
+    deltas = Deltas(40, 2)
     found = np.concatenate([*map(deltas.push, pieces(static, sizes)), deltas.finish()])
     delta = oracle.delta(static, 2)
     expected = np.stack((static, delta, oracle.delta(delta, 2)), axis=-1)
@@ -62,14 +62,14 @@ def test_deltas_are_the_oracles_in_any_pieces(sizes: list[int]) -> None:
 
 
 def test_deltas_run_four_frames_behind() -> None:
-    deltas = Deltas(SETTINGS)
+    deltas = Deltas(40, 2)
     assert len(deltas.push(np.zeros((4, 40), np.float32))) == 0
     assert len(deltas.push(np.zeros((3, 40), np.float32))) == 3
     assert len(deltas.finish()) == 4
 
 
 def test_a_stream_of_one_frame_still_has_deltas() -> None:
-    deltas = Deltas(SETTINGS)
+    deltas = Deltas(40, 2)
     one = np.arange(40, dtype=np.float32)[None]
     assert len(deltas.push(one)) == 0
     last = deltas.finish()

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from conftest import TINY
 
-from livesr.model import LABELS, ModelStream, bundled, load_model
+from livesr.metadata import LABELS
+from livesr.model import ModelStream, bundled, load_model
 from livesr.session import open_session
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from livesr import LivesrError, ModelError, Reading, Recognizer
-from livesr.model import LABELS
+from livesr.metadata import LABELS
 
 CHUNKS = st.lists(
     st.one_of(st.integers(1, 64), st.integers(65, 8000), st.integers(8001, 160_000)),

@@ -15,7 +15,7 @@ from conftest import DATA
 
 import livesr
 from livesr import Reading, Recognizer
-from livesr.model import LABELS
+from livesr.metadata import LABELS
 from livesr.summary import Summary
 
 CLIP = DATA / "conversation.flac"
@@ -97,6 +97,21 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     assert len(told.stdout.splitlines()) == 2
     assert "Traceback" not in told.stderr
     assert "Exception" not in told.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("options", ["--jsonl /dev/full", "--csv /dev/full", "> /dev/full"])
+def test_a_full_disk_is_one_sentence(options: str) -> None:
+    told = subprocess.run(
+        f"{sys.executable} -m livesr replay {CLIP} {options}",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 2
+    assert "cannot be written further: No space left on device" in told.stderr
+    assert "Traceback" not in told.stderr
 
 
 def test_models_lists_what_is_bundled() -> None:

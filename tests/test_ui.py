@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from livesr.model import LABELS
+from livesr.metadata import LABELS
 from livesr.reading import Reading
 from livesr.ui.attention import AttentionStrip, axis
 from livesr.ui.bars import Bars

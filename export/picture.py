@@ -1,0 +1,41 @@
+"""The README's picture of the view: `python -m export.picture docs/view.svg`."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+import livesr
+from livesr.model import DEFAULT
+from livesr.replay import SoundFile
+from livesr.ui.view import View
+
+RECORDING = Path(__file__).resolve().parents[1] / "tests" / "data" / "conversation.flac"
+WIDTH, HEIGHT, SECONDS = 100, 30, 21.5
+
+
+def main(target: Path) -> None:
+    with SoundFile(RECORDING) as sound:
+        facts = {"rate": f"{sound.rate} Hz"}
+        view = View(RECORDING.name, DEFAULT, sound.seconds, facts)
+    for reading in livesr.replay(RECORDING):
+        if reading.end <= SECONDS:
+            view.add(reading)
+    console = Console(
+        record=True,
+        file=io.StringIO(),
+        width=WIDTH,
+        height=HEIGHT,
+        force_terminal=True,
+        color_system="truecolor",
+        legacy_windows=False,
+    )
+    console.print(view, height=HEIGHT, end="")
+    console.save_svg(str(target), title=f"livesr replay {RECORDING.name} --pace")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
