@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from pathlib import Path
 
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 
 import livesr
@@ -34,7 +36,10 @@ def main(target: Path) -> None:
         legacy_windows=False,
     )
     console.print(view, height=HEIGHT, end="")
-    console.save_svg(str(target), title=f"livesr replay {RECORDING.name} --pace")
+    # Without rich's web fonts: a picture in a repo should fetch nothing.
+    plain = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    title = f"livesr replay {RECORDING.name} --pace"
+    console.save_svg(str(target), title=title, code_format=plain)
 
 
 if __name__ == "__main__":
