@@ -154,20 +154,23 @@ def evaluate(network: ACRNN, scenes: Scenes, stride: int = 50) -> Float64:
     """Mean logits of each clip's windows, one every `stride` frames, float64 [clips, labels]."""
     network.eval()
     steps = network.widths.steps
-    rows = []
-    for features, heard in zip(scenes.features, scenes.heard, strict=True):
+    parts, owners = [], []
+    for clip, (features, heard) in enumerate(zip(scenes.features, scenes.heard, strict=True)):
         whole = len(features) - len(features) % STEP_FRAMES
         ends = [*range(100, whole, stride), whole]
-        spoken = [int(heard.speech[max(0, e - STEP_FRAMES * steps) : e].sum()) for e in ends]
-        best = max(spoken)
-        parts = [
-            window(features, max(heard.first, e - STEP_FRAMES * steps), e, steps)
-            for e, frames in zip(ends, spoken, strict=True)
-            if frames >= min(best, 50)
-        ]
-        batch = (torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True))
-        rows.append(network(*batch)[0].mean(0).double().numpy())
-    return np.stack(rows)
+        starts = [max(heard.first, end - STEP_FRAMES * steps) for end in ends]
+        spoken = [int(heard.speech[a:b].sum()) for a, b in zip(starts, ends, strict=True)]
+        enough = min(max(spoken), 50)
+        for start, end, frames in zip(starts, ends, spoken, strict=True):
+            if frames >= enough:
+                parts.append(window(features, start, end, steps))
+                owners.append(clip)
+    rows = []
+    for begin in range(0, len(parts), 64):
+        columns = zip(*parts[begin : begin + 64], strict=True)
+        rows.append(network(*(torch.from_numpy(np.stack(column)) for column in columns))[0])
+    logits, owner = torch.cat(rows).double().numpy(), np.array(owners)
+    return np.stack([logits[owner == clip].mean(0) for clip in range(len(scenes.heard))])
 
 
 def recalls(scores: Float64, scenes: Scenes) -> dict[str, float]:

@@ -25,13 +25,16 @@ class Bars:
             return
         palette = Palette.of(console, options)
         roomy = options.max_width >= _ROOMY
+        # Where nobody was heard the shares are only where they start from: no claim, so no colour.
+        heard = self.reading.status in ("speech", "unsure")
         width = max(4, options.max_width - _NAME_CELLS - (16 if roomy else 6))
         for label, share in self.reading.smoothed.items():
-            style = palette.style(label)
             leads = label == self.reading.label
-            row = Text(f" {palette.glyph(label)} {label:<8}", f"bold {style}" if leads else style)
+            style = palette.style(label) if heard else QUIET
+            row = Text(f" {palette.glyph(label)} {label:<8}")
+            row.stylize(f"bold {style}" if leads else style)
             row.append(palette.across(share, width), style)
-            row.append(f"{share:5.0%}", "bold" if leads else "")
+            row.append(f"{share:5.0%}", "bold" if leads else "" if heard else QUIET)
             if roomy:
                 row.append(f"  now {self.reading.probabilities[label]:4.0%}", QUIET)
             row.truncate(options.max_width)

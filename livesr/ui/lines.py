@@ -5,6 +5,8 @@ from __future__ import annotations
 from livesr.reading import Reading
 from livesr.ui.headline import ABSENCES
 
+_SAID_CELLS = 31  # "unsure: too little speech yet", the longest, and a gap
+
 
 def line(reading: Reading) -> str:
     """Stream time, label or why there is none, smoothed probabilities, speech and level."""
@@ -13,6 +15,6 @@ def line(reading: Reading) -> str:
         said += f": {reading.reason}"
     shares = "  ".join(f"{label} {share:.2f}" for label, share in reading.smoothed.items())
     return (
-        f"{reading.end:8.2f} s  {said:<28}{shares}  "
+        f"{reading.end:8.2f} s  {said:<{_SAID_CELLS}}{shares}  "
         f"speech {reading.speech:.2f}  {reading.level_dbfs:6.1f} dBFS"
     )

@@ -28,7 +28,7 @@ class Meter:
         words = f" {level:6.1f} dBFS" + (" CLIPS" if clips else "")
         speaks = self.reading.speech > _SPEECH
         voice = f"  {'speech' if speaks else 'quiet '} {self.reading.speech:4.0%}"
-        width = max(4, options.max_width - 11 - len(words) - len(voice))
+        width = max(4, options.max_width - 12 - len(words) - len(voice))
         row = Text("   level   ", QUIET)
         share = 1 - level / FAINT_DBFS
         row.append(palette.across(share, width), "bold red" if clips else "")

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions
 
 COLOURS = {"angry": "#d55e00", "happy": "#e69f00", "neutral": "#009e73", "sad": "#0072b2"}
+# Where there are only 16 colours, Okabe and Ito's would fall together in pairs.
+BASIC_COLOURS = {"angry": "red", "happy": "yellow", "neutral": "cyan", "sad": "blue"}
 GLYPHS = {"angry": "▲", "happy": "●", "neutral": "■", "sad": "▼"}
+HOLLOW = {"angry": "△", "happy": "○", "neutral": "□", "sad": "▽"}
 EIGHTHS_UP = " ▁▂▃▄▅▆▇█"
 EIGHTHS_ACROSS = " ▏▎▍▌▋▊▉█"
 QUIET = "dim"
@@ -24,11 +27,14 @@ class Palette:
 
     colour: bool
     ascii_only: bool
+    basic: bool = False
 
     @classmethod
     def of(cls, console: Console, options: ConsoleOptions) -> Palette:
         """The palette that this console can show."""
-        return cls(console.color_system is not None and not console.no_color, options.ascii_only)
+        system = console.color_system
+        colour = system is not None and not console.no_color
+        return cls(colour, options.ascii_only, basic=system in ("standard", "windows"))
 
     def glyph(self, label: str) -> str:
         """One cell that stands for an emotion."""
@@ -36,13 +42,21 @@ class Palette:
 
     def style(self, label: str) -> str:
         """The emotion's colour, as a rich style."""
-        return COLOURS.get(label, "") if self.colour else ""
+        colours = BASIC_COLOURS if self.basic else COLOURS
+        return colours.get(label, "") if self.colour else ""
 
     def fill(self, label: str, sure: bool) -> str:
         """One cell of an emotion's area; glyphs where colour cannot tell areas apart."""
-        if not self.colour:
+        if self.colour and not self.ascii_only:
+            return "█" if sure else "▒"
+        if sure:
             return self.glyph(label)
-        return "█" if sure else "▒"
+        return label[0].lower() if self.ascii_only else HOLLOW.get(label, "◇")
+
+    def printable(self, text: str) -> str:
+        """Text from outside (a file's name, a device's), safe to print: "?" for what is not."""
+        shown = "".join(cell if cell.isprintable() else "?" for cell in text)
+        return shown.encode("ascii", "replace").decode() if self.ascii_only else shown
 
     def up(self, share: float) -> str:
         """A column of `share` (0 to 1) of a cell's height."""

@@ -20,6 +20,7 @@ from livesr.ui.theme import QUIET, Palette
 _HISTORY_SECONDS = 60.0  # of readings kept; a shorter file fills the width by itself
 _SHORTEST_SECONDS = 10.0
 _WIDE, _TALL = 110, 24  # cells from which the strip stands beside the bars, and air is left
+_AIRY = 28  # rows from which there is air above every title too
 
 
 @dataclass(slots=True)
@@ -55,13 +56,18 @@ class View:
         spacious = height >= _TALL
         wide = width >= _WIDE
         now = Group(Bars(newest), Text("") if spacious else Group(), Meter(newest))
-        strip = _titled("which moments of the last 3 s decided", AttentionStrip(self.readings))
+        air = int(height >= _AIRY)
+        above = 0 if wide else air
+        strip = _titled(
+            "which moments of the last 3 s decided", AttentionStrip(self.readings), above
+        )
         span = min(_HISTORY_SECONDS, self.duration or _HISTORY_SECONDS)
         span = max(span, _SHORTEST_SECONDS)
         words = "the last minute" if span == _HISTORY_SECONDS else f"the last {span:.0f} s"
-        history = _titled(words, History(self.readings, span))
+        history = _titled(words, History(self.readings, span), air)
         upper = 6 if spacious else 5
-        parts = [Layout(self._header(width, palette), size=2)]
+        header = 2 + air if self.duration else 2 if height > 9 else 1
+        parts = [Layout(self._header(width, palette), size=header)]
         parts.append(Layout(Headline(newest), size=4 if spacious else 1 if height < 19 else 3))
         if wide:
             beside = Layout(size=max(upper, min(10, height // 3)))
@@ -70,7 +76,7 @@ class View:
         else:
             parts.append(Layout(now, size=upper))
             if height >= 17:
-                parts.append(Layout(strip, size=min(8, max(4, height // 4))))
+                parts.append(Layout(strip, size=min(8, max(4, height // 4)) + air))
         if height >= 13:
             parts.append(Layout(history, minimum_size=3))
         parts.append(Layout(self._footer(width, palette), size=1))
@@ -81,7 +87,8 @@ class View:
     def _header(self, width: int, palette: Palette) -> RenderableType:
         now = self.readings[-1].end if self.readings else 0.0
         clock = _clock(now) + (f" / {_clock(self.duration)}" if self.duration else "")
-        top = Text(" ").append(" livesr ", "bold reverse").append(f"  {self.source}")
+        source = palette.printable(self.source)
+        top = Text(" ").append(" livesr ", "bold reverse").append(f"  {source}")
         top.truncate(max(1, width - len(clock) - 2))
         top.append(clock.rjust(max(0, width - top.cell_len - 1)))
         if not self.duration:
@@ -94,22 +101,31 @@ class View:
         return Group(top, bar)
 
     def _footer(self, width: int, palette: Palette) -> Text:
-        facts = {"model": self.model, **self.facts}
         dot = " | " if palette.ascii_only else " · "
-        words = dot.join(f"{name} {value}" for name, value in facts.items())
-        foot = Text(f" {words}", QUIET)
-        room = width - len(self.keys) - 1
-        foot.truncate(max(1, room))
-        return foot.append(self.keys.rjust(max(0, width - foot.cell_len - 1)), QUIET)
+        keys = Text(palette.printable(self.keys))
+        room = width - (keys.cell_len + 3 if keys.plain else 1)
+        foot = Text(" ", QUIET)
+        for name, value in {"model": self.model, **self.facts}.items():
+            fact = Text((dot if foot.cell_len > 1 else "") + palette.printable(f"{name} {value}"))
+            # Half a number would mislead: a fact that does not fit whole is left out.
+            if foot.cell_len + fact.cell_len <= room:
+                foot.append(fact)
+        foot.append(" " * max(0, width - foot.cell_len - keys.cell_len - 1)).append(keys)
+        foot.truncate(width)
+        return foot
 
 
-def _titled(title: str, part: RenderableType) -> Layout:
+def _titled(title: str, part: RenderableType, above: int) -> Layout:
+    """A part under its title, with so many rows of air above."""
     layout = Layout()
-    layout.split_column(Layout(Text(f" {title}", QUIET), size=1), Layout(part))
+    heading = Text("\n" * above + f" {title}", QUIET)
+    layout.split_column(Layout(heading, size=1 + above), Layout(part))
     return layout
 
 
 def _clock(seconds: float) -> str:
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes:02}:{rest:04.1f}"
+    # Rounded before it is split: 59.97 s is 01:00.0, not 00:60.0.
+    minutes, tenths = divmod(round(seconds * 10), 600)
+    hours, minutes = divmod(minutes, 60)
+    rest = f"{minutes:02}:{tenths / 10:04.1f}"
+    return f"{hours}:{rest}" if hours else rest
