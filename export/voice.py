@@ -54,8 +54,9 @@ def build(source: dict[str, np.ndarray]) -> onnx.ModelProto:
     """The plain graph over `weights`."""
     graph = Graph()
     graph.constant("basis", source["stft.forward_basis_buffer"][:, 0].T)
-    for i in range(4):
-        graph.constant(f"encoder{i}.weight", source[f"encoder.{i}.reparam_conv.weight"])
+    for i, taps in enumerate(((0, 1, 2), (0, 1, 2), (1, 2), (1,))):
+        kernel = source[f"encoder.{i}.reparam_conv.weight"]  # [maps, channels, 3]
+        graph.constant(f"encoder{i}.weight", np.concatenate([kernel[:, :, t].T for t in taps]))
         graph.constant(f"encoder{i}.bias", source[f"encoder.{i}.reparam_conv.bias"])
     # torch keeps gates as input, forget, cell, output; ONNX as input, output, forget, cell.
     order = np.r_[0:CELLS, 3 * CELLS : 4 * CELLS, CELLS : 3 * CELLS]
@@ -71,38 +72,41 @@ def build(source: dict[str, np.ndarray]) -> onnx.ModelProto:
         "axis_2": [2],
         "flat": [-1],
         "zero": [0],
+        "one": [1],
+        "two": [2],
+        "but_last": [-1],
+        "end": [np.iinfo(np.int64).max],
+        "bins": [FILTER // 2 + 1],
+        "strides": [0, -1, STRIDE],
+        "mirror": [0, 0, 0, CONTEXT],
+        "both": [0, 1, 0, 0, 1, 0],
+        "before": [0, 1, 0, 0, 0, 0],
+        "rows": [-1, CELLS],
     }.items():
         graph.indices(name, values)
-    graph.indices("one", [1])
-    graph.indices("two", [2])
-    graph.indices("bins", [FILTER // 2 + 1])
-    graph.indices("end", [np.iinfo(np.int64).max])
-    graph.indices("mirror", [0, 0, 0, CONTEXT])
 
     flow = graph.node("Pad", ["blocks", "mirror"], "padded", mode="reflect")
     # Frames of two strides each, in one matrix product: cheaper than a strided Conv.
-    graph.indices("strides", [0, -1, STRIDE])
-    graph.indices("but_last", [-1])
     flow = graph.node("Reshape", [flow, "strides"], "by_stride")
     early = graph.node("Slice", [flow, "zero", "but_last", "axis_1"], "early")
     late = graph.node("Slice", [flow, "one", "end", "axis_1"], "late")
     flow = graph.node("Concat", [early, late], "frames", axis=2)
     flow = graph.node("MatMul", [flow, "basis"], "spectrum")
-    flow = graph.node("Transpose", [flow], "spectrum_by_bin", perm=[0, 2, 1])
-    real = graph.node("Slice", [flow, "zero", "bins", "axis_1"], "real")
-    imaginary = graph.node("Slice", [flow, "bins", "end", "axis_1"], "imaginary")
+    real = graph.node("Slice", [flow, "zero", "bins", "axis_2"], "real")
+    imaginary = graph.node("Slice", [flow, "bins", "end", "axis_2"], "imaginary")
     squares = [graph.node("Mul", [part, part], f"{part}_squared") for part in (real, imaginary)]
-    flow = graph.node("Sqrt", [graph.node("Add", squares, "power")], "magnitude")
-    for i, stride in enumerate((1, 2, 2, 1)):
-        flow = graph.node(
-            "Conv",
-            [flow, f"encoder{i}.weight", f"encoder{i}.bias"],
-            f"encoder{i}",
-            pads=[1, 1],
-            strides=[stride],
-        )
-        flow = graph.node("Relu", [flow], f"encoder{i}_on")  # [B, maps, 4 -> 4, 2, 1, 1]
-    flow = graph.node("Transpose", [flow], "sequence", perm=[0, 2, 1])  # [B, 1, 128]
+    flow = graph.node("Sqrt", [graph.node("Add", squares, "power")], "magnitude")  # [B, 4, bins]
+
+    # Four convolutions of 3 taps over 4, 4, 2 and 1 moments, also as matrix products: on so
+    # few moments most of a Conv is overhead, and the taps that meet only padding fall away.
+    flow = graph.node("Pad", [flow, "both"], "moments0")
+    flow = _taps(graph, flow, 0, [(0, 4, 1), (1, 5, 1), (2, 6, 1)])
+    flow = graph.node("Pad", [flow, "before"], "moments1")
+    flow = _taps(graph, flow, 1, [(0, 3, 2), (1, 4, 2), (2, 5, 2)])
+    for i, width in ((2, 2 * 64), (3, 64)):
+        graph.indices(f"flat{i}", [-1, width])
+        flow = _layer(graph, graph.node("Reshape", [flow, f"flat{i}"], f"row{i}"), i)
+    flow = graph.node("Unsqueeze", [flow, "axis_1"], "sequence")  # [B, 1, 128]
     output = graph.node("Slice", ["memory", "zero", "one", "axis_0"], "output")
     cell = graph.node("Slice", ["memory", "one", "two", "axis_0"], "cell")
     flow, output, cell = graph.nodes(
@@ -112,7 +116,6 @@ def build(source: dict[str, np.ndarray]) -> onnx.ModelProto:
         hidden_size=CELLS,
     )
     graph.node("Concat", [output, cell], "new_memory", axis=0)
-    graph.indices("rows", [-1, CELLS])
     flow = graph.node("Reshape", [flow, "rows"], "by_block")
     flow = graph.node(
         "Gemm", [graph.node("Relu", [flow], "on"), "decoder.weight", "decoder.bias"], "score"
@@ -133,6 +136,24 @@ def build(source: dict[str, np.ndarray]) -> onnx.ModelProto:
     }
     helper.set_model_props(model, {METADATA_KEY: json.dumps(about)})
     return model
+
+
+def _taps(graph: Graph, flow: str, layer: int, slices: list[tuple[int, int, int]]) -> str:
+    """A layer over [B, moments, maps] whose taps see these slices of the moments."""
+    seen = []
+    for tap, (start, stop, step) in enumerate(slices):
+        name = f"tap{layer}.{tap}"
+        for part, value in (("start", start), ("stop", stop), ("step", step)):
+            graph.indices(f"{name}.{part}", [value])
+        inputs = [flow, f"{name}.start", f"{name}.stop", "axis_1", f"{name}.step"]
+        seen.append(graph.node("Slice", inputs, name))
+    return _layer(graph, graph.node("Concat", seen, f"taps{layer}", axis=2), layer)
+
+
+def _layer(graph: Graph, flow: str, layer: int) -> str:
+    flow = graph.node("MatMul", [flow, f"encoder{layer}.weight"], f"encoder{layer}")
+    flow = graph.node("Add", [flow, f"encoder{layer}.bias"], f"encoder{layer}+")
+    return graph.node("Relu", [flow], f"encoder{layer}_on")
 
 
 if __name__ == "__main__":

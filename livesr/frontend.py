@@ -71,14 +71,16 @@ class Framer(Stage):
         self._tail: Float32 = np.zeros(0, np.float32)
 
     def push(self, samples: Float32) -> Float32:
-        """float32 [n] -> every frame now whole, float32 [frames, window_samples]."""
+        """float32 [n] -> every frame now whole, float32 [frames, window_samples] (a view)."""
         held = np.concatenate((self._tail, samples))
         count = max(0, (len(held) - self._window) // self._shift + 1)
         self._tail = held[count * self._shift :].copy()
         if not count:
             return np.zeros((0, self._window), np.float32)
-        index = np.arange(count)[:, None] * self._shift + np.arange(self._window)
-        return np.take(held, index)
+        step = held.itemsize
+        return np.lib.stride_tricks.as_strided(
+            held, (count, self._window), (self._shift * step, step), writeable=False
+        )
 
     def finish(self) -> Float32:
         """No frames: what is left is shorter than one, and nothing is invented to fill it."""
@@ -100,7 +102,9 @@ class LogMel(Stage):
 
     def push(self, frames: Float32) -> Float64:
         """float32 [n, window_samples] -> natural log of mel energies, float64 [n, bands]."""
-        spectrum = np.fft.rfft(frames * self._hamming, self._fft_samples)
+        padded = np.zeros((len(frames), self._fft_samples))
+        np.multiply(frames, self._hamming, out=padded[:, : frames.shape[1]])
+        spectrum = np.fft.rfft(padded)
         power = (spectrum.real**2 + spectrum.imag**2) / self._fft_samples
         return np.asarray(np.log(np.maximum(power @ self._filters, self._floor)))
 
@@ -144,7 +148,7 @@ class Level(Stage):
         # An exponential mean whose clock runs only while somebody speaks, without a loop:
         # decay_t = exp(-sum of weights up to t / memory).
         decay = np.exp(-np.cumsum(weight) / self._memory)
-        power = decay * (self._power + np.cumsum(weight * mels.mean(1) / decay))
+        power = decay * (self._power + np.cumsum(weight * mels.sum(1) / (mels.shape[1] * decay)))
         total = decay * (self._weight + np.cumsum(weight / decay))
         self._power, self._weight = float(power[-1]), float(total[-1])
         return np.asarray(np.log(mels * (total / power)[:, None] + self._floor))
