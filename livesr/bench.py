@@ -35,7 +35,7 @@ _TIMING = "-timing.onnx"  # paper's widths, weights made up when loaded: see exp
 def run(model: str | Path | None = None, *, quick: bool = False) -> None:
     """Print every table; about two minutes, or a quarter of one with `quick`."""
     scale = 0.1 if quick else 1.0
-    console = Console()
+    console = Console(width=100, highlight=False)
     console.print(f"hop 250 ms, one thread, {'quick run' if quick else 'full run'}")
     console.print(_network_table(model, repeats=int(200 * scale)))
     console.print(_stage_table(model, seconds=120 * scale))
@@ -184,7 +184,7 @@ def _median(times: list[float]) -> float:
 
 def _table(title: str, unit: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
-    table.add_column("what", min_width=44)
+    table.add_column("what", min_width=54)
     table.add_column(unit, justify="right", min_width=10)
     table.add_column("note")
     return table
