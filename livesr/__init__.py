@@ -8,6 +8,9 @@ for reading in recognizer.push(samples, sample_rate=48000):
 """
 
 from livesr.errors import AudioError, DeviceError, LivesrError, ModelError
+from livesr.event import Event
+from livesr.listener import Listener, listen
+from livesr.microphone import Device, devices
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 from livesr.replay import replay
@@ -16,10 +19,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AudioError",
+    "Device",
     "DeviceError",
+    "Event",
+    "Listener",
     "LivesrError",
     "ModelError",
     "Reading",
     "Recognizer",
+    "devices",
+    "listen",
     "replay",
 ]

@@ -1,32 +1,31 @@
-"""The command line: `livesr replay | models | bench`."""
+"""The command line: `livesr listen | replay | devices | models | bench`."""
 
 from __future__ import annotations
 
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
 import livesr
-from livesr.errors import LivesrError
-from livesr.metadata import LABELS
+from livesr.errors import DeviceError, LivesrError
+from livesr.listener import listen
+from livesr.microphone import NO_MICROPHONE, devices, supported_rates
 from livesr.model import DEFAULT, bundled, load_model
-from livesr.reading import Reading
-from livesr.replay import SoundFile, replay
-from livesr.summary import Summary
+from livesr.replay import SoundFile, play
+from livesr.terminal import Session, quiet_libraries, show_listening, show_replay
 from livesr.ui.view import View
-from livesr.writers import STDOUT, CsvWriter, JsonlWriter, LineWriter, Writer
 
 USER_ERROR = 2
-_FRAME_SECONDS = 1 / 15
+DEVICE_GONE = 3
 
 app = typer.Typer(
     help="How a voice sounds, live: angry, happy, neutral or sad, and how sure that is.",
@@ -39,6 +38,11 @@ ModelOption = Annotated[
     str | None,
     typer.Option("--model", help="A bundled model's name or an .onnx file.", metavar="NAME|PATH"),
 ]
+JsonlOption = Annotated[
+    str | None, typer.Option(help="Write readings as JSON lines; - is standard output.")
+]
+CsvOption = Annotated[str | None, typer.Option(help="Write readings as CSV; - is standard output.")]
+HopOption = Annotated[float, typer.Option(help="Seconds between readings.")]
 
 
 def main() -> None:
@@ -75,81 +79,78 @@ def _version(
 @app.command("replay")
 def replay_command(
     file: Annotated[Path, typer.Argument(help="A recording: wav, flac, ogg, mp3 …")],
-    jsonl: Annotated[
-        str | None, typer.Option(help="Write readings as JSON lines; - is standard output.")
-    ] = None,
-    csv: Annotated[
-        str | None, typer.Option(help="Write readings as CSV; - is standard output.")
-    ] = None,
+    jsonl: JsonlOption = None,
+    csv: CsvOption = None,
     pace: Annotated[bool, typer.Option("--pace", help="In real time, as if live.")] = False,
     model: ModelOption = None,
-    hop: Annotated[float, typer.Option(help="Seconds between readings.")] = 0.25,
+    hop: HopOption = 0.25,
 ) -> None:
     """Hear a recording: what a live stream of it would have said, bit for bit."""
-    if jsonl == STDOUT and csv == STDOUT:
-        raise LivesrError(
-            "Standard output can take --jsonl or --csv, not both; name a file for one."
-        )
     with SoundFile(file) as sound:
         seconds, rate = sound.seconds, sound.rate
     view = View(
         source=file.name, model=model or DEFAULT, duration=seconds, facts={"rate": f"{rate} Hz"}
     )
-    readings = replay(file, model=model, hop=hop, pace=pace)
-    summary = Summary(LABELS)
-    with ExitStack() as stack:
-        writers: list[Writer] = []
-        if jsonl:
-            writers.append(stack.enter_context(JsonlWriter(jsonl)))
-        if csv:
-            writers.append(stack.enter_context(CsvWriter(csv)))
-        try:
-            with _shown(view, quiet=STDOUT in (jsonl, csv)) as show:
-                for reading in readings:
-                    for writer in writers:
-                        writer.write(reading)
-                    summary.add(reading)
-                    show(reading)
-        finally:
-            _close(summary, view, to_stderr=STDOUT in (jsonl, csv))
+    session = Session(view, jsonl, csv)
+    show_replay(session, play(file, model=model, hop=hop, pace=pace))
 
 
-@contextmanager
-def _shown(view: View, quiet: bool) -> Iterator[Callable[[Reading], None]]:
-    """How readings are shown: a live view on a terminal, plain lines elsewhere, or not at all."""
-    console = Console()
-    if quiet:
-        yield lambda reading: None
-        return
-    if not console.is_terminal:
-        yield LineWriter(STDOUT).write
-        return
-    with Live(view, console=console, screen=True, auto_refresh=False) as live:
-        due = 0.0
+@app.command("listen")
+def listen_command(
+    device: Annotated[
+        str | None,
+        typer.Option(help="An input's number, or words of its name.", metavar="ID|SUBSTRING"),
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="A new .flac or .wav file for what is heard.")
+    ] = None,
+    jsonl: JsonlOption = None,
+    csv: CsvOption = None,
+    model: ModelOption = None,
+    hop: HopOption = 0.25,
+    seconds: Annotated[
+        float | None, typer.Option(help="End after so much stream time.", min=0.0)
+    ] = None,
+    reconnect: Annotated[
+        bool,
+        typer.Option(
+            "--reconnect/--no-reconnect",
+            help="Wait for a microphone that goes, or end with status 3.",
+        ),
+    ] = True,
+) -> None:
+    """Hear a microphone. Keys: q quit, space pause, r reset, m mark."""
+    with quiet_libraries():
+        listener = listen(device, model=model, hop=hop, record=record, reconnect=reconnect)
+        view = View(source="", model=model or DEFAULT, keys="q quit  space pause  r reset  m mark")
+        session = Session(view, jsonl, csv)
+        with listener:
+            view.source = listener.device.name + (f"  ● recording {record}" if record else "")
+            view.facts["rate"] = f"{listener.rate} Hz"
+            try:
+                show_listening(session, view, listener, seconds)
+            except DeviceError as error:
+                print(f"livesr: {error}", file=sys.stderr)
+                raise typer.Exit(DEVICE_GONE) from None
 
-        def show(reading: Reading) -> None:
-            nonlocal due
-            view.add(reading)
-            began = time.monotonic()
-            if began >= due:
-                live.refresh()
-                ended = time.monotonic()
-                # A slow terminal must not slow the replay: paint a fifth of the time at most.
-                due = max(began + _FRAME_SECONDS, ended + 4 * (ended - began))
 
-        yield show
-
-
-def _close(summary: Summary, view: View, to_stderr: bool) -> None:
-    """The last picture, where there was one, and the summary."""
-    if not summary.end:
-        return
-    console = Console(stderr=to_stderr, highlight=False)
-    with suppress(OSError):  # nobody reads on, or the disk is full: that was told already
-        if console.is_terminal and not to_stderr:
-            console.print(view, height=min(24, console.height - 1))
-        for text in summary.lines():
-            console.print(text, markup=False, soft_wrap=True)
+@app.command("devices")
+def devices_command() -> None:
+    """The microphones there are."""
+    with quiet_libraries():
+        found = [(device, supported_rates(device)) for device in devices()]
+    if not found:
+        raise DeviceError(NO_MICROPHONE)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("id", "name", "host API", "channels", "rates (Hz)", ""):
+        table.add_column(title, justify="right" if title in ("id", "channels") else "left")
+    for device, rates in found:
+        shown = ", ".join(f"{rate}*" if rate == device.rate else str(rate) for rate in rates)
+        default = "default" if device.default else ""
+        table.add_row(
+            str(device.index), Text(device.name), device.api, str(device.channels), shown, default
+        )
+    Console(highlight=False).print(table)
 
 
 @app.command("models")

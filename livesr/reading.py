@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -31,6 +32,7 @@ class Reading:
         attention_times: float64 [T], seconds of stream time at the middle of those moments.
         speech: probability, 0 to 1, that somebody spoke in the newest hop.
         level_dbfs: root-mean-square level of the newest hop, dB re full scale, -120 or above.
+        gap: seconds, of those since the reading before, that were lost and heard as silence.
     """
 
     start: float
@@ -44,6 +46,7 @@ class Reading:
     attention_times: Float64
     speech: float
     level_dbfs: float
+    gap: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; attention to 6 significant digits, times to 0.1 ms."""
@@ -51,6 +54,18 @@ class Reading:
         values["attention"] = [float(f"{weight:.6g}") for weight in self.attention]
         values["attention_times"] = [round(float(time), 4) for time in self.attention_times]
         return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Reading:
+        """The reading that `to_dict` gave these values (attention as it was rounded).
+
+        Raises:
+            KeyError, TypeError, ValueError: if they are not such values.
+        """
+        known = {field.name: values[field.name] for field in fields(cls) if field.name != "gap"}
+        known["attention"] = np.asarray(known["attention"], np.float32)
+        known["attention_times"] = np.asarray(known["attention_times"], np.float64)
+        return cls(**known, gap=values.get("gap", 0.0))
 
     __hash__ = None  # type: ignore[assignment]  # it holds arrays
 

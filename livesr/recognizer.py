@@ -19,6 +19,7 @@ from livesr.stage import Float32, Stage, State, pack, unpack
 from livesr.voice import BLOCK_SAMPLES, VoiceActivity
 
 _SILENT_DBFS = -120.0
+_LONGEST_SILENCE_SECONDS = 4  # in place of a gap: more than a window, so that it holds no more
 
 
 class Recognizer:
@@ -51,16 +52,34 @@ class Recognizer:
         self._threshold = np.float32(info.decision.speech_threshold)
         self.reset()
 
-    def reset(self) -> None:
-        """Forget the stream: what follows is heard as by a new Recognizer."""
+    def reset(self, *, start: float = 0.0) -> None:
+        """Forget the stream: what follows is heard as by a new Recognizer.
+
+        Args:
+            start: seconds of stream time at which the next one begins, to a 16 kHz sample.
+        """
         for stage in self._stages().values():
             stage.reset()
         self._resampler: Resampler | None = None
         self._input_rate = 0
+        self._input = 0  # samples pushed or skipped, at the input's rate
         self._waiting: Float32 = np.zeros(0, np.float32)  # 16 kHz, less than a hop
         self._position = 0  # 16 kHz samples that readings have covered
+        self._start = round(start * self._rate)  # 16 kHz samples of stream time before the first
+        self._jumped = 0  # of them that long gaps moved the clock by, unheard
+        self._lost = 0  # of them since the last reading that were not heard
         self._speech = 0.0
         self._finished = False
+
+    @property
+    def position(self) -> int:
+        """Stream time of the newest sample heard or skipped, in 16 kHz samples."""
+        return self._start + self._jumped + self._position + len(self._waiting)
+
+    @property
+    def due(self) -> int:
+        """Stream time at which the next reading ends, in 16 kHz samples."""
+        return self.position - len(self._waiting) + self._hop_samples
 
     def push(self, samples: Any, sample_rate: int = 16000) -> list[Reading]:
         """Hear some samples.
@@ -78,17 +97,45 @@ class Recognizer:
                 they had not been given.
         """
         mono = as_mono(samples)
-        rate = check_rate(sample_rate)
-        if self._finished:
-            raise AudioError("This stream is finished; call reset() before pushing another.")
-        if self._resampler is None:
-            self._input_rate, self._resampler = rate, Resampler(rate, self._rate)
-        elif rate != self._input_rate:
+        resampler = self._opened(sample_rate)
+        self._input += len(mono)
+        return self._hear(resampler.push(mono))
+
+    def skip(self, count: int, sample_rate: int = 16000) -> list[Reading]:
+        """Go on after `count` samples that were lost: a dropped packet, a muted microphone.
+
+        The clock moves by them, and their readings are marked. They are heard as silence; of a
+        long gap only 4 s are, and the clock moves on by whole hops without readings.
+
+        Args:
+            count: samples at `sample_rate`, 0 or more.
+            sample_rate: as for `push`.
+
+        Returns:
+            The readings that came due, oldest first.
+
+        Raises:
+            AudioError: if the count or the rate cannot be.
+        """
+        if not isinstance(count, (int, np.integer)) or isinstance(count, bool) or count < 0:
             raise AudioError(
-                f"This stream runs at {self._input_rate} Hz and cannot go on at {rate} Hz; "
-                "call reset(), or use another Recognizer."
+                f"A gap of {count!r} samples cannot be; give a whole number, 0 or more."
             )
-        return self._hear(self._resampler.push(mono))
+        resampler = self._opened(sample_rate)
+        readings = self._hear(resampler.finish()) if count else []
+        self._input += int(count)
+        target = self._start + self._input * self._rate // self._input_rate
+        lost = max(0, target - self.position)
+        silence = self.silence_of(lost)
+        readings += self._hear(np.zeros(silence, np.float32), lost=True)
+        self._jumped += lost - silence
+        self._lost += lost - silence
+        return readings
+
+    def silence_of(self, lost: int) -> int:
+        """How many of `lost` 16 kHz samples are heard as silence; the others are whole hops."""
+        most = _LONGEST_SILENCE_SECONDS * self._rate
+        return lost if lost <= most else most + (lost - most) % self._hop_samples
 
     def finish(self) -> list[Reading]:
         """End the stream: a last reading for what is left of a hop, if anything is.
@@ -104,6 +151,19 @@ class Recognizer:
             self._waiting = self._waiting[:0]
         return readings
 
+    def _opened(self, sample_rate: int) -> Resampler:
+        rate = check_rate(sample_rate)
+        if self._finished:
+            raise AudioError("This stream is finished; call reset() before pushing another.")
+        if self._resampler is None:
+            self._input_rate, self._resampler = rate, Resampler(rate, self._rate)
+        elif rate != self._input_rate:
+            raise AudioError(
+                f"This stream runs at {self._input_rate} Hz and cannot go on at {rate} Hz; "
+                "call reset(), or use another Recognizer."
+            )
+        return self._resampler
+
     def state(self) -> bytes:
         """All that the stream has left in memory, to continue it elsewhere with `restore`."""
         own = {
@@ -113,6 +173,10 @@ class Recognizer:
             "input_rate": self._input_rate,
             "waiting": self._waiting,
             "position": self._position,
+            "input": self._input,
+            "start": self._start,
+            "jumped": self._jumped,
+            "lost": self._lost,
             "speech": self._speech,
             "finished": self._finished,
             "resampler": self._resampler.state() if self._resampler else {},
@@ -169,7 +233,9 @@ class Recognizer:
             resampler.restore(saved["resampler"])
             self._input_rate, self._resampler = rate, resampler
         self._waiting = waiting
-        self._position, self._speech = int(saved["position"]), float(saved["speech"])
+        self._position, self._input = int(saved["position"]), int(saved["input"])
+        self._start, self._jumped = int(saved["start"]), int(saved["jumped"])
+        self._lost, self._speech = int(saved["lost"]), float(saved["speech"])
         self._finished = bool(saved["finished"])
 
     def _stages(self) -> dict[str, Stage]:
@@ -180,14 +246,16 @@ class Recognizer:
             "decision": self.decision,
         }
 
-    def _hear(self, samples: Float32) -> list[Reading]:
-        samples = np.concatenate((self._waiting, samples))
-        whole = len(samples) // self._hop_samples * self._hop_samples
-        self._waiting = samples[whole:].copy()
-        return [
-            self._read(samples[start : start + self._hop_samples])
-            for start in range(0, whole, self._hop_samples)
-        ]
+    def _hear(self, samples: Float32, lost: bool = False) -> list[Reading]:
+        readings = []
+        while len(self._waiting) + len(samples) >= self._hop_samples:
+            room = self._hop_samples - len(self._waiting)
+            self._lost += room if lost else 0
+            readings.append(self._read(np.concatenate((self._waiting, samples[:room]))))
+            self._waiting, samples = self._waiting[:0], samples[room:]
+        self._lost += len(samples) if lost else 0
+        self._waiting = np.concatenate((self._waiting, samples))
+        return readings
 
     def _read(self, samples: Float32, last: bool = False) -> Reading:
         speech = self.voice.push(samples)
@@ -198,22 +266,28 @@ class Recognizer:
         if len(speech):
             self._speech = float(speech.mean())
         self._position += len(samples)
-        end = self._position / self._rate
+        begin = self._start + self._jumped  # of the clock, against the samples heard
+        end = (begin + self._position) / self._rate
+        gap, self._lost = self._lost / self._rate, 0
         probabilities = self.network.probabilities.astype(np.float64)
         probabilities /= probabilities.sum()
-        verdict = self.decision.push(probabilities, spoken, end)
+        verdict = self.decision.push(probabilities, spoken, self._position / self._rate)
+        reason = verdict.reason
+        if reason and gap >= self.hop:
+            reason = "the sound is missing"
         return Reading(
-            start=max(0.0, end - self._model.window_seconds),
+            start=max(self._start / self._rate, end - self._model.window_seconds),
             end=end,
             status=verdict.status,
             label=None if verdict.label is None else self.labels[verdict.label],
-            reason=verdict.reason,
+            reason=reason,
             probabilities=dict(zip(self.labels, probabilities.tolist(), strict=True)),
             smoothed=dict(zip(self.labels, verdict.smoothed.tolist(), strict=True)),
             attention=self.network.attention.copy(),
-            attention_times=self.network.attention_times,
+            attention_times=self.network.attention_times + begin / self._rate,
             speech=self._speech,
             level_dbfs=_level_dbfs(samples),
+            gap=gap,
         )
 
 

@@ -24,6 +24,7 @@ class Summary:
         labelled: seconds of each label.
         turns: stream time and label, each time the label differs from the last one given.
         end: stream time of the newest reading.
+        lost: seconds that were not heard.
     """
 
     labels: Sequence[str]
@@ -31,11 +32,13 @@ class Summary:
     labelled: dict[str, float] = field(default_factory=dict)
     turns: list[tuple[float, str]] = field(default_factory=list)
     end: float = 0.0
+    lost: float = 0.0
 
     def add(self, reading: Reading) -> None:
         """Count one more reading."""
-        lasted = reading.end - self.end
+        lasted = max(0.0, reading.end - self.end - reading.gap)
         self.end = reading.end
+        self.lost += reading.gap
         self.seconds[reading.status] = self.seconds.get(reading.status, 0.0) + lasted
         if reading.label is None:
             return
@@ -65,4 +68,6 @@ class Summary:
             f"{self.seconds.get(status, 0.0):.1f} s {words}"
             for status, words in _UNLABELLED.items()
         ]
+        if self.lost:
+            rest.append(f"{self.lost:.1f} s not heard")
         return [*lines, ", ".join(rest)]

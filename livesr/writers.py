@@ -1,4 +1,4 @@
-"""Readings to JSON lines, CSV and plain lines, handed over reading by reading."""
+"""Readings and events to JSON lines, CSV and plain lines, handed over one by one."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TextIO
 
 from livesr.errors import LivesrError
+from livesr.event import Item
 from livesr.reading import Reading
-from livesr.ui.lines import line
+from livesr.ui.lines import event_line, line
 
 STDOUT = "-"
 
 
 class Writer:
-    """A file, or standard output as "-", that takes one reading at a time.
+    """A file, or standard output as "-", that takes one reading or event at a time.
 
     Raises:
         LivesrError: if it cannot be opened or written. A closed pipe stays a BrokenPipeError:
@@ -35,10 +36,10 @@ class Writer:
         except OSError as error:
             raise LivesrError(f"{path} cannot be written: {error.strerror}.") from None
 
-    def write(self, reading: Reading) -> None:
-        """Write one reading and hand it to the system at once."""
+    def write(self, item: Item) -> None:
+        """Write one reading or event and hand it to the system at once."""
         try:
-            self._write(self._file, reading)
+            self._write(self._file, item)
             self._file.flush()
         except BrokenPipeError:
             raise
@@ -48,7 +49,7 @@ class Writer:
                 "the readings so far are in it."
             ) from None
 
-    def _write(self, file: TextIO, reading: Reading) -> None:
+    def _write(self, file: TextIO, item: Item) -> None:
         raise NotImplementedError
 
     def __enter__(self) -> Writer:
@@ -61,31 +62,33 @@ class Writer:
 
 
 class JsonlWriter(Writer):
-    """One JSON object a line, as `Reading.to_dict` has it."""
+    """One JSON object a line, as `to_dict` has it; an event has the key "event"."""
 
-    def _write(self, file: TextIO, reading: Reading) -> None:
-        file.write(json.dumps(reading.to_dict(), allow_nan=False) + "\n")
+    def _write(self, file: TextIO, item: Item) -> None:
+        file.write(json.dumps(item.to_dict(), allow_nan=False) + "\n")
 
 
 class LineWriter(Writer):
-    """One plain line a reading, for eyes."""
+    """One plain line a reading or event, for eyes."""
 
-    def _write(self, file: TextIO, reading: Reading) -> None:
-        file.write(line(reading) + "\n")
+    def _write(self, file: TextIO, item: Item) -> None:
+        file.write((line(item) if isinstance(item, Reading) else event_line(item)) + "\n")
 
 
 class CsvWriter(Writer):
-    """A header, then one row a reading; attention stays out."""
+    """A header, then one row a reading; attention and events stay out."""
 
     _header = False
 
-    def _write(self, file: TextIO, reading: Reading) -> None:
-        out = csv.writer(file, lineterminator="\n")
+    def _write(self, file: TextIO, item: Item) -> None:
+        if not isinstance(item, Reading):
+            return
+        reading, out = item, csv.writer(file, lineterminator="\n")
         if not self._header:
             self._header = True
             names = [f"{kind}_{label}" for kind in ("p", "smoothed") for label in reading.smoothed]
             out.writerow(
-                ["start", "end", "status", "label", "reason", *names, "speech", "level_dbfs"]
+                ["start", "end", "status", "label", "reason", *names, "speech", "level_dbfs", "gap"]
             )
         out.writerow(
             [
@@ -98,5 +101,6 @@ class CsvWriter(Writer):
                 *reading.smoothed.values(),
                 reading.speech,
                 reading.level_dbfs,
+                reading.gap,
             ]
         )

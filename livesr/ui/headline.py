@@ -33,15 +33,23 @@ class Headline:
     """What the voice sounds like now.
 
     Three rows where the height allows, else one.
+
+    Attributes:
+        reading: the newest.
+        notice: what stands in its place: paused, or a microphone that has gone.
     """
 
     reading: Reading | None
+    notice: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         palette = Palette.of(console, options)
         tall = (options.height or 3) >= 3
         reading = self.reading
-        if reading is None or reading.label is None:
+        if self.notice:
+            line = Text(f" {palette.printable(self.notice)}", "bold")
+            rows = [Text(""), line] if tall else [line]
+        elif reading is None or reading.label is None:
             words = ABSENCES[reading.status] if reading else "waiting"
             reason = reading.reason if reading and reading.reason else "for the first sound"
             line = Text(f" {words}", f"bold {QUIET}").append(f"  {reason}", f"not bold {QUIET}")

@@ -1,7 +1,8 @@
-"""A reading as one plain line, for what is not a terminal."""
+"""A reading or an event as one plain line, for what is not a terminal."""
 
 from __future__ import annotations
 
+from livesr.event import Event
 from livesr.reading import Reading
 from livesr.ui.headline import ABSENCES
 
@@ -18,3 +19,10 @@ def line(reading: Reading) -> str:
         f"{reading.end:8.2f} s  {said:<{_SAID_CELLS}}{shares}  "
         f"speech {reading.speech:.2f}  {reading.level_dbfs:6.1f} dBFS"
     )
+
+
+def event_line(event: Event) -> str:
+    """Stream time, and what happened."""
+    lasted = f" of {event.seconds:.2f} s" if event.kind == "gap" else ""
+    why = f": {event.text}" if event.text else ""
+    return f"{event.at:8.2f} s  -- {event.kind}{lasted}{why}"

@@ -15,16 +15,22 @@ _SPEECH = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """Level of the newest hop from -60 to 0 dBFS, and the probability of speech in it."""
+    """Level from -60 to 0 dBFS, and the probability of speech in the newest hop.
+
+    Attributes:
+        reading: the newest; the level is its hop's.
+        live: root mean square and peak of this moment, dBFS, shown instead where known.
+    """
 
     reading: Reading | None
+    live: tuple[float, float] | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self.reading is None:
             return
         palette = Palette.of(console, options)
-        level = self.reading.level_dbfs
-        clips = level > CLIPPING_DBFS
+        level, peak = self.live or (self.reading.level_dbfs, self.reading.level_dbfs)
+        clips = peak > CLIPPING_DBFS
         words = f" {level:6.1f} dBFS" + (" CLIPS" if clips else "")
         speaks = self.reading.speech > _SPEECH
         voice = f"  {'speech' if speaks else 'quiet '} {self.reading.speech:4.0%}"

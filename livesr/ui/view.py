@@ -20,6 +20,7 @@ from livesr.ui.theme import QUIET, Palette
 _HISTORY_SECONDS = 60.0  # of readings kept; a shorter file fills the width by itself
 _SHORTEST_SECONDS = 10.0
 _WIDE, _TALL = 110, 24  # cells from which the strip stands beside the bars, and air is left
+_TWO_FOOTERS = 18  # rows from which what does not fit into one footer gets a second
 _AIRY = 28  # rows from which there is air above every title too
 
 
@@ -33,6 +34,10 @@ class View:
         duration: seconds that the source lasts, for the progress bar; None where it has no end.
         facts: what else the footer says.
         keys: what the keyboard does, at the footer's right.
+        notice: what is wrong or on purpose just now, in place of a label.
+        note: what a key did, for a moment.
+        now: stream time, where it is known between readings.
+        level: root mean square and peak of this moment, dBFS, where known.
     """
 
     source: str
@@ -40,6 +45,10 @@ class View:
     duration: float | None = None
     facts: dict[str, str] = field(default_factory=dict)
     keys: str = ""
+    notice: str = ""
+    note: str = ""
+    now: float = 0.0
+    level: tuple[float, float] | None = None
     readings: deque[Reading] = field(default_factory=deque)
 
     def add(self, reading: Reading) -> None:
@@ -55,7 +64,7 @@ class View:
         newest = self.readings[-1] if self.readings else None
         spacious = height >= _TALL
         wide = width >= _WIDE
-        now = Group(Bars(newest), Text("") if spacious else Group(), Meter(newest))
+        now = Group(Bars(newest), Text("") if spacious else Group(), Meter(newest, self.level))
         air = int(height >= _AIRY)
         above = 0 if wide else air
         strip = _titled(
@@ -68,7 +77,9 @@ class View:
         upper = 6 if spacious else 5
         header = 2 + air if self.duration else 2 if height > 9 else 1
         parts = [Layout(self._header(width, palette), size=header)]
-        parts.append(Layout(Headline(newest), size=4 if spacious else 1 if height < 19 else 3))
+        parts.append(
+            Layout(Headline(newest, self.notice), size=4 if spacious else 1 if height < 19 else 3)
+        )
         if wide:
             beside = Layout(size=max(upper, min(10, height // 3)))
             beside.split_row(Layout(now), Layout(strip))
@@ -79,16 +90,19 @@ class View:
                 parts.append(Layout(strip, size=min(8, max(4, height // 4)) + air))
         if height >= 13:
             parts.append(Layout(history, minimum_size=3))
-        parts.append(Layout(self._footer(width, palette), size=1))
+        foot = self._footer(width, palette, rows=2 if height >= _TWO_FOOTERS else 1)
+        parts.append(Layout(foot, size=foot.plain.count("\n") + 1))
         layout = Layout()
         layout.split_column(*parts)
         yield from console.render(layout, options.update(height=height))
 
     def _header(self, width: int, palette: Palette) -> RenderableType:
-        now = self.readings[-1].end if self.readings else 0.0
+        now = max(self.now, self.readings[-1].end if self.readings else 0.0)
         clock = _clock(now) + (f" / {_clock(self.duration)}" if self.duration else "")
         source = palette.printable(self.source)
         top = Text(" ").append(" livesr ", "bold reverse").append(f"  {source}")
+        if self.note:
+            top.append(f"  {self.note}", "bold")
         top.truncate(max(1, width - len(clock) - 2))
         top.append(clock.rjust(max(0, width - top.cell_len - 1)))
         if not self.duration:
@@ -100,16 +114,23 @@ class View:
         bar = Text(" " + full * filled).append(empty * (cells - filled), QUIET)
         return Group(top, bar)
 
-    def _footer(self, width: int, palette: Palette) -> Text:
+    def _footer(self, width: int, palette: Palette, rows: int) -> Text:
+        """Facts and keys in one row if they fit, else in two if there may be."""
         dot = " | " if palette.ascii_only else " · "
         keys = Text(palette.printable(self.keys))
-        room = width - (keys.cell_len + 3 if keys.plain else 1)
+        facts = [f"{name} {value}" for name, value in {"model": self.model, **self.facts}.items()]
+        beside = width - (keys.cell_len + 3 if keys.plain else 1)
+        split = rows > 1 and keys.plain and len(" " + dot.join(facts)) > beside
+        room = width - 1 if split else beside
         foot = Text(" ", QUIET)
-        for name, value in {"model": self.model, **self.facts}.items():
-            fact = Text((dot if foot.cell_len > 1 else "") + palette.printable(f"{name} {value}"))
+        for fact in facts:
+            words = Text((dot if foot.cell_len > 1 else "") + palette.printable(fact))
             # Half a number would mislead: a fact that does not fit whole is left out.
-            if foot.cell_len + fact.cell_len <= room:
-                foot.append(fact)
+            if foot.cell_len + words.cell_len <= room:
+                foot.append(words)
+        if split:
+            foot.append("\n ").append(keys)
+            return foot
         foot.append(" " * max(0, width - foot.cell_len - keys.cell_len - 1)).append(keys)
         foot.truncate(width)
         return foot

@@ -1,0 +1,124 @@
+"""What was heard, written so that a replay says the same bit for bit.
+
+The sound is 16 kHz mono in 24 bits: `listen` rounds to that grid before it recognises, recorded
+or not, so that nothing is lost on the way to the file. What sound cannot say (gaps, resets,
+marks) goes beside it: for `talk.flac` in `talk.events.jsonl`, only if there was any.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+from livesr.errors import AudioError, LivesrError
+from livesr.event import Event
+from livesr.stage import Float32
+
+RATE = 16000
+_FORMATS = {".flac": "FLAC", ".wav": "WAV"}
+_STEPS = 2**23
+_LOUDEST = (_STEPS - 1) / _STEPS
+
+
+def to_grid(samples: Float32) -> Float32:
+    """float32 [n], each value as a 24-bit sample has it, in [-1, 1)."""
+    kept = np.clip(samples, np.float32(-1), np.float32(_LOUDEST))
+    # Adding zero makes -0.0 the 0.0 that a file gives back.
+    grid = np.round(kept * np.float32(_STEPS)) / np.float32(_STEPS) + np.float32(0)
+    return grid.astype(np.float32)
+
+
+def events_path(path: str | Path) -> Path:
+    """Where the events of a recording lie."""
+    return Path(path).with_suffix(".events.jsonl")
+
+
+class Recording:
+    """A sound file that grows by what was heard.
+
+    Raises:
+        LivesrError: if it cannot be made, or exists: a recording is not overwritten.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        kind = _FORMATS.get(self.path.suffix.lower())
+        if kind is None:
+            raise LivesrError(f"A recording is flac or wav; {path} is neither by its name.")
+        for file in (self.path, events_path(path)):
+            if file.exists():
+                raise LivesrError(f"{file} exists; remove it, or record under another name.")
+        try:
+            # Ours to make: an existing file must not be taken, nor followed if it is a link.
+            with self.path.open("xb"):
+                pass
+            self._file = sf.SoundFile(self.path, "w", RATE, 1, "PCM_24", format=kind)
+        except (sf.LibsndfileError, OSError) as error:
+            raise LivesrError(f"{path} cannot be recorded to: {_reason(error)}.") from None
+
+    def write(self, samples: Float32) -> None:
+        """float32 [n] on the grid of `to_grid`.
+
+        Raises:
+            LivesrError: if the system takes no more; what was written so far is whole.
+        """
+        # As integers: libsndfile scales floats by 2**23 - 1 on their way out, 2**23 back in.
+        whole = (samples * np.float32(_STEPS)).astype(np.int32) << 8
+        try:
+            self._file.write(whole)
+        except (sf.LibsndfileError, OSError) as error:
+            raise LivesrError(
+                f"{self.path} cannot be recorded to any further: {_reason(error)}."
+            ) from None
+
+    def event(self, event: Event) -> None:
+        """Note what happened at this point of the stream."""
+        try:
+            with events_path(self.path).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(event.to_dict()) + "\n")
+        except OSError as error:
+            raise LivesrError(
+                f"{events_path(self.path)} cannot be written: {_reason(error)}."
+            ) from None
+
+    def close(self) -> None:
+        """Make the file whole."""
+        with suppress(sf.LibsndfileError, OSError):
+            self._file.close()
+
+
+def read_events(path: str | Path) -> list[Event]:
+    """The events beside a recording, in order; none where there is no such file.
+
+    Raises:
+        AudioError: if the file is not what `Recording` writes.
+    """
+    file = events_path(path)
+    if not file.is_file():
+        return []
+    try:
+        return list(_parsed(file))
+    except (KeyError, TypeError, ValueError, OSError, RecursionError) as error:
+        raise AudioError(
+            f"{file} is not the events of a recording ({error}); move it away to replay the sound."
+        ) from None
+
+
+def _parsed(file: Path) -> Iterator[Event]:
+    before = 0.0
+    for line in file.read_text(encoding="utf-8").splitlines():
+        event = Event.from_dict(json.loads(line))
+        if event.at < before:
+            raise ValueError("times run backwards")
+        before = event.at
+        yield event
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return str(text).strip().rstrip(".")
