@@ -29,15 +29,20 @@ class Hearing:
     def __init__(self, recognizer: Recognizer, recording: Recording | None = None) -> None:
         self._recognizer, self._recording = recognizer, recording
         self.lost: Counter[str] = Counter()  # samples at 16 kHz, by why
-        self.begin(RATE)
+        self._start(RATE)
 
     @property
     def seconds(self) -> float:
         """Stream time so far."""
         return self._recognizer.position / RATE
 
-    def begin(self, rate: int) -> None:
+    def begin(self, rate: int) -> list[Item]:
         """From now on a device with this rate delivers."""
+        items = self._flush()
+        self._start(rate)
+        return items
+
+    def _start(self, rate: int) -> None:
         self._rate, self._resampler = rate, Resampler(rate, RATE)
         self._began, self._frames = self._recognizer.position, 0
 

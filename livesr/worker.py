@@ -199,7 +199,7 @@ class Worker:
         else:
             return
         self._emit(self.hearing.pause(max(0.0, began - until), GONE))
-        self.hearing.begin(self.microphone.rate)
+        self._emit(self.hearing.begin(self.microphone.rate))
         self._device_lost = 0
         self._emit(self.hearing.note("device", f"{self.microphone.device.name} is back"))
 

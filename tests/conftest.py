@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import soundfile as sf
+from virtual import AVAILABLE, VirtualMicrophone
 
 from export.graph import Widths, build, weight_shapes
 from livesr import Recognizer
@@ -59,3 +62,32 @@ def recognizer(tiny: Path) -> Recognizer:
 def speech() -> np.ndarray:
     """Half a minute of German, two actors, four emotions; float32, 16 kHz."""
     return sf.read(DATA / "conversation.flac", dtype="float32")[0]
+
+
+@pytest.fixture(scope="session")
+def plugged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualMicrophone]:
+    """The one virtual microphone of this run; PortAudio reads its place once."""
+    if not AVAILABLE and "CI" not in os.environ:
+        pytest.skip("pulseaudio is not installed")
+    microphone = VirtualMicrophone(tmp_path_factory.mktemp("vmic"))
+    os.environ.update(microphone.environment)
+    microphone.up()
+    yield microphone
+    microphone.down()
+
+
+@pytest.fixture
+def microphone(plugged: VirtualMicrophone) -> VirtualMicrophone:
+    """It, plugged in."""
+    plugged.down()
+    plugged.up()
+    return plugged
+
+
+@pytest.fixture(scope="session")
+def clip_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The conversation as a wav, which paplay reads."""
+    samples, rate = sf.read(DATA / "conversation.flac")
+    path = tmp_path_factory.mktemp("clip") / "conversation.wav"
+    sf.write(path, samples, rate)
+    return path

@@ -274,7 +274,11 @@ def test_footer_leaves_out_whole_facts() -> None:
     wide = " model acrnn-compact · rate 48000 Hz · latency 31 ms · dropped 7    q quit  r record"
     assert plain(shown, 85, 24)[-1] == wide
     narrow = " model acrnn-compact · rate 48000 Hz       q quit  r record"
-    assert plain(shown, 60, 20)[-1] == narrow
+    assert plain(shown, 60, 16)[-1] == narrow
+    assert plain(shown, 60, 20)[-2:] == [
+        " model acrnn-compact · rate 48000 Hz · latency 31 ms",
+        " q quit  r record",
+    ]
 
 
 @pytest.mark.parametrize(

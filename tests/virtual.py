@@ -1,0 +1,77 @@
+"""A microphone where there is no sound card: a private PulseAudio that PortAudio opens as ALSA.
+
+Needs pulseaudio, pulseaudio-utils, libasound2-plugins and libportaudio2.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+_ALSA = """</usr/share/alsa/alsa.conf>
+pcm.vmic {{ type pulse server "unix:{socket}" device "vmic.monitor" }}
+"""
+_PULSE = """load-module module-native-protocol-unix auth-anonymous=1 socket={socket}
+load-module module-null-sink sink_name=vmic rate=16000 channels=1 format=s16le norewinds=1
+set-default-sink vmic
+set-default-source vmic.monitor
+"""
+AVAILABLE = all(map(shutil.which, ("pulseaudio", "pactl", "paplay")))
+
+
+class VirtualMicrophone:
+    """The input "vmic"; what is played is heard in real time."""
+
+    def __init__(self, folder: Path) -> None:
+        for name in ("runtime", "state"):
+            (folder / name).mkdir(mode=0o700)
+        socket = folder / "native"
+        (folder / "alsa").write_text(_ALSA.format(socket=socket))
+        (folder / "pulse").write_text(_PULSE.format(socket=socket))
+        self._folder = folder
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self.environment = {
+            "PULSE_SERVER": f"unix:{socket}",
+            "ALSA_CONFIG_PATH": str(folder / "alsa"),
+            "PULSE_RUNTIME_PATH": str(folder / "runtime"),
+            "PULSE_STATE_PATH": str(folder / "state"),
+            "PULSE_COOKIE": str(folder / "cookie"),
+        }
+
+    def _environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if k != "DBUS_SESSION_BUS_ADDRESS"}
+        return {**kept, **self.environment}
+
+    def up(self) -> None:
+        options = "--daemonize=no --exit-idle-time=-1 --disable-shm=yes --realtime=no"
+        options += " --high-priority=no --use-pid-file=no"
+        self._daemon = subprocess.Popen(
+            ["pulseaudio", "-n", "-F", str(self._folder / "pulse"), *options.split()],
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        for _ in range(100):
+            asked = subprocess.run(
+                ["pactl", "info"], env=self._environment(), capture_output=True, check=False
+            )
+            if asked.returncode == 0:
+                return
+            time.sleep(0.1)
+        raise AssertionError("pulseaudio does not start")
+
+    def down(self) -> None:
+        """For an open stream, the microphone is pulled out."""
+        if self._daemon:
+            self._daemon.terminate()
+            self._daemon.wait(timeout=10)
+            self._daemon = None
+
+    def play(self, file: Path) -> subprocess.Popen[bytes]:
+        command = ["paplay", "-d", "vmic", str(file)]
+        return subprocess.Popen(command, env=self._environment(), stderr=subprocess.DEVNULL)
