@@ -1,10 +1,16 @@
-"""Emotional speech to train and test on, behind one small interface."""
+"""Emotional speech to train and test on, behind one small interface.
+
+A corpus is a list of `Clip`. One that you prepared is a folder with `clips.csv`, read here by
+`read_clips`; `export.readers` reads corpora as they are published, and picks between the two.
+Folds are such lists too, dealt out anew: each is a dict from who is tested to all its clips.
+"""
 
 from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import soundfile as sf
@@ -15,7 +21,8 @@ from livesr.stage import Float32
 
 RATE = 16000
 SPLITS = ("train", "dev", "test")
-_COLUMNS = ("path", "corpus", "speaker", "emotion", "text_id", "licence", "split")
+_COLUMNS = ("path", "corpus", "speaker", "emotion", "text_id", "licence")
+_HELD_OUT = 0.15  # share of the speakers that dev has, and test
 
 
 class CorpusError(Exception):
@@ -33,24 +40,95 @@ class Clip:
     text: str
     licence: str
     split: str
+    name: str = ""  # of the file below its corpus's folder, with / between
 
     @property
     def label(self) -> int:
         """Index into `livesr.metadata.LABELS`."""
         return LABELS.index(self.emotion)
 
+    @property
+    def key(self) -> str:
+        """What the clip is called wherever its corpus lies and however that was spelt."""
+        return f"{self.corpus}/{self.name or self.path.as_posix()}"
+
     def samples(self) -> Float32:
-        """The whole clip, float32 [n] at 16 kHz, mono."""
+        """The whole clip, float32 [n] at 16 kHz, mono; from any rate, channels averaged.
+
+        Raises:
+            CorpusError: for a file that cannot be decoded or holds nothing.
+        """
         try:
             samples, rate = sf.read(self.path, dtype="float32", always_2d=True)
         except (sf.LibsndfileError, OSError) as error:
             raise CorpusError(f"{self.path} cannot be decoded: {error}") from None
+        if not len(samples):
+            raise CorpusError(f"{self.path} holds no samples.")
         mono: Float32 = samples.mean(axis=1)
         return mono if rate == RATE else soxr.resample(mono, rate, RATE)
 
 
+def check(clips: Iterable[Clip]) -> None:
+    """Open the header of every clip, about a millisecond each.
+
+    Raises:
+        CorpusError: for the first that cannot be opened or holds nothing.
+    """
+    for clip in clips:
+        try:
+            frames = sf.info(clip.path).frames
+        except (sf.LibsndfileError, OSError) as error:
+            raise CorpusError(f"{clip.path} cannot be decoded: {error}") from None
+        if not frames:
+            raise CorpusError(f"{clip.path} holds no samples.")
+
+
+def check_speakers(clips: Iterable[Clip]) -> None:
+    """Refuse a speaker in two splits; one name is one person, in all corpora.
+
+    Raises:
+        CorpusError: for the first such speaker.
+    """
+    first: dict[str, Clip] = {}
+    for clip in clips:
+        other = first.setdefault(clip.speaker, clip)
+        if other.split != clip.split:
+            raise CorpusError(
+                f"speaker {clip.speaker} is in two splits: "
+                f"{other.path} in {other.split}, {clip.path} in {clip.split}."
+            )
+
+
+def split_speakers(genders: Mapping[str, str]) -> dict[str, str]:
+    """The split of each speaker of a corpus that comes without one.
+
+    Sorted by name, with genders taking turns in proportion, the last 15 % (one at least) are
+    test, the 15 % before them dev, the others train. The same speakers give the same splits.
+
+    Args:
+        genders: each speaker's, in any words; all alike where it is not known.
+
+    Raises:
+        CorpusError: for fewer than three speakers.
+    """
+    groups: dict[str, list[str]] = defaultdict(list)
+    for speaker in sorted(genders):
+        groups[genders[speaker]].append(speaker)
+    turn = {s: (i + 0.5) / len(group) for group in groups.values() for i, s in enumerate(group)}
+    order = sorted(genders, key=lambda speaker: (turn[speaker], speaker))
+    held = max(1, round(_HELD_OUT * len(order)))
+    if len(order) < 3:
+        raise CorpusError(f"three splits need three speakers; here are only {', '.join(order)}.")
+    train = len(order) - 2 * held
+    return dict(zip(order, ["train"] * train + ["dev"] * held + ["test"] * held, strict=True))
+
+
 def read_clips(root: Path) -> list[Clip]:
     """Every clip that `root/clips.csv` lists.
+
+    The columns are path (below `root`), corpus, speaker, emotion, text_id, licence and split.
+    Without a split column, each corpus is split by `split_speakers`, from the column gender if
+    there is one.
 
     Raises:
         CorpusError: for a missing folder or file, an emotion that is not one of the labels, an
@@ -62,8 +140,9 @@ def read_clips(root: Path) -> list[Clip]:
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows or not set(_COLUMNS) <= set(rows[0]):
-        raise CorpusError(f"{table} needs the columns {', '.join(_COLUMNS)}.")
-    splits: dict[str, set[str]] = defaultdict(set)
+        raise CorpusError(f"{table} needs the columns {', '.join(_COLUMNS)}, and clips.")
+    if "split" not in rows[0]:
+        _add_splits(table, rows)
     clips = []
     for number, row in enumerate(rows, start=2):
         where = f"{table}, line {number}"
@@ -71,11 +150,87 @@ def read_clips(root: Path) -> list[Clip]:
             raise CorpusError(f"{where}: emotion {row['emotion']!r} is not one of {LABELS}.")
         if row["split"] not in SPLITS:
             raise CorpusError(f"{where}: split {row['split']!r} is not one of {SPLITS}.")
-        splits[row["speaker"]].add(row["split"])
-        if len(splits[row["speaker"]]) > 1:
-            raise CorpusError(f"{where}: speaker {row['speaker']} is in two splits.")
         path = root / row["path"]
         if not path.is_file():
             raise CorpusError(f"{where}: {path} is missing.")
-        clips.append(Clip(path, *(row[column] for column in _COLUMNS[1:])))
+        name = Path(row["path"]).as_posix()
+        corpus, speaker, emotion, text, licence = (row[column] for column in _COLUMNS[1:])
+        clips.append(Clip(path, corpus, speaker, emotion, text, licence, row["split"], name))
+    check_speakers(clips)
     return clips
+
+
+def _add_splits(table: Path, rows: Sequence[dict[str, str]]) -> None:
+    genders: dict[str, dict[str, str]] = defaultdict(dict)
+    for row in rows:
+        genders[row["corpus"]][row["speaker"]] = row.get("gender") or ""
+    try:
+        splits = {corpus: split_speakers(of) for corpus, of in genders.items()}
+    except CorpusError as error:
+        raise CorpusError(f"{table} has no split column, and {error}") from None
+    for row in rows:
+        row["split"] = splits[row["corpus"]][row["speaker"]]
+
+
+Folds = dict[str, list[Clip]]
+
+
+def _dealt(clips: Iterable[Clip], dev: str, test: str) -> list[Clip]:
+    """The clips with one speaker in dev, one in test and all others in train."""
+    splits = {dev: "dev", test: "test"}
+    return [replace(clip, split=splits.get(clip.speaker, "train")) for clip in clips]
+
+
+def iemocap_folds(clips: Sequence[Clip]) -> Folds:
+    """The papers' 10 folds: four sessions train, the fifth's two speakers are dev and test.
+
+    Each speaker of a session is tested once and validates once (Chen et al. 2018).
+
+    Raises:
+        CorpusError: unless the clips are IEMOCAP's, with both speakers of all five sessions.
+    """
+    speakers = {clip.speaker for clip in clips}
+    expected = {f"iemocap_Ses{n:02}{gender}" for n in range(1, 6) for gender in "FM"}
+    if speakers != expected:
+        odd = ", ".join(sorted(speakers ^ expected))
+        raise CorpusError(f"the folds of IEMOCAP take its ten speakers; missing or extra: {odd}.")
+    partner = {"F": "M", "M": "F"}
+    return {s: _dealt(clips, s[:-1] + partner[s[-1]], s) for s in sorted(speakers)}
+
+
+def leave_one_speaker_out(clips: Sequence[Clip]) -> Folds:
+    """A fold for each speaker: tested on that one, validated on the next by name.
+
+    Raises:
+        CorpusError: for fewer than three speakers.
+    """
+    speakers = sorted({clip.speaker for clip in clips})
+    _at_least(3, "speakers", speakers)
+    following = [*speakers[1:], *speakers[:1]]
+    return {test: _dealt(clips, dev, test) for test, dev in zip(speakers, following, strict=True)}
+
+
+def leave_one_corpus_out(clips: Sequence[Clip]) -> Folds:
+    """A fold for each corpus: tested on all of it, with the train and dev clips of the others.
+
+    Raises:
+        CorpusError: for fewer than two corpora, or a speaker who is in two.
+    """
+    corpora = sorted({clip.corpus for clip in clips})
+    _at_least(2, "corpora", corpora)
+    folds = {
+        out: [
+            replace(clip, split="test") if clip.corpus == out else clip
+            for clip in clips
+            if clip.corpus == out or clip.split != "test"
+        ]
+        for out in corpora
+    }
+    for fold in folds.values():
+        check_speakers(fold)  # one person may be in two corpora
+    return folds
+
+
+def _at_least(count: int, what: str, found: Collection[str]) -> None:
+    if len(found) < count:
+        raise CorpusError(f"leaving one out takes {count} {what}; here are {', '.join(found)}.")

@@ -129,6 +129,11 @@ class Listener:
         return self._worker.microphone.device
 
     @property
+    def running(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self._thread is not None and not self._ended
+
+    @property
     def paused(self) -> bool:
         """Whether it hears nothing on purpose."""
         return self._worker.paused

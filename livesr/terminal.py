@@ -59,7 +59,7 @@ class Session:
             console = Console()
             if console.is_terminal and not self._quiet:
                 live = Live(self._view, console=console, screen=True, auto_refresh=False)
-                self._live = stack.enter_context(live)
+                self._live = stack.enter_context(_on_screen(live))
             elif not self._quiet:
                 self._writers.append(LineWriter(STDOUT))
             self._stack = stack.pop_all()
@@ -81,7 +81,10 @@ class Session:
         began = time.monotonic()
         if self._live is None or began < self._due:
             return
-        self._live.refresh()
+        try:
+            self._live.refresh()
+        except OSError:  # the terminal has closed
+            sys.exit(128 + 1)  # as the hang-up that is about to be told does
         ended = time.monotonic()
         # A slow terminal must not slow the replay: paint a fifth of the time at most.
         self._due = max(began + FRAME_SECONDS, ended + 4 * (ended - began))
@@ -96,6 +99,16 @@ class Session:
                 console.print(self._view, height=min(24, console.height - 1))
             for text in self._summary.lines():
                 console.print(text, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _on_screen(live: Live) -> Iterator[Live]:
+    live.start()
+    try:
+        yield live
+    finally:
+        with suppress(OSError):  # the terminal has closed
+            live.stop()
 
 
 def show_replay(session: Session, items: Iterable[Item]) -> None:

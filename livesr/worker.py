@@ -60,6 +60,7 @@ class Worker:
         self.latencies: deque[float] = deque(maxlen=4096)
         self.paused = False
         self._skipped = 0  # frames since then
+        self._waiting = False  # for a device that has gone
         self._zeros = 0  # samples of nothing else, at 16 kHz
         self._device_lost = 0  # frames that the open device never delivered
         self._commands: SimpleQueue[Callable[[], list[Item]]] = SimpleQueue()
@@ -94,7 +95,7 @@ class Worker:
     @property
     def trouble(self) -> str:
         """Why nothing useful is heard just now; empty when all is well."""
-        if self.microphone.gone:
+        if self._waiting:
             return f"{self.microphone.device.name} has gone; waiting for it"
         return muted() if self._zeros > _MUTED_SECONDS * RATE else ""
 
@@ -189,6 +190,7 @@ class Worker:
         if not self._reconnect:
             raise DeviceError(f"{old.device.name} has gone; plug it in and listen again.")
         wait, longest = _RETRY_SECONDS
+        self._waiting = True
         while not self._stopping:
             self._wake.acquire(timeout=wait)
             self._obey()
@@ -198,6 +200,7 @@ class Worker:
             wait = min(2 * wait, longest)
         else:
             return
+        self._waiting = False
         self._emit(self.hearing.pause(max(0.0, began - until), GONE))
         self._emit(self.hearing.begin(self.microphone.rate))
         self._device_lost = 0

@@ -7,50 +7,17 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import DATA
+from terminal import Terminal
 
 pytestmark = pytest.mark.skipif(
     shutil.which("tmux") is None and "CI" not in os.environ, reason="tmux is not installed"
 )
 CLIP = DATA / "conversation.flac"
-
-
-class Terminal:
-    """A tmux session of its own server."""
-
-    def __init__(self, folder: Path, columns: int, rows: int) -> None:
-        self._socket = str(folder / "tmux")
-        self._run("-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(rows), "sh")
-
-    def _run(self, *arguments: str) -> str:
-        command = ["tmux", "-S", self._socket, *arguments]
-        # os.environ, for readline (which pytest loads) exports COLUMNS behind Python's back.
-        told = subprocess.run(
-            command, capture_output=True, text=True, check=True, env=dict(os.environ)
-        )
-        return told.stdout
-
-    def type(self, *keys: str) -> None:
-        self._run("send-keys", *keys)
-
-    def screen(self) -> str:
-        return self._run("capture-pane", "-p")
-
-    def until(self, seen: Callable[[str], bool]) -> str:
-        screen = ""
-        for _ in range(150):
-            screen = self.screen()
-            if seen(screen):
-                return screen
-            time.sleep(0.1)
-        raise AssertionError(f"never seen; the screen at the end:\n{screen}")
-
-    def close(self) -> None:
-        self._run("kill-server")
 
 
 @pytest.fixture(params=[(60, 20), (200, 60)])

@@ -1,0 +1,47 @@
+"""A real terminal: a tmux session of its own server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+class Terminal:
+    """Typed into, and looked at."""
+
+    def __init__(self, folder: Path, columns: int, rows: int) -> None:
+        self._socket = str(folder / "tmux")
+        self._run("-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(rows), "sh")
+
+    def _run(self, *arguments: str) -> str:
+        command = ["tmux", "-S", self._socket, *arguments]
+        # os.environ, for readline (which pytest loads) exports COLUMNS behind Python's back.
+        told = subprocess.run(
+            command, capture_output=True, text=True, check=True, env=dict(os.environ)
+        )
+        return told.stdout
+
+    def type(self, *keys: str) -> None:
+        self._run("send-keys", *keys)
+
+    def screen(self) -> str:
+        return self._run("capture-pane", "-p")
+
+    def until(self, seen: Callable[[str], bool]) -> str:
+        screen = ""
+        for _ in range(150):
+            screen = self.screen()
+            if seen(screen):
+                return screen
+            time.sleep(0.1)
+        raise AssertionError(f"never seen; the screen at the end:\n{screen}")
+
+    def resize(self, columns: int, rows: int) -> None:
+        self._run("resize-window", "-x", str(columns), "-y", str(rows))
+
+    def close(self) -> None:
+        """As when its window is closed: the program gets a hang-up."""
+        self._run("kill-server")
