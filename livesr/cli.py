@@ -17,6 +17,7 @@ from rich.text import Text
 
 import livesr
 from livesr.errors import DeviceError, LivesrError
+from livesr.jsonl import readings_from_jsonl
 from livesr.listener import listen
 from livesr.microphone import NO_MICROPHONE, devices, supported_rates
 from livesr.model import DEFAULT, bundled, load_model
@@ -42,6 +43,9 @@ JsonlOption = Annotated[
     str | None, typer.Option(help="Write readings as JSON lines; - is standard output.")
 ]
 CsvOption = Annotated[str | None, typer.Option(help="Write readings as CSV; - is standard output.")]
+ReportOption = Annotated[
+    Path | None, typer.Option(help="Write a page to look at afterwards (HTML, needs no network).")
+]
 HopOption = Annotated[float, typer.Option(help="Seconds between readings.")]
 
 
@@ -78,21 +82,27 @@ def _version(
 
 @app.command("replay")
 def replay_command(
-    file: Annotated[Path, typer.Argument(help="A recording: wav, flac, ogg, mp3 …")],
+    file: Annotated[
+        Path, typer.Argument(help="A recording (wav, flac, ogg, mp3 …) or a session's .jsonl.")
+    ],
     jsonl: JsonlOption = None,
     csv: CsvOption = None,
+    report: ReportOption = None,
     pace: Annotated[bool, typer.Option("--pace", help="In real time, as if live.")] = False,
     model: ModelOption = None,
     hop: HopOption = 0.25,
 ) -> None:
     """Hear a recording: what a live stream of it would have said, bit for bit."""
-    with SoundFile(file) as sound:
-        seconds, rate = sound.seconds, sound.rate
-    view = View(
-        source=file.name, model=model or DEFAULT, duration=seconds, facts={"rate": f"{rate} Hz"}
-    )
-    session = Session(view, jsonl, csv)
-    show_replay(session, play(file, model=model, hop=hop, pace=pace))
+    if file.suffix.lower() == ".jsonl":
+        if pace or model:
+            raise LivesrError(f"{file} holds readings, not sound: --pace and --model do not apply.")
+        view, items = View(source=file.name, model=""), readings_from_jsonl(file)
+    else:
+        with SoundFile(file) as sound:
+            seconds, facts = sound.seconds, {"rate": f"{sound.rate} Hz"}
+        view = View(source=file.name, model=model or DEFAULT, duration=seconds, facts=facts)
+        items = play(file, model=model, hop=hop, pace=pace)
+    show_replay(Session(view, jsonl, csv, report), items)
 
 
 @app.command("listen")
@@ -106,6 +116,7 @@ def listen_command(
     ] = None,
     jsonl: JsonlOption = None,
     csv: CsvOption = None,
+    report: ReportOption = None,
     model: ModelOption = None,
     hop: HopOption = 0.25,
     seconds: Annotated[
@@ -123,11 +134,11 @@ def listen_command(
     with quiet_libraries():
         listener = listen(device, model=model, hop=hop, record=record, reconnect=reconnect)
         view = View(source="", model=model or DEFAULT, keys="q quit  space pause  r reset  m mark")
-        session = Session(view, jsonl, csv)
         with listener:
             view.source = listener.device.name + (f"  ● recording {record}" if record else "")
             view.facts["rate"] = f"{listener.rate} Hz"
             try:
+                session = Session(view, jsonl, csv, report)
                 show_listening(session, view, listener, seconds)
             except DeviceError as error:
                 print(f"livesr: {error}", file=sys.stderr)

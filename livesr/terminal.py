@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
@@ -16,6 +17,7 @@ from livesr.event import Item
 from livesr.listener import Listener
 from livesr.metadata import LABELS
 from livesr.reading import Reading
+from livesr.report import Report
 from livesr.summary import Summary
 from livesr.ui.keys import keys
 from livesr.ui.view import View
@@ -32,20 +34,21 @@ class Session:
         view: what a terminal shows.
         jsonl: path or "-"; None for none.
         csv: the same.
+        report: an HTML page to write at the end.
 
     Raises:
         LivesrError: if they cannot be written, or both want standard output.
     """
 
-    def __init__(self, view: View, jsonl: str | None, csv: str | None) -> None:
+    def __init__(self, view: View, jsonl: str | None, csv: str | None, report: Path | None) -> None:
         if jsonl == STDOUT and csv == STDOUT:
             raise LivesrError(
                 "Standard output can take --jsonl or --csv, not both; name a file for one."
             )
         self._view, self._summary = view, Summary(LABELS)
-        self._jsonl, self._csv = jsonl, csv
+        self._jsonl, self._csv, self._report = jsonl, csv, report
         self._quiet = STDOUT in (jsonl, csv)
-        self._writers: list[Writer] = []
+        self._writers: list[Writer | Report] = []
         self._live: Live | None = None
         self._due = 0.0
 
@@ -56,6 +59,9 @@ class Session:
                 self._writers.append(stack.enter_context(JsonlWriter(self._jsonl)))
             if self._csv:
                 self._writers.append(stack.enter_context(CsvWriter(self._csv)))
+            if self._report:
+                page = Report(self._view.source, self._view.model, self._report)
+                self._writers.append(stack.enter_context(page))
             console = Console()
             if console.is_terminal and not self._quiet:
                 live = Live(self._view, console=console, screen=True, auto_refresh=False)

@@ -24,8 +24,9 @@ from hypothesis import strategies as st
 import livesr
 from livesr import Event, LivesrError, Reading, report
 from livesr.event import Item
+from livesr.jsonl import readings_from_jsonl
 from livesr.metadata import LABELS
-from livesr.report import Report, readings_from_jsonl
+from livesr.report import Report
 from livesr.ui.theme import COLOURS, GLYPHS
 
 CLIP = DATA / "conversation.flac"

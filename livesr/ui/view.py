@@ -118,7 +118,8 @@ class View:
         """Facts and keys in one row if they fit, else in two if there may be."""
         dot = " | " if palette.ascii_only else " · "
         keys = Text(palette.printable(self.keys))
-        facts = [f"{name} {value}" for name, value in {"model": self.model, **self.facts}.items()]
+        known = {"model": self.model, **self.facts}
+        facts = [f"{name} {value}" for name, value in known.items() if value]
         beside = width - (keys.cell_len + 3 if keys.plain else 1)
         split = rows > 1 and keys.plain and len(" " + dot.join(facts)) > beside
         room = width - 1 if split else beside

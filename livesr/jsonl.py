@@ -1,0 +1,117 @@
+"""What `--jsonl` wrote, read back, and trusted no further than it deserves."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import BinaryIO, get_args
+
+import numpy as np
+
+from livesr.errors import LivesrError
+from livesr.event import Event, Item
+from livesr.reading import Reading, Status
+
+_LONGEST_LINE = 1 << 20
+_MOST_LABELS = 16
+_MOST_SECONDS = 1e8  # three years
+
+
+def readings_from_jsonl(path: str | Path) -> Iterator[Item]:
+    """What `--jsonl` wrote, item by item; a last line cut short is left out.
+
+    Raises:
+        LivesrError: naming the file, at once if it cannot be opened; from the iterator, naming
+            the line, where it is not what livesr writes.
+    """
+    try:
+        file = Path(path).open("rb")  # noqa: SIM115  (the iterator closes it)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise LivesrError(f"{path} cannot be read: {why}; check the path.") from None
+    return _items(path, file)
+
+
+def _items(path: str | Path, file: BinaryIO) -> Iterator[Item]:
+    last: Reading | None = None
+    with file:
+        for number in count(1):
+            try:
+                line = file.readline(_LONGEST_LINE)
+                item = _item(line, last) if line.strip() else None
+            except OSError as error:
+                raise LivesrError(f"{path} cannot be read: {error.strerror}.") from None
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
+                cut = isinstance(error, _NotJson) and not line.endswith(b"\n")
+                if last and cut and len(line) < _LONGEST_LINE:
+                    return  # the program that wrote it was killed here
+                why = f"no {error}" if isinstance(error, KeyError) else f"{error!s:.200}"
+                raise LivesrError(
+                    f"{path}, line {number}, is not what livesr writes ({why}); "
+                    "give a file that --jsonl wrote."
+                ) from None
+            if not line:
+                break
+            if item:
+                last = item if isinstance(item, Reading) else last
+                yield item
+    if last is None:
+        raise LivesrError(f"{path} holds no readings; give a file that --jsonl wrote.")
+
+
+class _NotJson(ValueError):
+    """A line that is no JSON: of a file's last, the sign that it was cut short."""
+
+
+def _item(line: bytes, last: Reading | None) -> Item:
+    """The item of one line, checked against the reading before it."""
+    try:
+        values = json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        raise _NotJson("no JSON") from None
+    if not isinstance(values, dict):
+        raise ValueError("no JSON object")  # noqa: TRY004  (of a file, not of a caller)
+    if "event" in values:
+        event = Event.from_dict(values)
+        if max(event.at, event.seconds) > _MOST_SECONDS:
+            raise ValueError("a time that cannot be")
+        return event
+    with np.errstate(over="ignore"):  # an infinity is refused below, in words
+        reading = Reading.from_dict(values)
+    if wrong := _wrong(reading, last):
+        raise ValueError(wrong)
+    return reading
+
+
+def _wrong(reading: Reading, last: Reading | None) -> str:
+    """What no reading of livesr's has, in a few words; empty if all is well."""
+    tables = reading.probabilities, reading.smoothed
+    if not all(isinstance(table, dict) and 0 < len(table) <= _MOST_LABELS for table in tables):
+        return "no probabilities"
+    labels = list(last.smoothed if last else reading.smoothed)
+    if any(list(table) != labels for table in tables):
+        return "other labels than before"
+    shares = [reading.speech, *tables[0].values(), *tables[1].values()]
+    numbers = [reading.start, reading.end, reading.level_dbfs, reading.gap, *shares]
+    if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+        return "a value that is no number"
+    before = last.end if last else -1.0
+    weights, times = reading.attention, reading.attention_times
+    named = reading.label in labels if reading.status == "speech" else reading.label is None
+    checks = {
+        "a time that cannot be": 0 <= reading.start <= reading.end <= _MOST_SECONDS,
+        "times that do not increase": reading.end > before,
+        "a gap that cannot be": 0 <= reading.gap <= _MOST_SECONDS,
+        "a level that cannot be": abs(reading.level_dbfs) <= 1000,
+        "a probability that cannot be": all(0 <= share <= 1.001 for share in shares),
+        "a status that cannot be": reading.status in get_args(Status) and named,
+        "a reason that is no text": isinstance(reading.reason, str | None),
+        "an attention that cannot be": weights.ndim == 1
+        and weights.shape == times.shape
+        and bool(np.all((weights >= 0) & (weights <= 1.001)))
+        and bool(np.all((times >= reading.start - 1) & (times <= reading.end + 1))),
+    }
+    return next((words for words, well in checks.items() if not well), "")
