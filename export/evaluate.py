@@ -24,7 +24,8 @@ import numpy as np
 from tqdm import tqdm
 
 from export import augment
-from export.corpora import RATE, SPLITS, Clip, CorpusError, read_clips
+from export.corpora import RATE, SPLITS, Clip, CorpusError
+from export.readers import read_corpora
 from livesr.metadata import LABELS
 from livesr.recognizer import Recognizer
 from livesr.stage import Float32, Float64
@@ -168,14 +169,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--corpora", type=Path, required=True, help="folder that holds clips.csv")
+    parser.add_argument(
+        "--corpora", nargs="+", required=True, help="a folder with clips.csv, or NAME=FOLDER"
+    )
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--model", help="a bundled model's name or an .onnx file")
     parser.add_argument("--conditions", action="store_true", help="gain, noise, telephone too")
     parser.add_argument("--check", type=Path, help="a model card that must hold these lines")
     options = parser.parse_args()
     try:
-        clips = [clip for clip in read_clips(options.corpora) if clip.split == options.split]
+        clips = [clip for clip in read_corpora(options.corpora) if clip.split == options.split]
     except CorpusError as error:
         raise SystemExit(str(error)) from None
     verdicts = judge_all(clips, "as recorded", options.model)

@@ -11,9 +11,7 @@ unpacked:
     iemocap=PATH     IEMOCAP_full_release                   Busso et al. 2008
 
 IEMOCAP has options: `iemocap:improvised=PATH` leaves the scripted dialogs out, `excited` counts
-that class as happy. With IEMOCAP at hand, the papers' 10 folds are one command:
-
-    python -m export.train --corpora iemocap:improvised=/data/IEMOCAP_full_release --folds iemocap
+that class as happy. `export.corpora.iemocap_folds` deals the papers' 10 folds.
 
 Only angry, happy, neutral and sad are kept. The four corpora that livesr's models heard keep
 the speakers those models never heard as test; the others are split by
@@ -190,7 +188,6 @@ _IEMOCAP_TURN = re.compile(
 def read_iemocap(root: Path, improvised: bool = False, excited: bool = False) -> list[Clip]:
     """IEMOCAP by its majority labels: `SessionN/dialog/EmoEvaluation`, `SessionN/sentences/wav`.
 
-    All of it is 4490 clips, 5531 with `excited`; the improvised dialogs alone are 2280 and 2943.
     A speaker is a session's woman or man, whoever wore the markers. The text is dialog and turn;
     a scripted one is named without its session, as the same script is played in all of them.
 

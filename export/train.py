@@ -22,10 +22,11 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from export.corpora import Clip, CorpusError, read_clips
+from export.corpora import Clip, CorpusError, check
 from export.features import SETTINGS, Heard, sequences, with_deltas
 from export.graph import COMPACT, PAPER, build
 from export.network import ACRNN, CONTEXT_FRAMES
+from export.readers import read_corpora
 from livesr.metadata import LABELS, ModelInfo
 from livesr.model import STEP_FRAMES
 from livesr.stage import Float32, Float64
@@ -307,7 +308,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--corpora", type=Path, required=True, help="folder that holds clips.csv")
+    parser.add_argument(
+        "--corpora", nargs="+", required=True, help="a folder with clips.csv, or NAME=FOLDER"
+    )
     parser.add_argument("--config", type=Path, help="JSON of Config's fields")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--name", default="acrnn-compact", help="of the run and its model")
@@ -322,8 +325,9 @@ def main() -> None:
     config = Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
     run = Run(config, ROOT / "runs" / options.name)  # a checkpoint that does not fit fails first
     try:
-        clips = read_clips(options.corpora)
+        clips = read_corpora(options.corpora)
         train, dev = (chosen(clips, split, config) for split in ("train", "dev"))
+        check([*train, *dev])
         seeds = [None, *range(1, config.scenes + 1)]
         heard = [sequences(train, seed, options.cache) for seed in seeds]
         mean, deviation = statistics(heard[:3])
@@ -352,7 +356,7 @@ def main() -> None:
 
 def licence(clips: Sequence[Clip]) -> str:
     """The licence that weights trained on these clips carry: the strictest of theirs."""
-    for strict in ("CC-BY-NC-SA-4.0", "CC-BY-4.0", "CC0-1.0"):
+    for strict in ("LicenseRef-IEMOCAP", "CC-BY-NC-SA-4.0", "ODbL-1.0", "CC-BY-4.0", "CC0-1.0"):
         if any(clip.licence == strict for clip in clips):
             return strict
     raise CorpusError(f"Unknown licence among {sorted({clip.licence for clip in clips})}.")

@@ -39,6 +39,10 @@ ModelOption = Annotated[
     str | None,
     typer.Option("--model", help="A bundled model's name or an .onnx file.", metavar="NAME|PATH"),
 ]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(help="An input's number, or words of its name.", metavar="ID|SUBSTRING"),
+]
 JsonlOption = Annotated[
     str | None, typer.Option(help="Write readings as JSON lines; - is standard output.")
 ]
@@ -107,10 +111,7 @@ def replay_command(
 
 @app.command("listen")
 def listen_command(
-    device: Annotated[
-        str | None,
-        typer.Option(help="An input's number, or words of its name.", metavar="ID|SUBSTRING"),
-    ] = None,
+    device: DeviceOption = None,
     record: Annotated[
         Path | None, typer.Option(help="A new .flac or .wav file for what is heard.")
     ] = None,
@@ -184,8 +185,18 @@ def models_command() -> None:
 def bench_command(
     model: ModelOption = None,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the audio.")] = False,
+    microphone: Annotated[
+        bool, typer.Option("--microphone", help="What listening costs, on a real microphone.")
+    ] = False,
+    device: DeviceOption = None,
+    seconds: Annotated[float, typer.Option(help="To listen, for --microphone.", min=1.0)] = 30.0,
+    load: Annotated[int, typer.Option(help="Busy processes beside it.", min=0, max=64)] = 0,
 ) -> None:
     """What livesr costs on this machine: one thread, one run, medians and ratios."""
-    from livesr.bench import run  # noqa: PLC0415  (nothing else needs its imports)
+    from livesr import bench, latency  # noqa: PLC0415  (nothing else needs their imports)
 
-    run(model, quick=quick)
+    if microphone:
+        with quiet_libraries():
+            latency.run(device, model, seconds, load)
+    else:
+        bench.run(model, quick=quick)

@@ -50,6 +50,11 @@ class Hearing:
         """How many frames, lost ones included, the device had counted by this stream time."""
         return -(-(round(seconds * RATE) - self._began) * self._rate // RATE)
 
+    @property
+    def held_back(self) -> int:
+        """Frames that the resampler keeps until it has heard what follows."""
+        return max(0, self._frames - self.frame_of(self.seconds))
+
     def hear(self, samples: Float32) -> list[Item]:
         """float32 [n, channels] that the device delivered; what is not a number is lost."""
         try:

@@ -20,7 +20,7 @@ from livesr.ring import Ring
 from livesr.stage import Float32
 
 _RING_SECONDS = 8
-_LATENCY_SECONDS = 0.05  # asked of PortAudio: its lowest drops samples when Python is busy
+_LATENCY_SECONDS = 0.08  # asked of PortAudio: less drops sound when Python is busy, and costs more
 _SLOTS = 1024  # callbacks remembered
 _DEAD_SECONDS = 2.0  # without a callback: the device has gone, whatever PortAudio says
 _JUMP_SECONDS = 0.1  # by which capture times must run ahead of the samples to be a loss

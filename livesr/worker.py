@@ -24,7 +24,7 @@ from livesr.stage import Float32
 _MOST_BEHIND_SECONDS = 2.0  # of sound not yet heard; more, and the oldest hops are dropped
 _BEHIND_AGAIN_SECONDS = 1.0  # down to this
 _MUTED_SECONDS = 2.0  # of nothing but zeros
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.5
 _RETRY_SECONDS = (0.25, 4.0)  # first and longest wait for a microphone that has gone
 _PERMIT = {
     "darwin": "System Settings, Privacy & Security, Microphone",
@@ -150,8 +150,8 @@ class Worker:
                 self._emit(self.hearing.lose(lost, f"{mic.device.name} dropped it"))
         self._hear_until(mic.checked)
         # Not before the next reading may be due: waking at every callback costs more than it.
-        due = self.hearing.frame_of(self._recognizer.due / RATE) - self._device_lost
-        mic.wake_at = mic.ring.read + mic.rate // 10 if self.paused else due
+        due = self.hearing.frame_of(self._recognizer.due / RATE) + self.hearing.held_back
+        mic.wake_at = mic.ring.read + mic.rate // 10 if self.paused else due - self._device_lost
 
     def _hear_until(self, end: int) -> None:
         ring, rate = self.microphone.ring, self.microphone.rate

@@ -415,3 +415,50 @@ def test_a_closed_terminal_ends_it(microphone: VirtualMicrophone, tmp_path: Path
     told = [json.loads(line) for line in out.read_text().splitlines()]
     assert [json.loads(json.dumps(item.to_dict())) for item in play(record)] == told
     assert "Traceback" not in (tmp_path / "err").read_text()
+
+
+def test_a_busy_machine_loses_nothing_uncounted(
+    microphone: VirtualMicrophone, clip_wav: Path
+) -> None:
+    options = ["--microphone", "--device", "vmic", "--seconds", "8", "--load", "2"]
+    with microphone.play(clip_wav) as player:
+        told = run("-m", "livesr", "bench", *options)  # it fails where a reading is missing
+        player.kill()
+    assert told.returncode == 0, told.stderr
+    assert "8 s each" in told.stdout
+    assert "acrnn-compact" in told.stdout
+
+
+def test_a_device_that_drops_sound_is_noticed(
+    microphone: VirtualMicrophone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the times that PortAudio tells are made up: no driver here drops on demand."""
+    from livesr.microphone import Microphone, find  # noqa: PLC0415
+
+    opened = Microphone(find("vmic"), threading.Lock())
+    opened.close()
+    opened._count = opened._seen = 0
+    opened.ring.written = 0
+    clock = [100.0]
+    monkeypatch.setattr("livesr.microphone.time.monotonic", lambda: clock[0])
+
+    class Times:
+        inputBufferAdcTime = currentTime = 1.0
+
+    def call(count: int) -> None:
+        for _ in range(count):
+            opened._callback(np.zeros((441, 2), np.float32), 441, Times, None)
+            clock[0] += 0.01
+
+    call(30)
+    assert opened.losses() == []
+    clock[0] += 0.5
+    call(2)
+    assert opened.losses() == []
+    assert opened.checked == 30 * 441  # what follows waits until it is certain
+    call(8)
+    assert opened.losses() == [(30 * 441, pytest.approx(22_050, abs=2))]
+    assert opened.checked == 40 * 441
+    clock[0] += 0.05  # mere lateness
+    call(20)
+    assert opened.losses() == []
