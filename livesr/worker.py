@@ -169,8 +169,8 @@ class Worker:
             gone, block = ring.pull(min(hop, end - ring.read))
             if gone:
                 self._emit(self.hearing.lose(gone, TOO_SLOW))
-            self._watch_silence(block)
             self._emit(self.hearing.hear(block))
+            self._watch_silence(block)
 
     def _watch_silence(self, block: Float32) -> None:
         before = self._zeros
