@@ -140,7 +140,7 @@ def sequences(
     clips: Sequence[Clip], seed: int | None, cache: Path, workers: int = 2
 ) -> list[Heard]:
     """One sequence a clip, in order: augmented with `seed`, or as recorded with None; cached."""
-    source = [SCENES, SETTINGS.to_dict(), [str(clip.path) for clip in clips]]
+    source = [SCENES, SETTINGS.to_dict(), [clip.key for clip in clips]]
     key = hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:16]
     file = cache / f"{key}-{seed}.npz"
     if not file.is_file():

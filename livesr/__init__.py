@@ -9,8 +9,8 @@ for reading in recognizer.push(samples, sample_rate=48000):
 
 from livesr.errors import AudioError, DeviceError, LivesrError, ModelError
 from livesr.event import Event
+from livesr.inputs import Device, devices
 from livesr.listener import Listener, listen
-from livesr.microphone import Device, devices
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 from livesr.replay import replay

@@ -17,9 +17,9 @@ from rich.text import Text
 
 import livesr
 from livesr.errors import DeviceError, LivesrError
+from livesr.inputs import NO_MICROPHONE, devices, supported_rates
 from livesr.jsonl import readings_from_jsonl
 from livesr.listener import listen
-from livesr.microphone import NO_MICROPHONE, devices, supported_rates
 from livesr.model import DEFAULT, bundled, load_model
 from livesr.replay import SoundFile, play
 from livesr.terminal import Session, quiet_libraries, show_listening, show_replay

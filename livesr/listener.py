@@ -14,7 +14,7 @@ import numpy as np
 
 from livesr.errors import LivesrError
 from livesr.event import Item
-from livesr.microphone import Device
+from livesr.inputs import Device
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 from livesr.recording import RATE

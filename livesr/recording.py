@@ -2,7 +2,7 @@
 
 The sound is 16 kHz mono in 24 bits: `listen` rounds to that grid before it recognises, recorded
 or not, so that nothing is lost on the way to the file. What sound cannot say (gaps, resets,
-marks) goes beside it: for `talk.flac` in `talk.events.jsonl`, only if there was any.
+marks) goes beside it: for `talk.flac` in `talk.flac.events.jsonl`, only if there was any.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def to_grid(samples: Float32) -> Float32:
 
 def events_path(path: str | Path) -> Path:
     """Where the events of a recording lie."""
-    return Path(path).with_suffix(".events.jsonl")
+    path = Path(path)
+    return path.with_name(path.name + ".events.jsonl")
 
 
 class Recording:

@@ -15,7 +15,8 @@ from queue import SimpleQueue
 from livesr.errors import DeviceError, LivesrError
 from livesr.event import Item
 from livesr.hearing import Hearing
-from livesr.microphone import Device, Microphone, find, refresh
+from livesr.inputs import Device, find, refresh
+from livesr.microphone import Microphone
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 from livesr.recording import RATE, Recording

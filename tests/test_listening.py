@@ -273,7 +273,7 @@ def test_two_listeners_at_once(microphone: VirtualMicrophone) -> None:
 
 
 def test_devices_are_found_by_number_and_by_words(microphone: VirtualMicrophone) -> None:
-    from livesr.microphone import find  # noqa: PLC0415
+    from livesr.inputs import find  # noqa: PLC0415
 
     vmic = find("vmic")
     assert (vmic.name, vmic.api) == ("vmic", "ALSA")
@@ -434,7 +434,8 @@ def test_a_device_that_drops_sound_is_noticed(
     microphone: VirtualMicrophone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the times that PortAudio tells are made up: no driver here drops on demand."""
-    from livesr.microphone import Microphone, find  # noqa: PLC0415
+    from livesr.inputs import find  # noqa: PLC0415
+    from livesr.microphone import Microphone  # noqa: PLC0415
 
     opened = Microphone(find("vmic"), threading.Lock())
     opened.close()

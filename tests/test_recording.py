@@ -159,7 +159,7 @@ def test_recordings_are_not_overwritten(tmp_path: Path) -> None:
         with pytest.raises(LivesrError, match="exists"):
             Recording(tmp_path / name)
         assert (tmp_path / name).read_bytes() == b"precious"
-    (tmp_path / "b.events.jsonl").write_text("")
+    (tmp_path / "b.flac.events.jsonl").write_text("")
     with pytest.raises(LivesrError, match="exists"):
         Recording(tmp_path / "b.flac")
     with pytest.raises(LivesrError, match="flac or wav"):
@@ -184,15 +184,19 @@ def test_recordings_are_not_overwritten(tmp_path: Path) -> None:
     ],
 )
 def test_events_that_are_none(tmp_path: Path, text: str) -> None:
-    (tmp_path / "a.events.jsonl").write_text(text)
-    with pytest.raises(AudioError, match=r"a\.events\.jsonl is not the events of a recording"):
+    (tmp_path / "a.flac.events.jsonl").write_text(text)
+    with pytest.raises(
+        AudioError, match=r"a\.flac\.events\.jsonl is not the events of a recording"
+    ):
         read_events(tmp_path / "a.flac")
 
 
 def test_events_beside_another_file_are_told(tmp_path: Path, tiny: Path) -> None:
     clip = tmp_path / "talk.flac"
     clip.write_bytes((DATA / "conversation.flac").read_bytes())
-    (tmp_path / "talk.events.jsonl").write_text(json.dumps({"event": "mark", "at": 2.5}) + "\n")
+    (tmp_path / "talk.flac.events.jsonl").write_text(
+        json.dumps({"event": "mark", "at": 2.5}) + "\n"
+    )
     assert Event("mark", 2.5) in list(play(clip, model=tiny))
     assert list(livesr.replay(clip, model=tiny)) == list(
         livesr.replay(DATA / "conversation.flac", model=tiny)
