@@ -22,6 +22,9 @@ class DecisionSettings:
     least_speech_seconds: float = 0.5  # in the window; less is too little to judge
     silence_seconds: float = 1.0  # since the last speech; longer is no speech
     smoothing_seconds: float = 1.0  # of speech
+    adaptation: float = 0.75  # power to which `livesr.adaptation` takes a voice's mean out
+    adaptation_seconds: float = 7.5  # of even shares that a voice begins with
+    memory_seconds: float = 60.0  # of speech that it looks back on
     least_probability: float = 0.4  # of the leading emotion, smoothed
     least_margin: float = 0.1  # over the runner-up, smoothed, for a new label
     keep_margin: float = 0.05  # the same, for the label already shown
@@ -45,10 +48,11 @@ class Decision(Stage):
     """Voice activity gates, smoothing steadies, hysteresis holds, doubt abstains.
 
     Its clock is speech: a pause neither moves the smoothed probabilities nor is it scored, and
-    once nobody has spoken for `silence_seconds` the next speech starts afresh.
+    once nobody has spoken for `silence_seconds` the next speech starts afresh. A window's
+    probabilities weigh by the square of the speech in it: a word's worth says little.
     """
 
-    _fields = ("_recent", "_smoothed", "_label", "_heard")
+    _fields = ("_recent", "_smoothed", "_label", "_weight")
 
     def __init__(self, settings: DecisionSettings, labels: int, block_seconds: float) -> None:
         self._settings = settings
@@ -65,7 +69,7 @@ class Decision(Stage):
     def _forget(self) -> None:
         self._smoothed: Float64 = np.full(self._labels, 1 / self._labels)
         self._label = -1  # none
-        self._heard = False
+        self._weight = 0.0  # of what `_smoothed` holds
 
     def push(self, probabilities: Float64, speech: Bool, end_seconds: float) -> Verdict:
         """One hop: the window's probabilities [labels], and speech or not of its new blocks [k]."""
@@ -77,7 +81,7 @@ class Decision(Stage):
         if not self._recent[-self._silence_blocks :].any():
             self._forget()
             return self._none("no-speech", "nobody is speaking")
-        self._smooth(probabilities, float(np.count_nonzero(speech)) * self._block_seconds)
+        self._smooth(probabilities, spoken, float(np.count_nonzero(speech)) * self._block_seconds)
         if spoken < settings.least_speech_seconds:
             return self._none("unsure", "too little speech yet")
         second, first = np.sort(self._smoothed)[-2:]
@@ -91,11 +95,15 @@ class Decision(Stage):
     def finish(self) -> None:
         """Nothing is held back."""
 
-    def _smooth(self, probabilities: Float64, spoken_seconds: float) -> None:
-        share = 1 - math.exp(-spoken_seconds / self._settings.smoothing_seconds)
-        if not self._heard:
-            self._heard, share = True, 1.0
-        self._smoothed = (1 - share) * self._smoothed + share * probabilities
+    def _smooth(self, probabilities: Float64, spoken: float, new: float) -> None:
+        """`spoken` seconds of speech in the window, `new` of them since the last hop."""
+        self._weight *= math.exp(-new / self._settings.smoothing_seconds)
+        weight = spoken**2 * new
+        if not self._weight + weight:  # the window still holds speech, but nothing was new
+            self._smoothed = probabilities
+            return
+        self._weight += weight
+        self._smoothed = self._smoothed + weight / self._weight * (probabilities - self._smoothed)
 
     def _none(self, status: Status, reason: str) -> Verdict:
         return Verdict(status, None, reason, self._smoothed.copy())

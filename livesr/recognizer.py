@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from livesr.adaptation import Adaptation
 from livesr.audio import as_mono, check_rate
 from livesr.decision import Decision
 from livesr.errors import AudioError, LivesrError, ModelError
@@ -48,6 +49,7 @@ class Recognizer:
         self.voice = VoiceActivity()
         self.front_end = FrontEnd(info.front_end, info.mean, info.deviation)
         self.network = ModelStream(self._model)
+        self.adaptation = Adaptation(info.decision, len(info.labels), self.hop)
         self.decision = Decision(info.decision, len(info.labels), BLOCK_SAMPLES / self._rate)
         self._threshold = np.float32(info.decision.speech_threshold)
         self.reset()
@@ -243,6 +245,7 @@ class Recognizer:
             "voice": self.voice,
             "front_end": self.front_end,
             "network": self.network,
+            "adaptation": self.adaptation,
             "decision": self.decision,
         }
 
@@ -271,6 +274,8 @@ class Recognizer:
         gap, self._lost = self._lost / self._rate, 0
         probabilities = self.network.probabilities.astype(np.float64)
         probabilities /= probabilities.sum()
+        spoken_seconds = float(np.count_nonzero(spoken)) * BLOCK_SAMPLES / self._rate
+        probabilities = self.adaptation.push(probabilities, spoken_seconds)
         verdict = self.decision.push(probabilities, spoken, self._position / self._rate)
         reason = verdict.reason
         if reason and gap >= self.hop:

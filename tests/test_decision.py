@@ -75,8 +75,16 @@ def test_a_label_is_kept_by_a_smaller_margin_than_it_takes() -> None:
 
 def test_smoothing_takes_about_a_second_of_speech() -> None:
     hops = Hops()
-    hops.push(ANGRY, SPEECH, 8)
+    hops.push(ANGRY, SPEECH, 16)
     turned = 0
     while hops.push(HAPPY, SPEECH).label != 1:
         turned += 1
     assert 0.5 <= turned * 0.256 <= 1.5
+
+
+def test_a_window_with_little_speech_weighs_little() -> None:
+    hops = Hops()
+    hops.push(HAPPY, SILENCE, 12)
+    hops.push(HAPPY, SPEECH)  # a word
+    verdict = hops.push(ANGRY, SPEECH)
+    assert verdict.smoothed[0] > 0.55  # 1 : 4, less what a quarter of a second forgets
