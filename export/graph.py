@@ -1,4 +1,4 @@
-"""The ACRNN as a stateful ONNX graph, built node by node from a network's weights.
+"""The networks as stateful ONNX graphs, built node by node from their weights.
 
 Written out rather than traced: the streaming graph differs from the training module (state in,
 state out, masks), and every tensor of it has a name here.
@@ -19,9 +19,10 @@ streams of any ages give what each gives alone.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -31,48 +32,92 @@ from livesr.metadata import LABELS, METADATA_KEY, ModelInfo
 from livesr.model import models_directory
 
 OPSET, IR_VERSION = 17, 8
-KERNEL_TIME, KERNEL_BAND = 5, 2
+KERNEL_TIME = 5
 SHUT = -1e4  # added to an input gate: its sigmoid is then exactly 0 in float32
 
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """Sizes of an ACRNN (Chen et al. 2018, section 2.3)."""
+    """An ACRNN (Chen et al. 2018, section 2.3), its sizes, and what it may lack of one."""
 
-    maps: tuple[int, ...]  # of each convolution; a 2 x 2 max-pool follows the first
+    maps: tuple[int, ...]  # of each convolution; a max-pool over 2 frames follows the first
     linear: int
-    cells: int  # of the LSTM, per direction
+    cells: int  # of the LSTM, per direction; 0 for no LSTM
     dense: int = 64
     bands: int = 40
     labels: int = 4
     steps: int = 150  # of 20 ms: the 3-s window
+    pools: tuple[int, ...] = (2, 1, 1)  # bands that a max-pool takes together, per convolution
+    kernel_band: int = 2
+    flat: bool = False  # convolve over time alone: bands are channels
+    bidirectional: bool = True
+    summary: Literal["attention", "mean", "last"] = "attention"  # of the steps
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """That each convolution takes."""
+        return (3 * self.bands if self.flat else 3, *self.maps[:-1])
+
+    def bins(self, convolutions: int) -> int:
+        """Along the frequency axis after so many convolutions."""
+        return 1 if self.flat else self.bands // math.prod(self.pools[:convolutions])
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """Frames and bins of a convolution's kernel."""
+        return KERNEL_TIME, 1 if self.flat else self.kernel_band
+
+    @property
+    def encoded(self) -> int:
+        """Values of a step after the last convolution."""
+        return self.maps[-1] * self.bins(len(self.maps))
+
+    @property
+    def directions(self) -> int:
+        return 1 + self.bidirectional
+
+    @property
+    def hidden(self) -> int:
+        """Values of a step that the summary sees."""
+        return self.directions * self.cells or self.linear
 
     def tails(self) -> list[tuple[int, int, int]]:
         """[channels, 4, bins] of the inputs that each convolution must remember."""
-        channels = (3, *self.maps[:-1])
-        bins = (self.bands, *[self.bands // 2] * (len(self.maps) - 1))
-        return [(c, KERNEL_TIME - 1, b) for c, b in zip(channels, bins, strict=True)]
+        return [(c, KERNEL_TIME - 1, self.bins(i)) for i, c in enumerate(self.channels)]
 
 
 PAPER = Widths(maps=(128, 256, 256), linear=768, cells=128)
 COMPACT = Widths(maps=(32, 64, 64), linear=128, cells=64)
+NETWORKS = {
+    "acrnn": PAPER,
+    "acrnn-compact": COMPACT,
+    # What the paper compares with, at the compact sizes: an LSTM's last output over 1-D
+    # convolutions; the mean over time of 2-D ones; Chen et al. 2018, 5 x 3 kernels, 2 x 4 pool.
+    "cnn1d-lstm": replace(COMPACT, flat=True, bidirectional=False, summary="last"),
+    "cnn2d-temporal": replace(COMPACT, cells=0, summary="mean"),
+    "acrnn-3d": replace(COMPACT, kernel_band=3, pools=(4, 1, 1)),
+}
 
 
 def weight_shapes(widths: Widths) -> dict[str, tuple[int, ...]]:
     """Name and shape of every weight the graph takes, batch norms already folded in."""
     shapes: dict[str, tuple[int, ...]] = {}
-    for index, ((channels, _, _), maps) in enumerate(zip(widths.tails(), widths.maps, strict=True)):
-        shapes[f"conv{index}.weight"] = (maps, channels, KERNEL_TIME, KERNEL_BAND)
+    for index, (channels, maps) in enumerate(zip(widths.channels, widths.maps, strict=True)):
+        shapes[f"conv{index}.weight"] = (maps, channels, *widths.kernel)
         shapes[f"conv{index}.bias"] = (maps,)
-    gates, cells = 4 * widths.cells, widths.cells
+    shapes |= {"linear.weight": (widths.encoded, widths.linear), "linear.bias": (widths.linear,)}
+    if widths.cells:
+        directions, gates = widths.directions, 4 * widths.cells
+        shapes |= {
+            # ONNX gate order: input, output, forget, cell
+            "lstm.input": (directions, gates, widths.linear),
+            "lstm.recurrent": (directions, gates, widths.cells),
+            "lstm.bias": (directions, 2 * gates),
+        }
+    if widths.summary == "attention":
+        shapes["attention.weight"] = (widths.hidden, 1)
     return shapes | {
-        "linear.weight": (widths.maps[-1] * (widths.bands // 2), widths.linear),
-        "linear.bias": (widths.linear,),
-        "lstm.input": (2, gates, widths.linear),  # ONNX gate order: input, output, forget, cell
-        "lstm.recurrent": (2, gates, cells),
-        "lstm.bias": (2, 2 * gates),
-        "attention.weight": (2 * cells, 1),
-        "dense.weight": (2 * cells, widths.dense),
+        "dense.weight": (widths.hidden, widths.dense),
         "dense.bias": (widths.dense,),
         "output.weight": (widths.dense, widths.labels),
         "output.bias": (widths.labels,),
@@ -82,7 +127,7 @@ def weight_shapes(widths: Widths) -> dict[str, tuple[int, ...]]:
 def build(
     widths: Widths, weights: Mapping[str, np.ndarray] | None, metadata: Mapping[str, Any]
 ) -> onnx.ModelProto:
-    """The streaming graph.
+    """The streaming graph of a network.
 
     Args:
         widths: sizes of the network.
@@ -100,8 +145,10 @@ def build(
         graph.indices(f"axis_{axis}", [axis])
     steps = _encode(graph, widths)
     window, valid = _slide(graph, widths, steps)
-    hidden, absent = _recur(graph, widths, window, valid)
-    _classify(graph, hidden, absent)
+    absent = graph.node("Sub", ["one", valid], "absent")
+    hidden = _recur(graph, widths, window, absent) if widths.cells else window
+    attention = _attend(graph, widths, hidden, absent)
+    _classify(graph, hidden, attention)
 
     tails = {f"tail_{i}": ["N", *shape] for i, shape in enumerate(widths.tails())}
     state = tails | {"encodings": ["N", widths.steps, widths.linear], "valid": ["N", widths.steps]}
@@ -127,27 +174,35 @@ def _weights(graph: Graph, widths: Widths, weights: Mapping[str, np.ndarray] | N
             raise ValueError(f"{name}: shape {weights[name].shape}, expected {shape}")
         else:
             graph.constant(name, weights[name])
-    shut = np.zeros((2, 4 * widths.cells, 1))
-    shut[:, : widths.cells] = SHUT
-    graph.constant("lstm.shut", shut)
-    graph.node("Concat", ["lstm.input", "lstm.shut"], "lstm.flagged", axis=2)
+    if widths.cells:
+        shut = np.zeros((widths.directions, 4 * widths.cells, 1))
+        shut[:, : widths.cells] = SHUT
+        graph.constant("lstm.shut", shut)
+        graph.node("Concat", ["lstm.input", "lstm.shut"], "lstm.flagged", axis=2)
 
 
 def _encode(graph: Graph, widths: Widths) -> str:
     """Convolutions, each seeing its last four inputs again in front of the new ones."""
     graph.indices("tail_start", [-(KERNEL_TIME - 1)])
-    flow = graph.node("Transpose", ["features"], "by_channel", perm=[0, 3, 1, 2])
+    flow = "features"
+    if widths.flat:
+        graph.indices("bands_as_channels", [0, 0, 1, 3 * widths.bands])
+        flow = graph.node("Reshape", [flow, "bands_as_channels"], "flat_features")
+    flow = graph.node("Transpose", [flow], "by_channel", perm=[0, 3, 1, 2])
+    over = widths.kernel[1] - 1
+    pads = [0, over // 2, 0, over - over // 2]
     for index in range(len(widths.maps)):
         seen = graph.node("Concat", [f"tail_{index}", flow], f"seen_{index}", axis=2)
         graph.node("Slice", [seen, "tail_start", "end", "axis_2"], f"new_tail_{index}")
         weight, bias = f"conv{index}.weight", f"conv{index}.bias"
-        flow = graph.node("Conv", [seen, weight, bias], f"conv_{index}", pads=[0, 0, 0, 1])
+        flow = graph.node("Conv", [seen, weight, bias], f"conv_{index}", pads=pads)
         flow = graph.node("Relu", [flow], f"map_{index}")
-        if index == 0:
-            flow = graph.node("MaxPool", [flow], "pooled", kernel_shape=[2, 2], strides=[2, 2])
-    graph.indices("flat", [0, -1, widths.maps[-1] * (widths.bands // 2)])
+        pool = [2 if index == 0 else 1, 1 if widths.flat else widths.pools[index]]
+        if pool != [1, 1]:
+            flow = graph.node("MaxPool", [flow], f"pooled_{index}", kernel_shape=pool, strides=pool)
+    graph.indices("joined_maps", [0, -1, widths.encoded])
     flow = graph.node("Transpose", [flow], "by_step", perm=[0, 2, 1, 3])
-    flow = graph.node("Reshape", [flow, "flat"], "steps_flat")
+    flow = graph.node("Reshape", [flow, "joined_maps"], "steps_flat")
     flow = graph.node("MatMul", [flow, "linear.weight"], "linear")
     return graph.node("Relu", [graph.node("Add", [flow, "linear.bias"], "linear+")], "new_steps")
 
@@ -166,9 +221,8 @@ def _slide(graph: Graph, widths: Widths, steps: str) -> tuple[str, str]:
     return window, graph.node("Slice", [exists, "window_start", "end", "axis_1"], "new_valid")
 
 
-def _recur(graph: Graph, widths: Widths, window: str, valid: str) -> tuple[str, str]:
-    """BLSTM over the window, shut where a step does not exist; and which steps those are."""
-    absent = graph.node("Sub", ["one", valid], "absent")
+def _recur(graph: Graph, widths: Widths, window: str, absent: str) -> str:
+    """LSTM over the window, shut where a step does not exist: [N, S, hidden]."""
     flag = graph.node("Unsqueeze", [absent, "axis_2"], "absent_flag")
     flow = graph.node("Concat", [window, flag], "window_flagged", axis=2)
     flow = graph.node("Transpose", [flow], "window_by_time", perm=[1, 0, 2])
@@ -177,21 +231,31 @@ def _recur(graph: Graph, widths: Widths, window: str, valid: str) -> tuple[str, 
         [flow, "lstm.flagged", "lstm.recurrent", "lstm.bias"],
         "lstm",
         hidden_size=widths.cells,
-        direction="bidirectional",
-    )  # [S, 2, N, cells]
-    graph.indices("joined", [0, 0, 2 * widths.cells])
+        direction="bidirectional" if widths.bidirectional else "forward",
+    )  # [S, directions, N, cells]
+    graph.indices("joined", [0, 0, widths.hidden])
     flow = graph.node("Transpose", [flow], "lstm_by_stream", perm=[2, 0, 1, 3])
-    return graph.node("Reshape", [flow, "joined"], "hidden"), absent
+    return graph.node("Reshape", [flow, "joined"], "hidden")
 
 
-def _classify(graph: Graph, hidden: str, absent: str) -> None:
-    """a_t = softmax(W h_t), c = sum a_t h_t (eq. 3 and 4), then the classifier."""
+def _attend(graph: Graph, widths: Widths, hidden: str, absent: str) -> str:
+    """a_t = softmax(W h_t) over the steps that exist (eq. 3); or all alike, or the last alone."""
     graph.scalar("masked", 1e9)
-    scores = graph.node("MatMul", [hidden, "attention.weight"], "scores")
-    scores = graph.node("Squeeze", [scores, "axis_2"], "scores_flat")
+    if widths.summary == "attention":
+        scores = graph.node("MatMul", [hidden, "attention.weight"], "scores")
+        scores = graph.node("Squeeze", [scores, "axis_2"], "scores_flat")
+    else:
+        row = np.zeros(widths.steps)
+        row[-1] = 2e9 if widths.summary == "last" else 0
+        graph.constant("fixed_scores", row)
+        scores = "fixed_scores"
     gone = graph.node("Mul", [absent, "masked"], "gone")
     scores = graph.node("Sub", [scores, gone], "scores_masked")
-    attention = graph.node("Softmax", [scores], "attention", axis=1)
+    return graph.node("Softmax", [scores], "attention", axis=1)
+
+
+def _classify(graph: Graph, hidden: str, attention: str) -> None:
+    """c = sum a_t h_t (eq. 4), then the classifier."""
     row = graph.node("Unsqueeze", [attention, "axis_1"], "attention_row")
     flow = graph.node("MatMul", [row, hidden], "context")
     flow = graph.node("Squeeze", [flow, "axis_1"], "context_flat")

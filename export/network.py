@@ -1,4 +1,4 @@
-"""The ACRNN in torch, for training; `weights()` is what `export.graph` takes.
+"""The networks in torch, for training; `weights()` is what `export.graph` takes.
 
 Chen et al. 2018, section 2.3, with convolutions that look back only and batch norm after each
 (folded into the weights on export).
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from export.graph import KERNEL_BAND, KERNEL_TIME, SHUT, Widths
+from export.graph import KERNEL_TIME, SHUT, Widths
 
 CONTEXT_FRAMES = 20  # that a step's encoding can reach back, beyond its own two
 
@@ -21,33 +21,43 @@ class ACRNN(nn.Module):
     def __init__(self, widths: Widths, dropout: float = 0.15) -> None:
         super().__init__()
         self.widths = widths
-        channels = (3, *widths.maps[:-1])
         self.convs = nn.ModuleList(
-            nn.Conv2d(c, m, (KERNEL_TIME, KERNEL_BAND), bias=False)
-            for c, m in zip(channels, widths.maps, strict=True)
+            nn.Conv2d(c, m, widths.kernel, bias=False)
+            for c, m in zip(widths.channels, widths.maps, strict=True)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(m) for m in widths.maps)
-        flat = widths.maps[-1] * (widths.bands // 2)
-        self.linear = nn.Linear(flat, widths.linear, bias=False)
+        self.linear = nn.Linear(widths.encoded, widths.linear, bias=False)
         self.linear_norm = nn.BatchNorm1d(widths.linear)
-        self.lstm = nn.LSTM(widths.linear + 1, widths.cells, batch_first=True, bidirectional=True)
-        self.score = nn.Linear(2 * widths.cells, 1, bias=False)
-        self.dense = nn.Linear(2 * widths.cells, widths.dense, bias=False)
+        if widths.cells:
+            self.lstm = nn.LSTM(
+                widths.linear + 1,
+                widths.cells,
+                batch_first=True,
+                bidirectional=widths.bidirectional,
+            )
+        if widths.summary == "attention":
+            self.score = nn.Linear(widths.hidden, 1, bias=False)
+        self.dense = nn.Linear(widths.hidden, widths.dense, bias=False)
         self.dense_norm = nn.BatchNorm1d(widths.dense)
         self.output = nn.Linear(widths.dense, widths.labels)
         self.dropout = nn.Dropout(dropout)
 
     def encode(self, features: Tensor, exists: Tensor) -> Tensor:
         """[B, T, bands, 3] and which frames exist, [B, T] -> encodings [B, T // 2, linear]."""
+        if self.widths.flat:
+            features = features.flatten(2)[:, :, None]
         flow = features.permute(0, 3, 1, 2)
         mask = exists[:, None, :, None]
         flow = flow * mask
+        over = self.widths.kernel[1] - 1
+        around = (over // 2, over - over // 2, KERNEL_TIME - 1, 0)
         for index, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            flow = nn.functional.pad(flow, (0, KERNEL_BAND - 1, KERNEL_TIME - 1, 0))
-            flow = torch.relu(norm(conv(flow)))
-            if index == 0:
-                flow = nn.functional.max_pool2d(flow, 2)
-                mask = mask[:, :, ::2]
+            flow = torch.relu(norm(conv(nn.functional.pad(flow, around))))
+            frames = 2 if index == 0 else 1
+            pool = (frames, 1 if self.widths.flat else self.widths.pools[index])
+            if pool != (1, 1):
+                flow = nn.functional.max_pool2d(flow, pool)
+            mask = mask[:, :, ::frames]
             # A stream begins with nothing remembered, which is not what silence would leave.
             flow = flow * mask
         flow = self.linear(flow.permute(0, 2, 1, 3).flatten(2))
@@ -55,17 +65,32 @@ class ACRNN(nn.Module):
 
     def attend(self, encodings: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Encodings [B, S, linear] and which steps count, [B, S] -> logits, attention."""
-        with torch.no_grad():
-            for weight in (self.lstm.weight_ih_l0, self.lstm.weight_ih_l0_reverse):
-                weight[:, -1] = 0
-                weight[: self.widths.cells, -1] = SHUT
-        absent = 1 - valid
-        hidden, _ = self.lstm(torch.cat((self.dropout(encodings), absent[..., None]), dim=2))
-        scores = self.score(hidden)[..., 0] - 1e9 * absent
-        attention = torch.softmax(scores, dim=1)
+        hidden = self.dropout(encodings)
+        if self.widths.cells:
+            hidden = self._recur(hidden, valid)
+        attention = self._weigh(hidden, valid)
         context = (attention[:, None] @ hidden)[:, 0]
         dense = torch.relu(self.dense_norm(self.dense(self.dropout(context))))
         return self.output(dense), attention
+
+    def _recur(self, encodings: Tensor, valid: Tensor) -> Tensor:
+        with torch.no_grad():
+            for name, weight in self.lstm.named_parameters():
+                if name.startswith("weight_ih"):
+                    weight[:, -1] = 0
+                    weight[: self.widths.cells, -1] = SHUT
+        hidden: Tensor = self.lstm(torch.cat((encodings, 1 - valid[..., None]), dim=2))[0]
+        return hidden
+
+    def _weigh(self, hidden: Tensor, valid: Tensor) -> Tensor:
+        """How much each step counts, [B, S]; sums to 1 over those that exist."""
+        if self.widths.summary == "last":
+            return nn.functional.one_hot(
+                torch.full((len(valid),), valid.shape[1] - 1), valid.shape[1]
+            ).to(hidden)
+        if self.widths.summary == "mean":
+            return valid / valid.sum(1, keepdim=True)
+        return torch.softmax(self.score(hidden)[..., 0] - 1e9 * (1 - valid), dim=1)
 
     def forward(self, features: Tensor, exists: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """A window with its context: `valid` [B, steps] marks the window's steps."""
@@ -84,21 +109,26 @@ class ACRNN(nn.Module):
             scale, bias = _folded(getattr(self, f"{name}_norm"))
             weight = getattr(self, name).weight * scale[:, None]
             found[f"{name}.weight"], found[f"{name}.bias"] = weight.T, bias
-        order = _gate_order(self.widths.cells)
-        directions = ("", "_reverse")
-        for name, kind in (("lstm.input", "weight_ih"), ("lstm.recurrent", "weight_hh")):
-            both = [getattr(self.lstm, f"{kind}_l0{d}")[order] for d in directions]
-            found[name] = torch.stack(both)
-        found["lstm.input"] = found["lstm.input"][..., :-1]
-        found["lstm.bias"] = torch.stack(
-            [
-                torch.cat([getattr(self.lstm, f"bias_{k}_l0{d}")[order] for k in ("ih", "hh")])
-                for d in directions
-            ]
-        )
-        found["attention.weight"] = self.score.weight.T
+        if self.widths.cells:
+            found |= self._lstm_weights()
+        if self.widths.summary == "attention":
+            found["attention.weight"] = self.score.weight.T
         found["output.weight"], found["output.bias"] = self.output.weight.T, self.output.bias
         return {name: value.cpu().numpy().astype(np.float32) for name, value in found.items()}
+
+    def _lstm_weights(self) -> dict[str, Tensor]:
+        order = _gate_order(self.widths.cells)
+        suffixes = ("", "_reverse")[: self.widths.directions]
+
+        def both(kind: str) -> list[Tensor]:
+            return [getattr(self.lstm, f"{kind}_l0{suffix}")[order] for suffix in suffixes]
+
+        biases = zip(both("bias_ih"), both("bias_hh"), strict=True)
+        return {
+            "lstm.input": torch.stack(both("weight_ih"))[..., :-1],
+            "lstm.recurrent": torch.stack(both("weight_hh")),
+            "lstm.bias": torch.stack([torch.cat(pair) for pair in biases]),
+        }
 
 
 def _folded(norm: nn.Module) -> tuple[Tensor, Tensor]:

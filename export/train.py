@@ -24,14 +24,13 @@ from torch import Tensor, nn
 
 from export.corpora import Clip, CorpusError, check
 from export.features import SETTINGS, Heard, sequences, with_deltas
-from export.graph import COMPACT, PAPER, build
+from export.graph import NETWORKS, build
 from export.network import ACRNN, CONTEXT_FRAMES
 from export.readers import read_corpora
 from livesr.metadata import LABELS, ModelInfo
 from livesr.model import STEP_FRAMES
 from livesr.stage import Float32, Float64
 
-WIDTHS = {"acrnn-compact": COMPACT, "acrnn": PAPER}
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -219,7 +218,7 @@ class Run:
     def __init__(self, config: Config, folder: Path) -> None:
         self.config, self.folder = config, folder
         torch.manual_seed(config.seed)
-        self.network = ACRNN(WIDTHS[config.network], config.dropout)
+        self.network = ACRNN(NETWORKS[config.network], config.dropout)
         self.average = torch.optim.swa_utils.AveragedModel(
             self.network,
             avg_fn=partial(_running_mean, config.average),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +18,27 @@ import onnx  # noqa: E402
 from export.corpora import Clip, CorpusError, read_clips  # noqa: E402
 from export.evaluate import calibration_error, confusion, uar  # noqa: E402
 from export.features import hear, scene, sequences, with_deltas  # noqa: E402
-from export.graph import build  # noqa: E402
+from export.graph import NETWORKS, Widths, build  # noqa: E402
 from export.network import ACRNN, CONTEXT_FRAMES  # noqa: E402
 from export.train import Config, Run, draw, prepare, window  # noqa: E402
 from export.voice import BLOCK, CONTEXT, published  # noqa: E402
 from livesr import Recognizer  # noqa: E402
+from livesr.decision import DecisionSettings  # noqa: E402
 from livesr.session import open_session  # noqa: E402
 from livesr.voice import VoiceActivity  # noqa: E402
 
 
-@pytest.fixture(scope="module")
-def network() -> ACRNN:
+def tiny(name: str) -> Widths:
+    """A network as it is compared, but for its sizes."""
+    sizes = {field: getattr(TINY, field) for field in ("maps", "linear", "dense")}
+    cells = TINY.cells if NETWORKS[name].cells else 0
+    return replace(NETWORKS[name], **sizes, cells=cells)
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def network(request: pytest.FixtureRequest) -> ACRNN:
     torch.manual_seed(0)
-    network = ACRNN(TINY)
+    network = ACRNN(tiny(request.param))
     for norm in (*network.norms, network.linear_norm, network.dense_norm):
         norm.running_mean.uniform_(-0.2, 0.2)
         norm.running_var.uniform_(0.5, 2)
@@ -40,9 +49,9 @@ def test_torch_offline_the_stream_and_a_batch_agree(
     network: ACRNN, speech: np.ndarray, tmp_path: Path
 ) -> None:
     """A whole recording encoded at once in torch, against hop by hop through Recognizer."""
-    info = tiny_info(temperature=1.0)
+    info = tiny_info(temperature=1.0, decision=DecisionSettings(adaptation=0.0))
     path = tmp_path / "network.onnx"
-    onnx.save(build(TINY, network.weights(), info.to_metadata()), path)
+    onnx.save(build(network.widths, network.weights(), info.to_metadata()), path)
     samples = speech[:112_000]
     readings = Recognizer(path).push(samples)
     levels, _ = hear(samples)
@@ -51,11 +60,11 @@ def test_torch_offline_the_stream_and_a_batch_agree(
         encodings = network.encode(features, torch.ones(1, features.shape[1]))
         for reading in readings[4:]:
             steps = round(reading.attention_times[-1] * 50 + 0.125)
-            first = max(0, steps - TINY.steps)
-            window_ = torch.zeros(1, TINY.steps, TINY.linear)
-            valid = torch.zeros(1, TINY.steps)
-            window_[:, TINY.steps - (steps - first) :] = encodings[:, first:steps]
-            valid[:, TINY.steps - (steps - first) :] = 1
+            first = max(0, steps - network.widths.steps)
+            window_ = torch.zeros(1, network.widths.steps, network.widths.linear)
+            valid = torch.zeros(1, network.widths.steps)
+            window_[:, network.widths.steps - (steps - first) :] = encodings[:, first:steps]
+            valid[:, network.widths.steps - (steps - first) :] = 1
             logits, attention = network.attend(window_, valid)
             expected = torch.softmax(logits, 1)[0].numpy()
             np.testing.assert_allclose(list(reading.probabilities.values()), expected, atol=1e-4)
@@ -66,7 +75,9 @@ def test_torch_offline_the_stream_and_a_batch_agree(
 
 def test_a_training_window_is_what_the_stream_sees(network: ACRNN) -> None:
     features = np.random.default_rng(0).standard_normal((700, 40, 3)).astype(np.float32)
-    session = open_session(build(TINY, network.weights(), {"temperature": 1.0}).SerializeToString())
+    session = open_session(
+        build(network.widths, network.weights(), {"temperature": 1.0}).SerializeToString()
+    )
     state = {
         node.name: np.zeros((1, *node.shape[1:]), np.float32)
         for node in session.get_inputs()
@@ -77,7 +88,7 @@ def test_a_training_window_is_what_the_stream_sees(network: ACRNN) -> None:
         feed = {"features": features[None, end - 50 : end], **state}
         outputs = dict(zip(names, session.run(names, feed), strict=True))
         state = {name: outputs[f"new_{name}"] for name in state}
-        parts = window(features, max(0, end - 300), end, TINY.steps)
+        parts = window(features, max(0, end - 300), end, network.widths.steps)
         with torch.no_grad():
             logits, attention = network(*(torch.from_numpy(part)[None] for part in parts))
         np.testing.assert_allclose(logits.numpy(), outputs["logits"], atol=1e-4)
