@@ -2,10 +2,10 @@
 
     python -m export.evaluate --corpora ../shared/speech --split test
 
-A clip is pushed into a fresh stream; its verdict is the mean of the probabilities of the
-readings in which somebody had spoken (status "speech" or "unsure"), or of all of them where
-nobody had. Every clip gets a verdict: abstaining is measured apart, by the share of clips whose
-last such reading had a label.
+A clip is pushed into a fresh stream (cold), or after 30 s of other clips of its speaker, mixed,
+and 3 s of silence (--warm). Its verdict is what livesr shows at its end: the smoothed
+probabilities of the last reading in which somebody had spoken. Every clip gets a verdict:
+abstaining is measured apart, by the share of clips whose last such reading had a label.
 """
 
 from __future__ import annotations
@@ -25,11 +25,15 @@ from tqdm import tqdm
 
 from export import augment
 from export.corpora import RATE, SPLITS, Clip, CorpusError
+from export.metrics import calibration_error, confusion, mean_uar, uar, wa
 from export.readers import read_corpora
+from livesr.errors import LivesrError
 from livesr.metadata import LABELS
+from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 from livesr.stage import Float32, Float64
 
+WARM_SECONDS, PAUSE_SECONDS = 30.0, 3.0
 _TOLERANCE = 0.02  # of a UAR: another processor may round one clip of 13 the other way
 Condition = Callable[[Float32, np.random.Generator], Float32]
 
@@ -47,73 +51,97 @@ def _telephone(samples: Float32, _rng: np.random.Generator) -> Float32:
     return augment.band_pass(samples, 300, 3400)
 
 
+AS_RECORDED = "as recorded"
 CONDITIONS: dict[str, Condition] = {
-    "as recorded": partial(_gain, 0.0),
+    AS_RECORDED: partial(_gain, 0.0),
     "gain -20 dB": partial(_gain, -20.0),
     "gain +20 dB": partial(_gain, 20.0),
     "white noise, 10 dB": partial(_noise, 10.0),
     "telephone band": _telephone,
+    "a room": augment.room,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What livesr made of one clip."""
+    """What livesr made of one clip: probabilities, and whether it gave a label or abstained."""
 
     probabilities: Float64
     labelled: bool
 
+    @property
+    def guess(self) -> int:
+        return int(self.probabilities.argmax())
 
-def judge(samples: Float32, recognizer: Recognizer) -> Verdict:
-    """One clip through a fresh stream."""
-    recognizer.reset()
-    readings = recognizer.push(samples, RATE) + recognizer.finish()
+
+def verdict(readings: Sequence[Reading]) -> Verdict:
+    """What was shown when somebody had last spoken."""
     spoken = [r for r in readings if r.status in ("speech", "unsure")]
-    rows = [list(r.probabilities.values()) for r in spoken or readings]
-    return Verdict(np.mean(rows, axis=0), bool(spoken) and spoken[-1].label is not None)
+    if not spoken:
+        return Verdict(np.array(list(readings[-1].probabilities.values())), False)
+    return Verdict(np.array(list(spoken[-1].smoothed.values())), spoken[-1].label is not None)
 
 
-def _judge_clip(job: tuple[Clip, str, str | None]) -> Verdict:
-    clip, condition, model = job
-    rng = np.random.default_rng(zlib.crc32(clip.path.name.encode()))
-    return judge(CONDITIONS[condition](clip.samples(), rng), Recognizer(model))
+def generator(clip: Clip) -> np.random.Generator:
+    """The clip's own randomness: the same whatever is judged beside it."""
+    return np.random.default_rng(zlib.crc32(clip.path.name.encode()))
 
 
-def judge_all(clips: Sequence[Clip], condition: str, model: str | None) -> list[Verdict]:
-    """Every clip, in order."""
-    jobs = [(clip, condition, model) for clip in clips]
-    with ProcessPoolExecutor() as pool:
-        done = pool.map(_judge_clip, jobs, chunksize=16)
-        return list(tqdm(done, condition, total=len(jobs), mininterval=5, leave=False))
+def judge(samples: Float32, recognizer: Recognizer, before: Sequence[Float32] = ()) -> Verdict:
+    """One clip through a fresh stream, after the sounds in `before`."""
+    recognizer.reset()
+    pause = np.zeros(round(PAUSE_SECONDS * RATE), np.float32)
+    for sound in before:
+        recognizer.push(sound)
+        recognizer.push(pause)
+    start = recognizer.position / RATE
+    readings = recognizer.push(samples) + recognizer.finish()
+    return verdict([r for r in readings if r.end > start])
 
 
-def confusion(truth: Sequence[int], guess: Sequence[int]) -> np.ndarray:
-    """Counts, int [true label, guessed label]."""
-    table = np.zeros((len(LABELS), len(LABELS)), int)
-    np.add.at(table, (list(truth), list(guess)), 1)
-    return table
+def _judge_clip(job: tuple[Clip, Sequence[Clip], str, str | None]) -> Verdict:
+    clip, before, condition, model = job
+    alter, rng = CONDITIONS[condition], generator(clip)
+    sounds = [alter(other.samples(), rng) for other in before]
+    return judge(alter(clip.samples(), rng), Recognizer(model), sounds)
 
 
-def uar(table: np.ndarray) -> float:
-    """Unweighted average recall over the labels that occur."""
-    occurs = table.sum(1) > 0
-    return float((np.diag(table)[occurs] / table.sum(1)[occurs]).mean())
+def heard_before(clip: Clip, clips: Sequence[Clip], seconds: float) -> list[Clip]:
+    """Other clips of the same speaker, of any emotion, until they last so long."""
+    others = [c for c in clips if c.speaker == clip.speaker and c is not clip]
+    kept: list[Clip] = []
+    for i in generator(clip).permutation(len(others)):
+        if seconds <= 0:
+            break
+        kept.append(others[i])
+        seconds -= len(others[i].samples()) / RATE
+    return kept
 
 
-def calibration_error(probabilities: Float64, truth: Sequence[int], bins: int = 15) -> float:
-    """Expected calibration error of the leading label, equal-width bins."""
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == np.asarray(truth)
-    index = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [
-        abs(confidence[index == b].mean() - right[index == b].mean()) * (index == b).mean()
-        for b in range(bins)
-        if (index == b).any()
-    ]
-    return float(sum(gaps))
+def judge_all(
+    clips: Sequence[Clip],
+    model: str | None,
+    condition: str = AS_RECORDED,
+    warm: float = 0.0,
+    workers: int | None = None,
+) -> list[Verdict]:
+    """Every clip, in order; after `warm` seconds of its speaker's other clips."""
+    jobs = [(clip, heard_before(clip, clips, warm), condition, model) for clip in clips]
+    with ProcessPoolExecutor(workers) as pool:
+        done = pool.map(_judge_clip, jobs, chunksize=8)
+        name = condition + (", warm" if warm else "")
+        return list(tqdm(done, name, total=len(jobs), leave=False, disable=None))
 
 
-def report(clips: Sequence[Clip], verdicts: Sequence[Verdict]) -> list[str]:
-    """A Markdown table with a row per corpus, the mean row, and the confusion matrix."""
+def score(clips: Sequence[Clip], verdicts: Sequence[Verdict]) -> float:
+    """Mean over the corpora of their UAR."""
+    return mean_uar(
+        [v.guess for v in verdicts], [c.label for c in clips], [c.corpus for c in clips]
+    )
+
+
+def table(clips: Sequence[Clip], verdicts: Sequence[Verdict]) -> list[str]:
+    """A Markdown table with a row per corpus and their mean, and the confusion matrix."""
     lines = [
         "| corpus | speakers | clips | UAR | WA | recall "
         + " / ".join(LABELS)
@@ -125,11 +153,10 @@ def report(clips: Sequence[Clip], verdicts: Sequence[Verdict]) -> list[str]:
         by_corpus[clip.corpus].append(index)
     scores, total = [], np.zeros((len(LABELS), len(LABELS)), int)
     for corpus, indices in sorted(by_corpus.items()):
-        truth = [clips[i].label for i in indices]
-        table = confusion(truth, [int(verdicts[i].probabilities.argmax()) for i in indices])
-        total += table
-        scores.append((uar(table), float(np.diag(table).sum() / table.sum())))
-        recall = " / ".join(f"{r:.2f}" for r in np.diag(table) / np.maximum(1, table.sum(1)))
+        counts = confusion([clips[i].label for i in indices], [verdicts[i].guess for i in indices])
+        total += counts
+        scores.append((uar(counts), wa(counts)))
+        recall = " / ".join(f"{r:.2f}" for r in np.diag(counts) / np.maximum(1, counts.sum(1)))
         speakers = len({clips[i].speaker for i in indices})
         given = np.mean([verdicts[i].labelled for i in indices])
         lines.append(
@@ -154,18 +181,8 @@ def report(clips: Sequence[Clip], verdicts: Sequence[Verdict]) -> list[str]:
     return lines
 
 
-def mean_uar(clips: Sequence[Clip], verdicts: Sequence[Verdict]) -> float:
-    """Mean over the corpora of their UAR."""
-    guess = [int(v.probabilities.argmax()) for v in verdicts]
-    scores = []
-    for corpus in {clip.corpus for clip in clips}:
-        pairs = [(c.label, g) for c, g in zip(clips, guess, strict=True) if c.corpus == corpus]
-        scores.append(uar(confusion(*zip(*pairs, strict=True))))
-    return float(np.mean(scores))
-
-
 def main() -> None:
-    """Print the report; with --check, fail where a card says something else."""
+    """Print the table; with --check, fail where a card says something else."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -174,22 +191,26 @@ def main() -> None:
     )
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--model", help="a bundled model's name or an .onnx file")
+    parser.add_argument("--warm", action="store_true", help="after 30 s of the speaker's others")
     parser.add_argument("--conditions", action="store_true", help="gain, noise, telephone too")
     parser.add_argument("--check", type=Path, help="a model card that must hold these lines")
     options = parser.parse_args()
+    warm = WARM_SECONDS if options.warm else 0.0
     try:
+        Recognizer(options.model)
         clips = [clip for clip in read_corpora(options.corpora) if clip.split == options.split]
-    except CorpusError as error:
+        verdicts = judge_all(clips, options.model, warm=warm)
+    except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
-    verdicts = judge_all(clips, "as recorded", options.model)
-    lines = report(clips, verdicts)
-    print(f"`{options.split}` split, speakers unseen in training, one seed\n", flush=True)
+    lines = table(clips, verdicts)
+    how = "warm" if warm else "cold"
+    print(f"`{options.split}` split, speakers unseen in training, one seed, {how}\n", flush=True)
     print("\n".join(lines), flush=True)
     if options.conditions:
         print("\n| condition | mean UAR |\n|---|---|")
         for condition in CONDITIONS:
-            heard = judge_all(clips, condition, options.model)
-            print(f"| {condition} | {mean_uar(clips, heard):.3f} |", flush=True)
+            heard = judge_all(clips, options.model, condition, warm)
+            print(f"| {condition} | {score(clips, heard):.3f} |", flush=True)
     if options.check:
         _check(options.check, lines)
 

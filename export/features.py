@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,11 @@ from livesr.frontend import FrontEnd, FrontEndSettings
 from livesr.stage import Bool, Float32, Float64
 from livesr.voice import BLOCK_SAMPLES, VoiceActivity
 
+NOBODY = -1  # the label of what is nobody's emotion
 SCENES = 1  # raise when scenes change: those cached are then made anew
 HOP = RATE // 4
 SETTINGS = FrontEndSettings()
+_FACTS = ("first", "label", "corpus", "speaker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,18 @@ def scene(
     return augment.gain(samples, rng), first
 
 
+def background(strangers: Sequence[Clip], rng: np.random.Generator) -> Float32:
+    """Voices in a hall, none of them in front: speech to a voice detector, nobody's emotion."""
+    count = int(rng.uniform(3, 5) * RATE)
+    voices = [strangers[i].samples() for i in rng.integers(len(strangers), size=rng.integers(3, 9))]
+    samples = augment.babble(count, voices, rng)
+    if rng.random() < 0.5:
+        samples = augment.room(samples, rng)
+    noise = augment.coloured_noise(count, rng)
+    samples = augment.add_noise(samples, noise, rng.uniform(0, 30))
+    return augment.gain(samples * np.float32(0.05), rng)
+
+
 def _one(job: tuple[Clip, list[Clip], list[Clip], int | None]) -> Heard:
     clip, fellows, strangers, seed = job
     samples, first = clip.samples(), 0
@@ -136,20 +152,55 @@ def _one(job: tuple[Clip, list[Clip], list[Clip], int | None]) -> Heard:
     return Heard(kept, speech, first, clip.label, clip.corpus, clip.speaker)
 
 
+def _nobody(job: tuple[list[Clip], int]) -> Heard:
+    strangers, seed = job
+    levels, speech = hear(background(strangers, np.random.default_rng(seed)))
+    return Heard(levels.astype(np.float16), speech, 0, NOBODY, "", "")
+
+
 def sequences(
     clips: Sequence[Clip], seed: int | None, cache: Path, workers: int = 2
 ) -> list[Heard]:
     """One sequence a clip, in order: augmented with `seed`, or as recorded with None; cached."""
+    return _cached(clips, str(seed), cache, partial(_jobs, clips, seed), _one, workers)
+
+
+def backgrounds(clips: Sequence[Clip], seed: int, cache: Path, workers: int = 2) -> list[Heard]:
+    """Babble of the clips' voices, one sequence for every 12 clips, labelled NOBODY; cached."""
+    rng = np.random.default_rng(seed)
+
+    def jobs() -> list[tuple[list[Clip], int]]:
+        return [
+            ([clips[i] for i in rng.integers(len(clips), size=8)], int(rng.integers(2**62)))
+            for _ in range(math.ceil(len(clips) / 12))
+        ]
+
+    return _cached(clips, f"background-{seed}", cache, jobs, _nobody, workers)
+
+
+def _cached(
+    clips: Sequence[Clip],
+    name: str,
+    cache: Path,
+    jobs: Callable[[], list[Any]],
+    one: Callable[[Any], Heard],
+    workers: int,
+) -> list[Heard]:
     source = [SCENES, SETTINGS.to_dict(), [clip.key for clip in clips]]
     key = hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:16]
-    file = cache / f"{key}-{seed}.npz"
+    file = cache / f"{key}-{name}.npz"
     if not file.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        _write(file, _compute(clips, seed, workers))
-    return _read(file, clips)
+        todo = jobs()
+        with ProcessPoolExecutor(workers) as pool:
+            done = pool.map(one, todo, chunksize=32)
+            _write(file, list(tqdm(done, f"features, {name}", len(todo), disable=None)))
+    return _read(file)
 
 
-def _compute(clips: Sequence[Clip], seed: int | None, workers: int) -> list[Heard]:
+def _jobs(
+    clips: Sequence[Clip], seed: int | None
+) -> list[tuple[Clip, list[Clip], list[Clip], int | None]]:
     by_speaker: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
         by_speaker[clip.speaker].append(clip)
@@ -160,37 +211,28 @@ def _compute(clips: Sequence[Clip], seed: int | None, workers: int) -> list[Hear
         strangers = [clips[i] for i in rng.integers(len(clips), size=8)]
         own = None if seed is None else int(rng.integers(2**62))
         jobs.append((clip, fellows, strangers, own))
-    with ProcessPoolExecutor(workers) as pool:
-        done = pool.map(_one, jobs, chunksize=32)
-        return list(tqdm(done, f"features, seed {seed}", total=len(jobs), mininterval=5))
+    return jobs
 
 
-def _write(file: Path, heard: list[Heard]) -> None:
+def _write(file: Path, heard: Sequence[Heard]) -> None:
     part = file.with_suffix(".part.npz")
     np.savez(
         part,
         levels=np.concatenate([item.levels for item in heard]),
         speech=np.concatenate([item.speech for item in heard]),
         lengths=[len(item.levels) for item in heard],
-        first=[item.first for item in heard],
+        **{name: [getattr(item, name) for item in heard] for name in _FACTS},
     )
     part.rename(file)
 
 
-def _read(file: Path, clips: Sequence[Clip]) -> list[Heard]:
+def _read(file: Path) -> list[Heard]:
     with np.load(file) as data:
         ends = np.cumsum(data["lengths"])
-        levels, speech, first = data["levels"], data["speech"], data["first"]
-    return [
-        Heard(
-            levels[end - length : end],
-            speech[end - length : end],
-            int(start),
-            clip.label,
-            clip.corpus,
-            clip.speaker,
-        )
-        for clip, length, end, start in zip(
-            clips, np.diff(ends, prepend=0), ends, first, strict=True
-        )
-    ]
+        starts = ends - data["lengths"]
+        levels, speech = data["levels"], data["speech"]
+        facts = zip(*(data[name].tolist() for name in _FACTS), strict=True)
+        return [
+            Heard(levels[start:end], speech[start:end], *own)
+            for start, end, own in zip(starts, ends, facts, strict=True)
+        ]

@@ -87,7 +87,7 @@ class Widths:
 
 
 PAPER = Widths(maps=(128, 256, 256), linear=768, cells=128)
-COMPACT = Widths(maps=(32, 64, 64), linear=128, cells=64)
+COMPACT = Widths(maps=(32, 64, 64), linear=128, cells=64, pools=(2, 2, 1))
 NETWORKS = {
     "acrnn": PAPER,
     "acrnn-compact": COMPACT,

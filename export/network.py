@@ -85,9 +85,9 @@ class ACRNN(nn.Module):
     def _weigh(self, hidden: Tensor, valid: Tensor) -> Tensor:
         """How much each step counts, [B, S]; sums to 1 over those that exist."""
         if self.widths.summary == "last":
-            return nn.functional.one_hot(
-                torch.full((len(valid),), valid.shape[1] - 1), valid.shape[1]
-            ).to(hidden)
+            last = torch.zeros_like(valid)
+            last[:, -1] = 1
+            return last
         if self.widths.summary == "mean":
             return valid / valid.sum(1, keepdim=True)
         return torch.softmax(self.score(hidden)[..., 0] - 1e9 * (1 - valid), dim=1)

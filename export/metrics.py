@@ -1,0 +1,80 @@
+"""What is counted of verdicts: recalls, calibration, risk against coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from livesr.metadata import LABELS
+from livesr.stage import Array, Float64
+
+
+def confusion(truth: Sequence[int], guess: Sequence[int]) -> Array:
+    """Counts, int [true label, guessed label]."""
+    table = np.zeros((len(LABELS), len(LABELS)), int)
+    np.add.at(table, (list(truth), list(guess)), 1)
+    return table
+
+
+def uar(table: Array) -> float:
+    """Unweighted average recall over the labels that occur; NaN where none does."""
+    occurs = table.sum(1) > 0
+    if not occurs.any():
+        return float("nan")
+    return float((np.diag(table)[occurs] / table.sum(1)[occurs]).mean())
+
+
+def wa(table: Array) -> float:
+    """Weighted accuracy: the share that is right."""
+    return float(np.diag(table).sum() / table.sum())
+
+
+def per_label(table: Array) -> Float64:
+    """Precision, recall and F1 of each label, [labels, 3]; 0 where there is nothing."""
+    right = np.diag(table)
+    precision = right / np.maximum(1, table.sum(0))
+    recall = right / np.maximum(1, table.sum(1))
+    f1 = 2 * precision * recall / np.maximum(1e-12, precision + recall)
+    return np.stack([precision, recall, f1], axis=1)
+
+
+def calibration(probabilities: Float64, truth: Sequence[int], bins: int = 15) -> Float64:
+    """Of each equal-width bin that holds any: mean confidence, share right, share of all."""
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == np.asarray(truth)
+    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    kept = [index == b for b in range(bins) if (index == b).any()]
+    return np.array([[confidence[m].mean(), right[m].mean(), m.mean()] for m in kept])
+
+
+def calibration_error(probabilities: Float64, truth: Sequence[int], bins: int = 15) -> float:
+    """Expected calibration error of the leading label (Guo et al. 2017, eq. 3)."""
+    found = calibration(probabilities, truth, bins)
+    return float((np.abs(found[:, 0] - found[:, 1]) * found[:, 2]).sum())
+
+
+def mean_uar(guess: Sequence[int], truth: Sequence[int], corpora: Sequence[str]) -> float:
+    """Mean over the corpora of their UAR."""
+    groups, guessed, said = np.asarray(corpora), np.asarray(guess), np.asarray(truth)
+    scores = [uar(confusion(said[groups == g], guessed[groups == g])) for g in np.unique(groups)]
+    return float(np.nanmean(scores))
+
+
+def coverage_curve(
+    probabilities: Float64, truth: Sequence[int], corpora: Sequence[str], shares: Sequence[float]
+) -> list[float]:
+    """Mean UAR over the corpora where only the surest share of all clips is judged."""
+    order = np.argsort(-probabilities.max(1), kind="stable")
+    guess, said, groups = probabilities.argmax(1), np.asarray(truth), np.asarray(corpora)
+    found = []
+    for share in shares:
+        kept = order[: max(1, round(share * len(order)))]
+        found.append(mean_uar(guess[kept], said[kept], groups[kept]))
+    return found
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation over seeds, or the one value there is."""
+    if len(values) < 2:
+        return f"{values[0]:.3f}"
+    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"

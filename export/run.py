@@ -1,0 +1,169 @@
+"""A training run: epochs, checkpoints, and how it stands on `dev` meanwhile."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from export.config import Config, ConfigError
+from export.features import NOBODY
+from export.graph import NETWORKS
+from export.network import ACRNN
+from export.windows import Scenes, batches, window
+from livesr.model import STEP_FRAMES
+from livesr.stage import Float64
+
+
+@torch.no_grad()
+def evaluate(network: ACRNN, scenes: Scenes, stride: int = 50) -> Float64:
+    """Mean logits of each clip's windows, one every `stride` frames, float64 [clips, labels]."""
+    network.eval()
+    steps, device = network.widths.steps, network.output.weight.device
+    parts, owners = [], []
+    for clip, (features, heard) in enumerate(zip(scenes.features, scenes.heard, strict=True)):
+        whole = len(features) - len(features) % STEP_FRAMES
+        ends = [*range(100, whole, stride), whole]
+        starts = [max(heard.first, end - STEP_FRAMES * steps) for end in ends]
+        spoken = [int(heard.speech[a:b].sum()) for a, b in zip(starts, ends, strict=True)]
+        enough = min(max(spoken), 50)
+        for start, end, frames in zip(starts, ends, spoken, strict=True):
+            if frames >= enough:
+                parts.append(window(features, start, end, steps))
+                owners.append(clip)
+    rows = []
+    for begin in range(0, len(parts), 64):
+        columns = zip(*parts[begin : begin + 64], strict=True)
+        tensors = (torch.from_numpy(np.stack(column)).to(device) for column in columns)
+        rows.append(network(*tensors)[0].cpu())
+    logits, owner = torch.cat(rows).double().numpy(), np.array(owners)
+    return np.stack([logits[owner == clip].mean(0) for clip in range(len(scenes.heard))])
+
+
+def recalls(scores: Float64, scenes: Scenes) -> dict[str, float]:
+    """UAR of each corpus, and their mean."""
+    truth = np.array([item.label for item in scenes.heard])
+    corpora = np.array([item.corpus for item in scenes.heard])
+    guess = scores.argmax(1)
+    found = {
+        corpus: float(
+            np.mean(
+                [
+                    (guess[(corpora == corpus) & (truth == k)] == k).mean()
+                    for k in np.unique(truth[corpora == corpus])
+                ]
+            )
+        )
+        for corpus in sorted({item.corpus for item in scenes.heard})
+    }
+    return {**found, "mean": float(np.mean(list(found.values())))}
+
+
+def targets(labels: Tensor, count: int) -> Tensor:
+    """What the network shall say, [B, count]: one label, or all alike of nobody's emotion."""
+    sure = nn.functional.one_hot(labels.clamp(min=0), count).float()
+    return torch.where(labels[:, None] == NOBODY, 1 / count, sure)
+
+
+def _running_mean(decay: float, mean: Tensor, new: Tensor, count: Tensor) -> Tensor:
+    """Exponential mean that does not hold on to where training began."""
+    kept = min(decay, (1 + int(count)) / (10 + int(count)))
+    return mean + (new - mean) * (1 - kept) if mean.is_floating_point() else new
+
+
+class Run:
+    """A training run and what it keeps on disk."""
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        self.config, self.folder = config, folder
+        torch.manual_seed(config.seed)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = ACRNN(NETWORKS[config.network], config.dropout).to(self.device)
+        self.average = torch.optim.swa_utils.AveragedModel(
+            self.network,
+            avg_fn=partial(_running_mean, config.average),
+            use_buffers=True,
+        )
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.epoch = 0
+        self.log: list[dict[str, float]] = []
+        self._resume()
+
+    def _resume(self) -> None:
+        file = self.folder / "checkpoint.pt"
+        if not file.is_file():
+            return
+        kept = torch.load(file, weights_only=True, map_location=self.device)
+        if Config.from_json(kept["config"]) != self.config:
+            raise ConfigError(
+                f"{file} was made with another config; remove {self.folder} or name another run."
+            )
+        for name in ("network", "average", "optimiser"):
+            getattr(self, name).load_state_dict(kept[name])
+        self.epoch, self.log = kept["epoch"], kept["log"]
+
+    def save(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        parts = {
+            name: getattr(self, name).state_dict() for name in ("network", "average", "optimiser")
+        }
+        part = self.folder / "checkpoint.part"
+        facts = {"config": self.config.to_json(), "epoch": self.epoch, "log": self.log}
+        torch.save({**facts, **parts}, part)
+        part.rename(self.folder / "checkpoint.pt")
+
+    def train(self, versions: Sequence[Scenes], nobody: Scenes, dev: Scenes) -> None:
+        """The epochs that are left; see `export.windows.batches`."""
+        config, steps = self.config, self.network.widths.steps
+        criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
+        per_epoch = len(versions[0].heard) // config.batch
+        total = config.epochs * per_epoch
+        while self.epoch < config.epochs:
+            rng = np.random.default_rng((config.seed, self.epoch))
+            self.network.train()
+            began, losses = time.monotonic(), []
+            epoch = tqdm(
+                batches(versions, nobody, config, steps, rng),
+                f"{self.folder.name}, epoch {self.epoch + 1} of {config.epochs}",
+                per_epoch,
+                leave=False,
+                disable=None,  # where nobody watches
+            )
+            for step, batch in enumerate(epoch):
+                features, exists, valid, labels = (part.to(self.device) for part in batch)
+                done = (self.epoch * per_epoch + step) / total
+                warm = min(1.0, (self.epoch * per_epoch + step + 1) / (2 * per_epoch))
+                for group in self.optimiser.param_groups:
+                    group["lr"] = (
+                        config.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * done))
+                    )
+                logits, _ = self.network(features, exists, valid)
+                loss = criterion(logits, targets(labels, logits.shape[1]))
+                self.optimiser.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
+                self.optimiser.step()
+                self.average.update_parameters(self.network)
+                losses.append(float(loss.detach()))
+            self.epoch += 1
+            row = {"epoch": self.epoch, "loss": float(np.mean(losses))}
+            if self.epoch % 4 == 0 or self.epoch == config.epochs:
+                row |= recalls(evaluate(self.average.module, dev), dev)
+            row["seconds"] = time.monotonic() - began
+            self.log.append(row)
+            print(
+                "  ".join(
+                    f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()
+                ),
+                flush=True,
+            )
+            self.save()

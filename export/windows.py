@@ -1,0 +1,120 @@
+"""Clips' features to batches of windows, cut and weighted as a live stream would bring them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from export.config import Config
+from export.features import Heard, with_deltas
+from export.network import CONTEXT_FRAMES
+from livesr.model import STEP_FRAMES
+from livesr.stage import Float32, Float64
+
+
+@dataclass(slots=True)
+class Scenes:
+    """One version of a set of clips as the network's input."""
+
+    features: list[Float32]  # float16 [frames, bands, 3]
+    heard: list[Heard]
+
+
+def statistics(versions: Sequence[Sequence[Heard]]) -> tuple[Float64, Float64]:
+    """Mean and deviation of levelled log-mels over the training set, band by band."""
+    levels = np.concatenate([item.levels for version in versions for item in version])
+    return levels.mean(0, dtype=np.float64), levels.std(0, dtype=np.float64)
+
+
+def prepare(heard: list[Heard], mean: Float64, deviation: Float64) -> Scenes:
+    """Standardise and add deltas, through `livesr.frontend`."""
+    features = [with_deltas(h.levels.astype(np.float32), mean, deviation) for h in heard]
+    return Scenes([f.astype(np.float16) for f in features], heard)
+
+
+def window(features: Float32, start: int, end: int, steps: int) -> tuple[Float32, Float32, Float32]:
+    """Frames [start, end) as the network sees them in a stream.
+
+    Returns:
+        features [context + 2 steps, bands, 3] ending at `end`, which of those frames exist, and
+        which steps of the window count.
+    """
+    length = CONTEXT_FRAMES + STEP_FRAMES * steps
+    block = np.zeros((length, *features.shape[1:]), np.float32)
+    exists = np.zeros(length, np.float32)
+    have = min(end, length)
+    block[length - have :] = features[end - have : end]
+    exists[length - have :] = 1
+    valid = np.zeros(steps, np.float32)
+    valid[steps - min(steps, (end - start) // STEP_FRAMES) :] = 1
+    return block, exists, valid
+
+
+def draw(heard: Heard, config: Config, steps: int, rng: np.random.Generator) -> tuple[int, int]:
+    """A window inside the labelled part, cut as a stream cuts it: [start, end), even frames."""
+    longest = STEP_FRAMES * steps
+    first = heard.first + heard.first % STEP_FRAMES
+    whole = len(heard.speech) - len(heard.speech) % STEP_FRAMES
+    best = (max(first, whole - longest), whole)
+    for _ in range(6):
+        end = int(rng.integers(min(whole, first + config.shortest_frames), whole + 1))
+        end -= end % STEP_FRAMES
+        short = rng.random() < config.partial
+        length = int(rng.integers(config.shortest_frames, longest)) if short else longest
+        start = max(first, end - length + length % STEP_FRAMES)
+        if heard.speech[start:end].sum() >= config.least_speech_frames:
+            return start, end
+    return best
+
+
+def batches(
+    versions: Sequence[Scenes],
+    nobody: Scenes,
+    config: Config,
+    steps: int,
+    rng: np.random.Generator,
+) -> Iterator[tuple[Tensor, ...]]:
+    """One epoch of balanced, augmented windows; the first version is the clips as recorded.
+
+    Now and then a window of `nobody` stands in, whose label is NOBODY.
+    """
+    groups = [(item.corpus, item.label) for item in versions[0].heard]
+    sizes = Counter(groups)
+    chance = np.array([sizes[group] ** (config.balance - 1.0) for group in groups])
+    order = rng.choice(len(groups), len(groups), p=chance / chance.sum())
+    for begin in range(0, len(order) - config.batch + 1, config.batch):
+        chosen = order[begin : begin + config.batch]
+        parts, labels = [], []
+        for i in chosen:
+            scenes, item = versions[0], i
+            if rng.random() < config.background:
+                scenes, item = nobody, int(rng.integers(len(nobody.heard)))
+            elif len(versions) > 1 and rng.random() >= config.recorded:
+                scenes = versions[int(rng.integers(1, len(versions)))]
+            start, end = draw(scenes.heard[item], config, steps, rng)
+            parts.append(window(scenes.features[item], start, end, steps))
+            labels.append(scenes.heard[item].label)
+        columns = zip(*parts, strict=True)
+        features, exists, valid = (torch.from_numpy(np.stack(column)) for column in columns)
+        yield spec_augment(features, rng), exists, valid, torch.tensor(labels)
+
+
+def spec_augment(features: Tensor, rng: np.random.Generator) -> Tensor:
+    """Masks over time and band, and another microphone's colour, per window."""
+    count, frames, bands, _ = features.shape
+    place = np.linspace(0, np.pi, bands)
+    shape = sum(rng.normal(0, 0.35 / k, (count, 1)) * np.cos(k * place)[None] for k in range(1, 4))
+    features[..., 0] += torch.from_numpy(np.asarray(shape, np.float32))[:, None]
+    for row in range(count):
+        size = int(rng.integers(0, 9))
+        low = int(rng.integers(0, bands - size))
+        features[row, :, low : low + size] = 0
+        size = int(rng.integers(0, 31))
+        begin = int(rng.integers(0, frames - size))
+        features[row, begin : begin + size] = 0
+    return features
