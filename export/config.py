@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from export.graph import NETWORKS
+from export.widths import NETWORKS
 
 
 class ConfigError(Exception):
@@ -32,8 +32,9 @@ class Config:
     balance: float = 0.5  # a corpus-and-class is drawn in proportion to its size to this power
     average: float = 0.998  # of the exponential mean of weights, which is what is exported
     partial: float = 0.2  # share of windows shorter than the stream's 3 s
+    straddling: float = 0.6  # share of windows that may begin before the labelled clip
     shortest_frames: int = 100
-    least_speech_frames: int = 40
+    least_speech_frames: int = 40  # of the labelled clip
     coverage: float = 0.8  # share of dev clips that get a label; the surest ones
 
     def __post_init__(self) -> None:

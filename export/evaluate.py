@@ -16,7 +16,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,8 +27,10 @@ from export import augment
 from export.corpora import RATE, SPLITS, Clip, CorpusError
 from export.metrics import calibration_error, confusion, mean_uar, uar, wa
 from export.readers import read_corpora
+from livesr.adaptation import Adaptation
 from livesr.errors import LivesrError
 from livesr.metadata import LABELS
+from livesr.model import load_model
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 from livesr.stage import Float32, Float64
@@ -99,11 +101,28 @@ def judge(samples: Float32, recognizer: Recognizer, before: Sequence[Float32] = 
     return verdict([r for r in readings if r.end > start])
 
 
-def _judge_clip(job: tuple[Clip, Sequence[Clip], str, str | None]) -> Verdict:
-    clip, before, condition, model = job
-    alter, rng = CONDITIONS[condition], generator(clip)
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """Who listens, and under which conditions."""
+
+    model: str | None = None  # a bundled name or a file
+    condition: str = AS_RECORDED  # of CONDITIONS
+    warm: float = 0.0  # seconds of the speaker's other clips before each
+    adaptation: float | None = None  # in place of the model's own
+
+    def recognizer(self) -> Recognizer:
+        recognizer = Recognizer(self.model)
+        if self.adaptation is not None:
+            settings = replace(load_model(self.model).info.decision, adaptation=self.adaptation)
+            recognizer.adaptation = Adaptation(settings, len(LABELS), recognizer.hop)
+        return recognizer
+
+
+def _judge_clip(job: tuple[Clip, Sequence[Clip], Hearing]) -> Verdict:
+    clip, before, hearing = job
+    alter, rng = CONDITIONS[hearing.condition], generator(clip)
     sounds = [alter(other.samples(), rng) for other in before]
-    return judge(alter(clip.samples(), rng), Recognizer(model), sounds)
+    return judge(alter(clip.samples(), rng), hearing.recognizer(), sounds)
 
 
 def heard_before(clip: Clip, clips: Sequence[Clip], seconds: float) -> list[Clip]:
@@ -118,18 +137,12 @@ def heard_before(clip: Clip, clips: Sequence[Clip], seconds: float) -> list[Clip
     return kept
 
 
-def judge_all(
-    clips: Sequence[Clip],
-    model: str | None,
-    condition: str = AS_RECORDED,
-    warm: float = 0.0,
-    workers: int | None = None,
-) -> list[Verdict]:
-    """Every clip, in order; after `warm` seconds of its speaker's other clips."""
-    jobs = [(clip, heard_before(clip, clips, warm), condition, model) for clip in clips]
-    with ProcessPoolExecutor(workers) as pool:
+def judge_all(clips: Sequence[Clip], hearing: Hearing) -> list[Verdict]:
+    """Every clip, in order."""
+    jobs = [(clip, heard_before(clip, clips, hearing.warm), hearing) for clip in clips]
+    with ProcessPoolExecutor() as pool:
         done = pool.map(_judge_clip, jobs, chunksize=8)
-        name = condition + (", warm" if warm else "")
+        name = hearing.condition + (", warm" if hearing.warm else "")
         return list(tqdm(done, name, total=len(jobs), leave=False, disable=None))
 
 
@@ -199,7 +212,7 @@ def main() -> None:
     try:
         Recognizer(options.model)
         clips = [clip for clip in read_corpora(options.corpora) if clip.split == options.split]
-        verdicts = judge_all(clips, options.model, warm=warm)
+        verdicts = judge_all(clips, Hearing(options.model, warm=warm))
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
     lines = table(clips, verdicts)
@@ -209,7 +222,7 @@ def main() -> None:
     if options.conditions:
         print("\n| condition | mean UAR |\n|---|---|")
         for condition in CONDITIONS:
-            heard = judge_all(clips, options.model, condition, warm)
+            heard = judge_all(clips, Hearing(options.model, condition, warm))
             print(f"| {condition} | {score(clips, heard):.3f} |", flush=True)
     if options.check:
         _check(options.check, lines)

@@ -91,21 +91,18 @@ def scene(
     def pause(longest: float) -> Float32:
         return np.zeros(int(rng.uniform(0, longest) * RATE), np.float32)
 
-    def trimmed(other: Clip) -> Float32:
+    def cut(other: Clip) -> Float32:
         samples = other.samples()
-        loud = np.flatnonzero(np.abs(samples) > 0.03 * np.abs(samples).max(initial=1e-9))
-        if len(loud) and rng.random() < 0.7:
-            samples = samples[max(0, loud[0] - 1600) : loud[-1] + 1600]
-        return samples
+        return augment.trimmed(samples) if rng.random() < 0.7 else samples
 
     before: list[Float32] = []
     if fellows and rng.random() < 0.35:
-        before = [trimmed(fellows[rng.integers(len(fellows))]), pause(0.8)]
+        before = [cut(fellows[rng.integers(len(fellows))]), pause(0.8)]
     before.append(pause(0.8))
-    parts = [trimmed(clip)]
+    parts = [cut(clip)]
     same = [other for other in fellows if other.emotion == clip.emotion]
     if same and rng.random() < 0.4:
-        parts += [pause(0.5), trimmed(same[rng.integers(len(same))])]
+        parts += [pause(0.5), cut(same[rng.integers(len(same))])]
     parts.append(pause(0.8))
     first = sum(map(len, before))
     samples = np.concatenate(before + parts)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from export.graph import KERNEL_TIME, SHUT, Widths
+from export.graph import SHUT
+from export.widths import KERNEL_TIME, Widths
 
 CONTEXT_FRAMES = 20  # that a step's encoding can reach back, beyond its own two
 

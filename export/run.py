@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from export.config import Config, ConfigError
 from export.features import NOBODY
-from export.graph import NETWORKS
 from export.network import ACRNN
+from export.widths import NETWORKS
 from export.windows import Scenes, batches, window
 from livesr.model import STEP_FRAMES
 from livesr.stage import Float64

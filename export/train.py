@@ -27,7 +27,7 @@ from export.corpora import (
     leave_one_corpus_out,
     leave_one_speaker_out,
 )
-from export.evaluate import Verdict, judge_all, score, table
+from export.evaluate import Hearing, Verdict, judge_all, score, table
 from export.features import SETTINGS, backgrounds, sequences
 from export.graph import build
 from export.metrics import spread
@@ -116,7 +116,7 @@ def _folds(config: Config, folder: Path, clips: Sequence[Clip], kind: str, cache
     for out, dealt in FOLDS[kind](used).items():
         parts = {split: chosen(dealt, split, config) for split in SPLITS}
         file = train(config, out, folder / out, parts["train"], parts["dev"], cache)
-        verdicts = judge_all(parts["test"], str(file))
+        verdicts = judge_all(parts["test"], Hearing(str(file)))
         tested, said = tested + parts["test"], said + verdicts
         scores.append(score(parts["test"], verdicts))
         print(f"without {out}: UAR {scores[-1]:.3f} of {len(verdicts)} clips\n", flush=True)

@@ -13,7 +13,8 @@ import pytest
 import soundfile as sf
 from virtual import AVAILABLE, VirtualMicrophone
 
-from export.graph import Widths, build, weight_shapes
+from export.graph import build
+from export.widths import Widths, weight_shapes
 from livesr import Recognizer
 from livesr.metadata import LABELS, ModelInfo
 

@@ -18,11 +18,12 @@ import onnx  # noqa: E402
 from export.config import Config, ConfigError  # noqa: E402
 from export.corpora import Clip, CorpusError, read_clips  # noqa: E402
 from export.features import NOBODY, backgrounds, hear, scene, sequences, with_deltas  # noqa: E402
-from export.graph import NETWORKS, Widths, build  # noqa: E402
+from export.graph import build  # noqa: E402
 from export.metrics import calibration_error, confusion, uar  # noqa: E402
 from export.network import ACRNN, CONTEXT_FRAMES  # noqa: E402
 from export.run import Run, targets  # noqa: E402
 from export.voice import BLOCK, CONTEXT, published  # noqa: E402
+from export.widths import NETWORKS, Widths  # noqa: E402
 from export.windows import draw, prepare, window  # noqa: E402
 from livesr import Recognizer  # noqa: E402
 from livesr.decision import DecisionSettings  # noqa: E402
@@ -178,11 +179,13 @@ def test_windows_stay_inside_their_label(corpus: Path, tmp_path: Path) -> None:
     clips = [clip for clip in read_clips(corpus) if clip.split == "train"]
     rng = np.random.default_rng(0)
     for heard in sequences(clips, 3, tmp_path / "cache", workers=1):
-        for _ in range(20):
-            start, end = draw(heard, Config(), 150, rng)
-            assert heard.first <= start < end <= len(heard.speech)
-            assert end - start <= 300
-            assert start % 2 == end % 2 == 0
+        for straddling in (0.0, 1.0):
+            for _ in range(20):
+                start, end = draw(heard, Config(straddling=straddling), 150, rng)
+                assert (0 if straddling else heard.first) <= start < end <= len(heard.speech)
+                assert heard.first < end
+                assert end - start <= 300
+                assert start % 2 == end % 2 == 0
 
 
 def test_scenes_hold_their_clip(corpus: Path) -> None:

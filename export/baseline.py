@@ -1,0 +1,120 @@
+"""What a classic does on the same clips: eGeMAPSv02 functionals and an SVM (RBF, C = 1).
+
+    pip install -e '.[train,baseline]'
+    python -m export.baseline --corpora ../shared/speech
+
+88 functionals of a whole clip (Eyben et al. 2016), standardised over the training clips. It
+trains on the `train` split and is tested on `test`; then each corpus is left out in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from export.corpora import RATE, Clip, CorpusError, check, leave_one_corpus_out
+from export.metrics import confusion, mean_uar, uar
+from export.readers import read_corpora
+from livesr.stage import Array
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@cache
+def _extractor() -> Any:
+    import opensmile  # noqa: PLC0415
+
+    return opensmile.Smile(
+        opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals, num_workers=1
+    )
+
+
+def _functionals(clip: Clip) -> Array:
+    found: Array = _extractor().process_signal(clip.samples(), RATE).to_numpy()[0]
+    return found
+
+
+def functionals(clips: Sequence[Clip], folder: Path) -> Array:
+    """float32 [clips, 88]; cached in `folder`."""
+    key = hashlib.sha256(json.dumps([clip.key for clip in clips]).encode()).hexdigest()[:16]
+    file = folder / f"egemaps-{key}.npy"
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with ProcessPoolExecutor() as pool:
+            done = pool.map(_functionals, clips, chunksize=16)
+            rows = list(tqdm(done, "eGeMAPS", len(clips), disable=None))
+        np.save(file, np.nan_to_num(np.stack(rows)).astype(np.float32))
+    return np.asarray(np.load(file))
+
+
+def guesses(features: Array, labels: Array, train: Array, test: Array) -> Array:
+    """The SVM's labels for the clips at `test`, having seen those at `train`."""
+    from sklearn.pipeline import make_pipeline  # noqa: PLC0415
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+    from sklearn.svm import SVC  # noqa: PLC0415
+
+    machine = make_pipeline(StandardScaler(), SVC(C=1.0))
+    found: Array = machine.fit(features[train], labels[train]).predict(features[test])
+    return found
+
+
+def rows(clips: Sequence[Clip], folder: Path) -> tuple[dict[str, float], dict[str, float]]:
+    """UAR on `test`, and with each corpus left out whole, by corpus."""
+    features = functionals(clips, folder)
+    labels = np.array([clip.label for clip in clips])
+    corpora = np.array([clip.corpus for clip in clips])
+    place = {clip.key: i for i, clip in enumerate(clips)}
+
+    def at(fold: Sequence[Clip], *splits: str) -> Array:
+        return np.array([place[clip.key] for clip in fold if clip.split in splits])
+
+    test = at(clips, "test")
+    guess = guesses(features, labels, at(clips, "train"), test)
+    own = {
+        corpus: uar(confusion(labels[test][of], guess[of]))
+        for corpus in np.unique(corpora)
+        if (of := corpora[test] == corpus).any()
+    }
+    out = {}
+    for corpus, fold in leave_one_corpus_out(clips).items():
+        tested = at(fold, "test")
+        guess = guesses(features, labels, at(fold, "train", "dev"), tested)
+        out[corpus] = mean_uar(guess, labels[tested], corpora[tested])
+    return own, out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--corpora", nargs="+", required=True, help="a folder with clips.csv, or NAME=FOLDER"
+    )
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
+    options = parser.parse_args()
+    try:
+        clips = read_corpora(options.corpora)
+        check(clips)
+        own, out = rows(clips, options.cache)
+    except CorpusError as error:
+        raise SystemExit(str(error)) from None
+    except ImportError as error:
+        raise SystemExit(f"{error}; pip install -e '.[train,baseline]' first.") from None
+    print("eGeMAPSv02 + SVM, UAR of 4 labels (chance 0.250)\n")
+    print("| corpus | `test` split | the corpus left out |\n|---|---|---|")
+    for corpus in out:
+        print(f"| {corpus} | {own[corpus]:.3f} | {out[corpus]:.3f} |")
+    print(f"| mean | {np.mean(list(own.values())):.3f} | {np.mean(list(out.values())):.3f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""How right the live label is while people talk on, and how soon it turns when they do.
+
+Clips of one speaker are strung into a conversation: runs of two or three clips of one emotion,
+short pauses, then another emotion, all in coloured noise at 20 dB.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from tqdm import tqdm
+
+from export import augment
+from export.corpora import RATE, Clip
+from export.evaluate import Hearing
+from export.metrics import confusion, uar
+from livesr.metadata import LABELS
+from livesr.reading import Reading
+from livesr.stage import Array, Float32
+
+_NOISE_SNR_DB = 20.0
+_MOST_CLIPS = 40  # of one speaker, or one of nEMO would talk for a quarter of an hour
+_SHOWN, _LEADING = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Some clips of one emotion: [start, end) of each in seconds."""
+
+    label: int
+    spans: tuple[tuple[float, float], ...]
+
+    @property
+    def start(self) -> float:
+        return self.spans[0][0]
+
+    @property
+    def end(self) -> float:
+        return self.spans[-1][1]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """One speaker's clips in a row, float32 [n] at 16 kHz, and who felt what when."""
+
+    corpus: str
+    samples: Float32
+    runs: tuple[Run, ...]
+
+
+@dataclass(slots=True)
+class Streaming:
+    """What came of the conversations of one model."""
+
+    tables: dict[str, Array] = field(default_factory=dict)  # corpus -> [shown or leading, 4, 4]
+    spoken: int = 0  # readings that ended while somebody spoke
+    labelled: int = 0  # of them, those with a label
+    delays: list[float] = field(default_factory=list)  # seconds, of changes that were followed
+    changes: int = 0
+
+    def uar(self, which: int = _SHOWN) -> float:
+        """Time-weighted, mean over the corpora: of the label while one was shown."""
+        return float(np.nanmean([uar(counts[which]) for counts in self.tables.values()]))
+
+    def row(self) -> str:
+        """Cells of a Markdown table; see `HEADER`."""
+        delay = f"{np.median(self.delays):.2f} s" if self.delays else "never"
+        return (
+            f"{self.uar():.3f} | {self.labelled / self.spoken:.0%} | {self.uar(_LEADING):.3f} | "
+            f"{delay} | {len(self.delays) / self.changes:.0%} of {self.changes}"
+        )
+
+
+HEADER = "UAR of the label shown | of the time | UAR of the leading emotion | to follow | followed"
+
+
+def string(clips: Sequence[Clip], rng: np.random.Generator) -> Conversation:
+    """One conversation from a speaker's clips, in random order."""
+    waiting: dict[int, list[Clip]] = defaultdict(list)
+    for i in rng.permutation(len(clips))[:_MOST_CLIPS]:
+        waiting[clips[i].label].append(clips[i])
+    parts: list[Float32] = []
+    runs: list[Run] = []
+    at, last = 0, -1
+    while labels := [label for label, left in waiting.items() if left and label != last]:
+        last = int(rng.choice(labels))
+        spans = []
+        for clip in [waiting[last].pop() for _ in range(rng.integers(2, 4)) if waiting[last]]:
+            pause = np.zeros(int(rng.uniform(0.3, 1.0) * RATE), np.float32)
+            samples = augment.trimmed(clip.samples())
+            start = at + len(pause)
+            parts += [pause, samples]
+            at = start + len(samples)
+            spans.append((start / RATE, at / RATE))
+        runs.append(Run(last, tuple(spans)))
+    samples = np.concatenate(parts)
+    noise = augment.coloured_noise(len(samples), rng)
+    return Conversation(
+        clips[0].corpus, augment.add_noise(samples, noise, _NOISE_SNR_DB), tuple(runs)
+    )
+
+
+def count(conversation: Conversation, readings: Sequence[Reading], into: Streaming) -> None:
+    """Add what the readings say of a conversation."""
+    shape = (2, len(LABELS), len(LABELS))
+    counts = into.tables.setdefault(conversation.corpus, np.zeros(shape, int))
+    for run in conversation.runs:
+        for reading in readings:
+            if not any(start < reading.end <= end for start, end in run.spans):
+                continue
+            into.spoken += 1
+            leading = int(np.argmax(list(reading.smoothed.values())))
+            counts[_LEADING] += confusion([run.label], [leading])
+            if reading.label is not None:
+                into.labelled += 1
+                counts[_SHOWN] += confusion([run.label], [LABELS.index(reading.label)])
+    for run in conversation.runs[1:]:
+        into.changes += 1
+        right = [r.end for r in readings if run.start < r.end <= run.end and _says(r, run.label)]
+        if right:
+            into.delays.append(right[0] - run.start)
+
+
+def _says(reading: Reading, label: int) -> bool:
+    return reading.label == LABELS[label]
+
+
+def _hear(job: tuple[Sequence[Clip], Hearing]) -> tuple[Conversation, list[Reading]]:
+    clips, hearing = job
+    conversation = string(clips, np.random.default_rng(0))
+    recognizer = hearing.recognizer()
+    return conversation, recognizer.push(conversation.samples) + recognizer.finish()
+
+
+def converse(clips: Sequence[Clip], hearing: Hearing) -> Streaming:
+    """A conversation of each speaker, heard through `Recognizer`."""
+    by_speaker: dict[str, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        by_speaker[clip.speaker].append(clip)
+    found = Streaming()
+    jobs = [(own, hearing) for own in by_speaker.values() if len({c.label for c in own}) > 1]
+    with ProcessPoolExecutor() as pool:
+        done = pool.map(_hear, jobs)
+        for heard in tqdm(done, "conversations", len(jobs), leave=False, disable=None):
+            count(*heard, found)
+    return found
+
+
+def summed(parts: Sequence[Streaming]) -> Streaming:
+    """Several models' as if they were one."""
+    found = Streaming()
+    for part in parts:
+        for corpus, counts in part.tables.items():
+            found.tables[corpus] = found.tables.get(corpus, np.zeros_like(counts)) + counts
+        found.spoken += part.spoken
+        found.labelled += part.labelled
+        found.delays += part.delays
+        found.changes += part.changes
+    return found
