@@ -37,7 +37,8 @@ class _Kept(Decision):
         return super().push(probabilities, speech, end_seconds)
 
 
-def _hops(job: tuple[Clip, str]) -> list[Hop]:
+def hops(job: tuple[Clip, str]) -> list[Hop]:
+    """What reached the decision of a clip's stream through a model."""
     clip, model = job
     recognizer = Recognizer(model)
     kept = _Kept(DecisionSettings(), len(recognizer.labels), _BLOCK_SECONDS)
@@ -47,11 +48,11 @@ def _hops(job: tuple[Clip, str]) -> list[Hop]:
     return kept.hops
 
 
-def last_spoken(hops: Sequence[Hop], temperature: float, settings: DecisionSettings) -> Float64:
+def last_spoken(heard: Sequence[Hop], temperature: float, settings: DecisionSettings) -> Float64:
     """The smoothed probabilities when somebody had last spoken, had the model this temperature."""
-    decision = Decision(settings, len(hops[0][0]), _BLOCK_SECONDS)
-    found: Float64 = hops[-1][0]
-    for probabilities, speech, end in hops:
+    decision = Decision(settings, len(heard[0][0]), _BLOCK_SECONDS)
+    found: Float64 = heard[-1][0]
+    for probabilities, speech, end in heard:
         cooled = probabilities ** (1 / temperature)
         verdict = decision.push(cooled / cooled.sum(), speech, end)
         if verdict.status in ("speech", "unsure"):
@@ -76,13 +77,13 @@ def fit(
     """
     with ProcessPoolExecutor() as pool:
         jobs = [(clip, str(model)) for clip in clips]
-        done = pool.map(_hops, jobs, chunksize=8)
+        done = pool.map(hops, jobs, chunksize=8)
         heard = list(tqdm(done, "calibration", len(jobs), leave=False, disable=None))
     truth = np.array([clip.label for clip in clips])
     corpora = np.array([clip.corpus for clip in clips])
 
     def verdicts(temperature: float) -> Float64:
-        return np.stack([last_spoken(hops, temperature, settings) for hops in heard])
+        return np.stack([last_spoken(one, temperature, settings) for one in heard])
 
     def loss(temperature: float) -> float:
         right = np.log(verdicts(temperature)[np.arange(len(truth)), truth])

@@ -29,8 +29,8 @@ def models_directory() -> Path:
 
 def bundled() -> dict[str, Path]:
     """Name -> file of every emotion model that came with livesr."""
-    found = {path.stem: path for path in sorted(models_directory().glob("acrnn*.onnx"))}
-    return {name: path for name, path in found.items() if not name.endswith("-timing")}
+    found = {path.stem: path for path in sorted(models_directory().glob("*.onnx"))}
+    return {name: path for name, path in found.items() if not name.endswith(("-timing", "-vad"))}
 
 
 class Model:

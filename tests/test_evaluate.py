@@ -1,0 +1,144 @@
+"""What is measured of models, on a corpus made of the bundled speech.
+
+Skipped where training's packages are not installed (CI installs them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from conftest import save_tiny, tiny_info
+
+pytest.importorskip("tqdm")
+
+from export import calibrate, metrics
+from export.conversation import Conversation, Run, Streaming, converse, count, string, summed
+from export.corpora import Clip, read_clips
+from export.evaluate import Hearing, Verdict, heard_before, judge_all, score, table, verdict
+from livesr import Recognizer
+from livesr.decision import DecisionSettings
+from livesr.metadata import LABELS
+from livesr.reading import Reading
+
+
+@pytest.fixture
+def clips(tmp_path: Path, speech: np.ndarray) -> list[Clip]:
+    """Two speakers, each label twice, two seconds each."""
+    lines = ["path,corpus,speaker,emotion,text_id,licence,split"]
+    for number in range(16):
+        name, start = f"{number}.flac", number * 24_000
+        sf.write(tmp_path / name, speech[start : start + 32_000], 16000)
+        emotion = LABELS[number % 4]
+        lines.append(f"{name},made,s{number // 8},{emotion},t,CC0-1.0,test")
+    (tmp_path / "clips.csv").write_text("\n".join(lines))
+    return read_clips(tmp_path)
+
+
+@pytest.fixture
+def reading(tiny: Path) -> Callable[..., Reading]:
+    template = Recognizer(tiny).push(np.zeros(4000, np.float32))[0]
+
+    def made(end: float, status: str, label: str | None = None, leading: int = 0) -> Reading:
+        shares = {name: 0.7 if i == leading else 0.1 for i, name in enumerate(LABELS)}
+        return replace(template, end=end, status=status, label=label, smoothed=shares)
+
+    return made
+
+
+def test_a_verdict_is_what_was_shown_when_somebody_last_spoke(
+    reading: Callable[..., Reading],
+) -> None:
+    first = [reading(1, "warming-up"), reading(2, "speech", "sad", 3)]
+    assert verdict([*first, reading(3, "no-speech", leading=1)]).guess == 3
+    assert verdict([*first, reading(3, "unsure", leading=1)]).guess == 1
+    assert not verdict([reading(3, "unsure", leading=1)]).labelled
+    assert verdict(first).labelled
+
+
+def test_warm_is_after_other_clips_of_the_same_speaker(clips: list[Clip]) -> None:
+    before = heard_before(clips[0], clips, 5.0)
+    assert {clip.speaker for clip in before} == {"s0"}
+    assert clips[0] not in before
+    assert len(before) == 3  # of two seconds
+    assert before == heard_before(clips[0], clips, 5.0)
+
+
+def test_adaptation_tells_when_warm_and_not_when_cold(clips: list[Clip], tmp_path: Path) -> None:
+    loud = DecisionSettings(adaptation=1.0, adaptation_seconds=0.1)
+    model = str(save_tiny(tmp_path / "m.onnx", tiny_info(decision=loud).to_metadata()))
+
+    def shares(**how: float) -> np.ndarray:
+        return np.stack([v.probabilities for v in judge_all(clips[:2], Hearing(model, **how))])
+
+    np.testing.assert_array_equal(shares(), shares(adaptation=0.0))
+    assert np.abs(shares(warm=5.0) - shares(warm=5.0, adaptation=0.0)).max() > 0.01
+
+
+def test_the_table_counts_every_clip(clips: list[Clip]) -> None:
+    said = [Verdict(np.eye(4)[clip.label], True) for clip in clips]
+    said[0] = Verdict(np.eye(4)[3], False)
+    lines = table(clips, said)
+    assert "| made | 2 | 16 | 0.938 | 0.938 | 0.75 / 1.00 / 1.00 / 1.00 | 94% |" in lines
+    assert score(clips, said) == pytest.approx(15 / 16)
+
+
+def test_the_temperature_and_threshold_fit_what_the_stream_decides(
+    clips: list[Clip], tmp_path: Path
+) -> None:
+    model = save_tiny(tmp_path / "m.onnx", tiny_info(temperature=1.0).to_metadata())
+    settings = DecisionSettings()
+    temperature, fitted = calibrate.fit(model, clips, 0.5, settings)
+    assert temperature > 1  # weights drawn at random know nothing
+    assert replace(fitted, least_probability=settings.least_probability) == settings
+    shown = tiny_info(temperature=temperature, decision=fitted).to_metadata()
+    said = judge_all(clips, Hearing(str(save_tiny(tmp_path / "n.onnx", shown))))
+    shares = np.stack([v.probabilities for v in said])
+    assert fitted.least_probability == pytest.approx(np.median(shares.max(1)), abs=1e-3)
+    hops = calibrate.hops((clips[0], str(model)))
+    np.testing.assert_allclose(calibrate.last_spoken(hops, temperature, fitted), shares[0], 1e-4)
+
+
+def test_a_conversation_holds_runs_of_one_emotion(clips: list[Clip]) -> None:
+    talk = string(clips[:8], np.random.default_rng(1))
+    spans = [span for run in talk.runs for span in run.spans]
+    assert len(spans) >= 6
+    assert all(end < start for (_, end), (start, _) in pairwise(spans))
+    assert spans[-1][1] <= len(talk.samples) / 16000
+    labels = [run.label for run in talk.runs]
+    assert all(a != b for a, b in pairwise(labels))
+
+
+def test_time_and_turns_are_counted(reading: Callable[..., Reading]) -> None:
+    talk = Conversation("made", np.zeros(0), (Run(0, ((0.0, 4.0),)), Run(3, ((5.0, 9.0),))))
+    heard = [reading(end, "speech", "angry", 0) for end in (1, 2, 3, 4, 4.5, 6)]
+    heard += [reading(7, "unsure", leading=3), reading(8, "speech", "sad", 3)]
+    found = Streaming()
+    count(talk, heard, found)
+    assert (found.spoken, found.labelled, found.changes, found.delays) == (7, 6, 1, [3.0])
+    assert found.uar() == pytest.approx((4 / 4 + 1 / 2) / 2)
+    assert found.uar(1) == pytest.approx((4 / 4 + 2 / 3) / 2)
+    assert summed([found, found]).row() == found.row().replace("of 1", "of 2")
+
+
+def test_conversations_go_through_recognizer(clips: list[Clip], tiny: Path) -> None:
+    found = converse(clips, Hearing(str(tiny)))
+    assert found.spoken > 50
+    assert found.tables["made"][1].sum() == found.spoken
+
+
+def test_metrics() -> None:
+    counts = np.array([[2, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 4]])
+    assert metrics.wa(counts) == pytest.approx(7 / 8)
+    np.testing.assert_allclose(metrics.per_label(counts)[0], [2 / 3, 1, 0.8])
+    np.testing.assert_allclose(metrics.per_label(counts)[2], 0)
+    sure = np.array([[0.9, 0.1, 0, 0], [0.6, 0.4, 0, 0], [0.3, 0.7, 0, 0], [0.45, 0.55, 0, 0]])
+    curve = metrics.coverage_curve(sure, [0, 1, 1, 0], ["a"] * 4, (1.0, 0.5))
+    assert curve == [0.5, 1.0]
+    assert metrics.spread([0.5]) == "0.500"
+    assert metrics.spread([0.4, 0.6]) == "0.500 ± 0.141"
