@@ -24,17 +24,16 @@ class Config:
     recorded: float = 0.4  # share of windows drawn from the clips as recorded
     epochs: int = 26
     batch: int = 16
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     weight_decay: float = 0.02
     dropout: float = 0.15
     label_smoothing: float = 0.05
-    background: float = 0.06  # share of windows that are babble, which is nobody's emotion
+    background: float = 0.03  # share of windows that are babble, which is nobody's emotion
     balance: float = 0.5  # a corpus-and-class is drawn in proportion to its size to this power
     average: float = 0.998  # of the exponential mean of weights, which is what is exported
     partial: float = 0.2  # share of windows shorter than the stream's 3 s
-    straddling: float = 0.6  # share of windows that may begin before the labelled clip
     shortest_frames: int = 100
-    least_speech_frames: int = 40  # of the labelled clip
+    least_speech_frames: int = 40
     coverage: float = 0.8  # share of dev clips that get a label; the surest ones
 
     def __post_init__(self) -> None:

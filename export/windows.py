@@ -56,23 +56,18 @@ def window(features: Float32, start: int, end: int, steps: int) -> tuple[Float32
 
 
 def draw(heard: Heard, config: Config, steps: int, rng: np.random.Generator) -> tuple[int, int]:
-    """A window that ends inside the labelled part, as a stream cuts it: [start, end), even frames.
-
-    At times it begins before that part: in a conversation the last words count, not those of
-    another emotion before them.
-    """
+    """A window inside the labelled part, cut as a stream cuts it: [start, end), even frames."""
     longest = STEP_FRAMES * steps
     first = heard.first + heard.first % STEP_FRAMES
     whole = len(heard.speech) - len(heard.speech) % STEP_FRAMES
     best = (max(first, whole - longest), whole)
-    earliest = 0 if rng.random() < config.straddling else first
     for _ in range(6):
         end = int(rng.integers(min(whole, first + config.shortest_frames), whole + 1))
         end -= end % STEP_FRAMES
         short = rng.random() < config.partial
         length = int(rng.integers(config.shortest_frames, longest)) if short else longest
-        start = max(earliest, end - length + length % STEP_FRAMES)
-        if heard.speech[max(first, start) : end].sum() >= config.least_speech_frames:
+        start = max(first, end - length + length % STEP_FRAMES)
+        if heard.speech[start:end].sum() >= config.least_speech_frames:
             return start, end
     return best
 

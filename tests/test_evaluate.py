@@ -142,3 +142,32 @@ def test_metrics() -> None:
     assert curve == [0.5, 1.0]
     assert metrics.spread([0.5]) == "0.500"
     assert metrics.spread([0.4, 0.6]) == "0.500 ± 0.141"
+
+
+def test_the_report_tells_of_every_network_and_seed(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    from export import report  # noqa: PLC0415
+
+    files = []
+    for name, seed in (("one", 1), ("one", 2), ("other", 1)):
+        path = tmp_path / f"{name}{seed}.onnx"
+        files.append(str(save_tiny(path, tiny_info(name=name).to_metadata(), seed)))
+    out = tmp_path / "runs" / "one-seed1" / "made"
+    out.mkdir(parents=True)
+    save_tiny(out / "made.onnx")
+    folder = tmp_path / "written"
+    arguments = ["report", *files, "--corpora", str(tmp_path), "--output", str(folder)]
+    monkeypatch.setattr("sys.argv", [*arguments, "--left-out", str(out.parent)])
+    report.main()
+    text = (folder / "report.md").read_text()
+    assert "16 clips of 2 speakers" in text
+    assert text.count("| one | 2 | ") == 2  # cold and warm
+    assert "| other | 1 | " in text
+    assert "| other | sad | " in text
+    assert "| telephone band | " in text
+    assert "| 0.75 | " in text
+    assert "### Leave one corpus out" in text
+    for name in ("confusion-one", "confusion-other", "networks", "calibration", "coverage"):
+        assert (folder / f"{name}.png").stat().st_size > 5000
