@@ -11,7 +11,10 @@ unpacked:
     iemocap=PATH     IEMOCAP_full_release                   Busso et al. 2008
 
 IEMOCAP has options: `iemocap:improvised=PATH` leaves the scripted dialogs out, `excited` counts
-that class as happy. `export.corpora.iemocap_folds` deals the papers' 10 folds.
+that class as happy. The papers' 10 folds, 8 speakers to train, 1 to validate, 1 to test:
+
+    python -m export.train --corpora iemocap:improvised=IEMOCAP_full_release \\
+        --config export/configs/iemocap.json --folds iemocap --name iemocap
 
 Only angry, happy, neutral and sad are kept. The four corpora that livesr's models heard keep
 the speakers those models never heard as test; the others are split by
