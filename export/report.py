@@ -34,6 +34,7 @@ from export.metrics import (
     uar,
     wa,
 )
+from export.nobody import labelled
 from export.readers import read_corpora
 from livesr.errors import LivesrError
 from livesr.metadata import LABELS
@@ -148,6 +149,15 @@ def by_adaptation(clips: Sequence[Clip], files: Sequence[str]) -> Iterator[str]:
     yield ""
 
 
+def by_nobody(clips: Sequence[Clip], file: str) -> Iterator[str]:
+    """What is said where nobody speaks, or everybody."""
+    yield "### Nobody's emotion\n"
+    yield "| 30 s of | readings with a label | most a label was believed |\n|---|---|---|"
+    for name, share, most in labelled(clips, Hearing(file)):
+        yield f"| {name} | {share:.0%} | {most:.2f} |"
+    yield ""
+
+
 def left_out(folders: Mapping[str, Sequence[Path]], clips: Sequence[Clip]) -> Iterator[str]:
     """A row per network: UAR of each corpus by the model that never heard it."""
     corpora = sorted({clip.corpus for clip in clips})
@@ -186,6 +196,7 @@ def pictures(name: str, judged: Mapping[str, Sequence[Judged]], folder: Path) ->
     plots.coverage(_SHARES, curves, folder / "coverage.png")
     for picture in ("networks", "calibration", "coverage"):
         yield f"![{picture}]({picture}.png)"
+    yield ""
 
 
 def told(clips: Sequence[Clip], models: Mapping[str, Sequence[str]], folder: Path) -> Iterator[str]:
@@ -206,6 +217,7 @@ def told(clips: Sequence[Clip], models: Mapping[str, Sequence[str]], folder: Pat
     yield from surest(judged[name])
     yield from by_condition(test, files)
     yield from by_adaptation(test, files)
+    yield from by_nobody(test, files[0])
     yield from pictures(name, judged, folder)
 
 

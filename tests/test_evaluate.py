@@ -167,6 +167,9 @@ def test_the_report_tells_of_every_network_and_seed(
     assert "| other | 1 | " in text
     assert "| other | sad | " in text
     assert "| telephone band | " in text
+    for name in ("silence", "white noise", "coloured noise", "hum", "tones"):
+        assert f"| {name} | 0% | 0.25 |" in text
+    assert "| babble of 12 voices | " in text
     assert "| 0.75 | " in text
     assert "### Leave one corpus out" in text
     for name in ("confusion-one", "confusion-other", "networks", "calibration", "coverage"):

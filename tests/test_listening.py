@@ -76,7 +76,8 @@ def test_live_equals_the_replay_of_its_recording(
     assert live[-1]["end"] >= 12
     # The file played, replayed, says the same, but for where it began and the device's path.
     played = [reading.to_dict() for reading in livesr.replay(CLIP, hop=0.02)]
-    assert best_match(live[8:-1], played) < 0.05
+    # From 3.75 s on: the first windows lack what was played before they began.
+    assert best_match(live[14:-1], played) < 0.05
 
 
 def best_match(live: list[dict], played: list[dict]) -> float:
