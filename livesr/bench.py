@@ -70,6 +70,7 @@ def _stage_table(model: str | Path | None, seconds: float) -> Table:
         "voice activity": recognizer.voice,
         "features": recognizer.front_end,
         "network": recognizer.network,
+        "adaptation": recognizer.adaptation,
         "decision": recognizer.decision,
     }
     for name, stage in parts.items():
