@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pedalboard
 import soxr
 from scipy.signal import butter, fftconvolve, sosfilt
 
@@ -24,6 +25,19 @@ def trimmed(samples: Float32) -> Float32:
 def speed(samples: Float32, rng: np.random.Generator) -> Float32:
     """Tempo, pitch and formants together, 12 % either way."""
     return soxr.resample(samples, RATE, RATE * rng.uniform(0.88, 1.12))
+
+
+def voice(samples: Float32, rng: np.random.Generator) -> Float32:
+    """Pitch alone, 4 semitones either way, and tempo alone, 15 %; formants stay."""
+    shifted = pedalboard.time_stretch(
+        samples,
+        RATE,
+        rng.uniform(0.87, 1.15),
+        rng.uniform(-4, 4),
+        high_quality=False,
+        preserve_formants=True,
+    )
+    return np.asarray(shifted[0], np.float32)
 
 
 def room(samples: Float32, rng: np.random.Generator) -> Float32:

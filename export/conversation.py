@@ -148,16 +148,3 @@ def converse(clips: Sequence[Clip], hearing: Hearing) -> Streaming:
         for heard in tqdm(done, "conversations", len(jobs), leave=False, disable=None):
             count(*heard, found)
     return found
-
-
-def summed(parts: Sequence[Streaming]) -> Streaming:
-    """Several models' as if they were one."""
-    found = Streaming()
-    for part in parts:
-        for corpus, counts in part.tables.items():
-            found.tables[corpus] = found.tables.get(corpus, np.zeros_like(counts)) + counts
-        found.spoken += part.spoken
-        found.labelled += part.labelled
-        found.delays += part.delays
-        found.changes += part.changes
-    return found

@@ -30,7 +30,7 @@ from livesr.stage import Bool, Float32, Float64
 from livesr.voice import BLOCK_SAMPLES, VoiceActivity
 
 NOBODY = -1  # the label of what is nobody's emotion
-SCENES = 1  # raise when scenes change: those cached are then made anew
+SCENES = 2  # raise when scenes change: those cached are then made anew
 HOP = RATE // 4
 SETTINGS = FrontEndSettings()
 _FACTS = ("first", "label", "corpus", "speaker")
@@ -106,10 +106,11 @@ def scene(
     parts.append(pause(0.8))
     first = sum(map(len, before))
     samples = np.concatenate(before + parts)
-    if rng.random() < 0.7:
-        whole = len(samples)
-        samples = augment.speed(samples, rng)
-        first = first * len(samples) // whole
+    for change, chance in ((augment.voice, 0.6), (augment.speed, 0.7)):
+        if rng.random() < chance:
+            whole = len(samples)
+            samples = change(samples, rng)
+            first = first * len(samples) // whole
     if rng.random() < 0.5:
         samples = augment.tilt(samples, rng)
     if rng.random() < 0.35:
@@ -158,21 +159,40 @@ def _nobody(job: tuple[list[Clip], int]) -> Heard:
 def sequences(
     clips: Sequence[Clip], seed: int | None, cache: Path, workers: int = 2
 ) -> list[Heard]:
-    """One sequence a clip, in order: augmented with `seed`, or as recorded with None; cached."""
-    return _cached(clips, str(seed), cache, partial(_jobs, clips, seed), _one, workers)
+    """One sequence a clip, in order: augmented with `seed`, or as recorded with None.
+
+    A corpus's split is heard and cached by itself: the same whatever is trained on beside it.
+    """
+    found: dict[str, Heard] = {}
+    for own in _groups(clips):
+        heard = _cached(own, str(seed), cache, partial(_jobs, own, seed), _one, workers)
+        found |= zip((clip.key for clip in own), heard, strict=True)
+    return [found[clip.key] for clip in clips]
 
 
 def backgrounds(clips: Sequence[Clip], seed: int, cache: Path, workers: int = 2) -> list[Heard]:
     """Babble of the clips' voices, one sequence for every 12 clips, labelled NOBODY; cached."""
-    rng = np.random.default_rng(seed)
 
-    def jobs() -> list[tuple[list[Clip], int]]:
+    def jobs(own: Sequence[Clip]) -> list[tuple[list[Clip], int]]:
+        rng = np.random.default_rng(seed)
         return [
-            ([clips[i] for i in rng.integers(len(clips), size=8)], int(rng.integers(2**62)))
-            for _ in range(math.ceil(len(clips) / 12))
+            ([own[i] for i in rng.integers(len(own), size=8)], int(rng.integers(2**62)))
+            for _ in range(math.ceil(len(own) / 12))
         ]
 
-    return _cached(clips, f"background-{seed}", cache, jobs, _nobody, workers)
+    name = f"background-{seed}"
+    parts = [
+        _cached(own, name, cache, partial(jobs, own), _nobody, workers) for own in _groups(clips)
+    ]
+    return [heard for part in parts for heard in part]
+
+
+def _groups(clips: Sequence[Clip]) -> list[list[Clip]]:
+    """The clips of each corpus's split, in order."""
+    found: dict[tuple[str, str], list[Clip]] = defaultdict(list)
+    for clip in clips:
+        found[clip.corpus, clip.split].append(clip)
+    return list(found.values())
 
 
 def _cached(

@@ -53,14 +53,14 @@ class ACRNN(nn.Module):
         over = self.widths.kernel[1] - 1
         around = (over // 2, over - over // 2, KERNEL_TIME - 1, 0)
         for index, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            flow = torch.relu(norm(conv(nn.functional.pad(flow, around))))
+            flow = norm(conv(nn.functional.pad(flow, around)))
             frames = 2 if index == 0 else 1
             pool = (frames, 1 if self.widths.flat else self.widths.pools[index])
             if pool != (1, 1):
                 flow = nn.functional.max_pool2d(flow, pool)
-            mask = mask[:, :, ::frames]
+            mask = mask[:, :, ::frames].to(flow.dtype)
             # A stream begins with nothing remembered, which is not what silence would leave.
-            flow = flow * mask
+            flow = torch.relu(flow) * mask
         flow = self.linear(flow.permute(0, 2, 1, 3).flatten(2))
         return torch.relu(self.linear_norm(flow.transpose(1, 2)).transpose(1, 2))
 
@@ -95,8 +95,10 @@ class ACRNN(nn.Module):
 
     def forward(self, features: Tensor, exists: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """A window with its context: `valid` [B, steps] marks the window's steps."""
-        encodings = self.encode(features, exists)
-        return self.attend(encodings[:, -valid.shape[1] :], valid)
+        # The LSTM gains nothing from bfloat16, and on a CPU loses a great deal.
+        with torch.autocast(features.device.type, torch.bfloat16, enabled=self.training):
+            encodings = self.encode(features, exists)
+        return self.attend(encodings[:, -valid.shape[1] :].float(), valid)
 
     @torch.no_grad()
     def weights(self) -> dict[str, np.ndarray]:

@@ -23,7 +23,7 @@ from livesr.stage import Float64
 
 
 @torch.no_grad()
-def evaluate(network: ACRNN, scenes: Scenes, stride: int = 50) -> Float64:
+def evaluate(network: ACRNN, scenes: Scenes, stride: int = 100) -> Float64:
     """Mean logits of each clip's windows, one every `stride` frames, float64 [clips, labels]."""
     network.eval()
     steps, device = network.widths.steps, network.output.weight.device
@@ -156,7 +156,7 @@ class Run:
                 losses.append(float(loss.detach()))
             self.epoch += 1
             row = {"epoch": self.epoch, "loss": float(np.mean(losses))}
-            if self.epoch % 4 == 0 or self.epoch == config.epochs:
+            if self.epoch % 8 == 0 or self.epoch == config.epochs:
                 row |= recalls(evaluate(self.average.module, dev), dev)
             row["seconds"] = time.monotonic() - began
             self.log.append(row)
