@@ -236,10 +236,10 @@ class Graph:
         return model
 
 
-def main() -> None:
-    """Write the paper-width graph that `livesr bench` times, its weights made up on loading."""
-    info = ModelInfo(
-        name="acrnn (paper widths, weights made up)",
+def timing_info(name: str) -> ModelInfo:
+    """What a file says of itself whose weights are made up when it is loaded."""
+    return ModelInfo(
+        name=name,
         labels=LABELS,
         mean=np.zeros(PAPER.bands),
         deviation=np.ones(PAPER.bands),
@@ -248,6 +248,11 @@ def main() -> None:
         licence="MIT",
         version="1",
     )
+
+
+def main() -> None:
+    """Write the paper-width graph that `livesr bench` times, its weights made up on loading."""
+    info = timing_info("acrnn (paper widths, weights made up)")
     onnx.save(build(PAPER, None, info.to_metadata()), models_directory() / "acrnn-timing.onnx")
 
 

@@ -11,6 +11,7 @@ from livesr.errors import AudioError, DeviceError, LivesrError, ModelError
 from livesr.event import Event
 from livesr.inputs import Device, devices
 from livesr.listener import Listener, listen
+from livesr.many import push_all
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 from livesr.replay import replay
@@ -29,5 +30,6 @@ __all__ = [
     "Recognizer",
     "devices",
     "listen",
+    "push_all",
     "replay",
 ]

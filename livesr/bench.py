@@ -127,11 +127,11 @@ def soak(model: str | None, hours: float) -> None:
         for start in range(0, len(minute), 1600):
             recognizer.push(minute[start : start + 1600])
         if passed == 4:
-            early = _resident_mb()
-    print(early, _resident_mb())
+            early = resident_mb()
+    print(early, resident_mb())
 
 
-def _resident_mb() -> float:
+def resident_mb() -> float:
     """Of this process, now (Linux), or NaN where the system does not tell so simply."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from livesr.stage import Float32, Float64, Stage, State
 DEFAULT = "acrnn-compact"
 STEP_FRAMES = 2  # the network pools pairs of frames: a step is 20 ms
 _LARGEST_BYTES = 256 * 2**20
+_TOGETHER = 8  # streams a call: more of them no longer fit the core's own cache
 
 
 def models_directory() -> Path:
@@ -64,6 +66,10 @@ class Model:
             )
         self.steps = int(self.memory_shapes["valid"][0])
 
+    def run(self, feed: Mapping[str, Float32]) -> dict[str, Float32]:
+        """The graph's outputs by name; see `export.graph`."""
+        return dict(zip(self.outputs, self.session.run(self.outputs, feed), strict=True))
+
     @property
     def window_seconds(self) -> float:
         """How far back a reading looks."""
@@ -107,18 +113,18 @@ class ModelStream(Stage):
     _fields = ("_odd", "_steps", "_probabilities", "_attention")
 
     def __init__(self, model: Model) -> None:
-        self._model = model
+        self.model = model
         self.reset()
 
     def reset(self) -> None:
-        bands, labels = self._model.info.front_end.bands, len(self._model.info.labels)
+        bands, labels = self.model.info.front_end.bands, len(self.model.info.labels)
         self._odd: Float32 = np.zeros((0, bands, 3), np.float32)
         self._steps = 0
         self._probabilities: Float32 = np.full(labels, 1 / labels, np.float32)
-        self._attention: Float32 = np.zeros(self._model.steps, np.float32)
+        self._attention: Float32 = np.zeros(self.model.steps, np.float32)
         self._memory: dict[str, Float32] = {
             name: np.zeros((1, *shape), np.float32)
-            for name, shape in self._model.memory_shapes.items()
+            for name, shape in self.model.memory_shapes.items()
         }
 
     @property
@@ -129,30 +135,37 @@ class ModelStream(Stage):
     @property
     def attention(self) -> Float32:
         """Of the steps that exist, oldest first, float32 [T], sums to 1."""
-        return self._attention[self._model.steps - min(self._steps, self._model.steps) :]
+        return self._attention[self.model.steps - min(self._steps, self.model.steps) :]
 
     @property
     def attention_times(self) -> Float64:
         """Seconds from the stream's start to the middle of those steps, float64 [T]."""
-        settings = self._model.info.front_end
-        first = max(0, self._steps - self._model.steps)
+        settings = self.model.info.front_end
+        first = max(0, self._steps - self.model.steps)
         start = np.arange(first, self._steps) * (STEP_FRAMES * settings.shift_samples)
         length = (STEP_FRAMES - 1) * settings.shift_samples + settings.window_samples
         return np.asarray((start + length / 2) / settings.sample_rate)
 
     def push(self, features: Float32) -> None:
         """float32 [frames, bands, 3]: hear them; an odd last frame waits for its pair."""
+        push_together([self], [features])
+
+    def paired(self, features: Float32) -> Float32:
+        """Those of `features` and the one that waited that make whole pairs; the rest waits."""
         features = np.concatenate((self._odd, features))
         whole = len(features) - len(features) % STEP_FRAMES
         self._odd = features[whole:].copy()
-        if not whole:
-            return
-        feed = {"features": features[None, :whole], **self._memory}
-        outputs = self._model.session.run(self._model.outputs, feed)
-        named = dict(zip(self._model.outputs, outputs, strict=True))
-        self._memory = {name: named[f"new_{name}"] for name in self._memory}
-        self._probabilities, self._attention = named["probabilities"][0], named["attention"][0]
-        self._steps += whole // STEP_FRAMES
+        return features[:whole]
+
+    def feed(self, paired: Float32) -> dict[str, Float32]:
+        """The session's inputs for this stream alone, N = 1."""
+        return {"features": paired[None], **self._memory}
+
+    def take(self, outputs: Mapping[str, Float32], steps: int) -> None:
+        """The session's outputs for this stream, N = 1, after so many new steps."""
+        self._memory = {name: outputs[f"new_{name}"] for name in self._memory}
+        self._probabilities, self._attention = outputs["probabilities"][0], outputs["attention"][0]
+        self._steps += steps
 
     def finish(self) -> None:
         """Nothing is held back but an odd frame, which has no pair."""
@@ -173,3 +186,30 @@ class ModelStream(Stage):
             raise ModelError("The saved state's network memory does not fit this model.")
         super().restore(rest)
         self._memory = {name: memory[name].copy() for name in self._memory}
+
+
+def push_together(streams: Sequence[ModelStream], features: Sequence[Float32]) -> None:
+    """`ModelStream.push` for several streams: those of one model and as many frames share a call.
+
+    Args:
+        streams: each at most once.
+        features: for each of them, float32 [frames, bands, 3].
+    """
+    groups: dict[tuple[Model, int], list[tuple[ModelStream, Float32]]] = defaultdict(list)
+    for stream, new in zip(streams, features, strict=True):
+        paired = stream.paired(new)
+        if len(paired):
+            groups[stream.model, len(paired)].append((stream, paired))
+    for (model, frames), group in groups.items():
+        for start in range(0, len(group), _TOGETHER):
+            batch = group[start : start + _TOGETHER]
+            feeds = [stream.feed(paired) for stream, paired in batch]
+            outputs = model.run(feeds[0] if len(feeds) == 1 else _joined(feeds))
+            for row, (stream, _) in enumerate(batch):
+                # Copied: a view would keep the whole batch in memory.
+                own = {k: v[row : row + 1].copy() for k, v in outputs.items()}
+                stream.take(outputs if len(batch) == 1 else own, frames // STEP_FRAMES)
+
+
+def _joined(feeds: Sequence[Mapping[str, Float32]]) -> dict[str, Float32]:
+    return {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,21 @@ from livesr.frontend import FrontEnd
 from livesr.model import ModelStream, load_model
 from livesr.reading import Reading
 from livesr.resample import Resampler
-from livesr.stage import Float32, Stage, State, pack, unpack
+from livesr.stage import Bool, Float32, Stage, State, pack, unpack
 from livesr.voice import BLOCK_SAMPLES, VoiceActivity
 
 _SILENT_DBFS = -120.0
 _LONGEST_SILENCE_SECONDS = 4  # in place of a gap: more than a window, so that it holds no more
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A hop's 16 kHz samples [n], voice activity and verdicts [blocks], features [m, bands, 3]."""
+
+    samples: Float32
+    speech: Float32
+    spoken: Bool
+    features: Float32
 
 
 class Recognizer:
@@ -98,10 +110,7 @@ class Recognizer:
             AudioError: if the samples or the rate cannot be heard. The stream is then as if
                 they had not been given.
         """
-        mono = as_mono(samples)
-        resampler = self._opened(sample_rate)
-        self._input += len(mono)
-        return self._hear(resampler.push(mono))
+        return self._heard(self.hops(samples, sample_rate))
 
     def skip(self, count: int, sample_rate: int = 16000) -> list[Reading]:
         """Go on after `count` samples that were lost: a dropped packet, a muted microphone.
@@ -123,7 +132,7 @@ class Recognizer:
             raise AudioError(
                 f"A gap of {count!r} samples cannot be; give a whole number, 0 or more."
             )
-        resampler = self._opened(sample_rate)
+        resampler = self._opened(self._checked(sample_rate))
         readings = self._hear(resampler.finish()) if count else []
         self._input += int(count)
         target = self._start + self._input * self._rate // self._input_rate
@@ -149,21 +158,38 @@ class Recognizer:
         readings = self._hear(self._resampler.finish()) if self._resampler else []
         self._finished = True
         if len(self._waiting):
-            readings.append(self._read(self._waiting, last=True))
+            hop = self._hop(self._waiting)
+            self.network.push(hop.features)
+            self.network.push(self.front_end.finish())
+            readings.append(self.read(hop))
             self._waiting = self._waiting[:0]
         return readings
 
-    def _opened(self, sample_rate: int) -> Resampler:
+    def hops(self, samples: Any, sample_rate: int) -> Iterator[Hop]:
+        """`push` in parts, for `livesr.many`: of each hop, what comes before the network.
+
+        Whoever takes a hop pushes its features to `network` and gives it to `read` before
+        taking the next. Nothing is heard before the first is asked for.
+
+        Raises:
+            AudioError: as `push`, at once.
+        """
+        return self._hops(as_mono(samples), self._checked(sample_rate))
+
+    def _checked(self, sample_rate: int) -> int:
         rate = check_rate(sample_rate)
         if self._finished:
             raise AudioError("This stream is finished; call reset() before pushing another.")
-        if self._resampler is None:
-            self._input_rate, self._resampler = rate, Resampler(rate, self._rate)
-        elif rate != self._input_rate:
+        if self._resampler is not None and rate != self._input_rate:
             raise AudioError(
                 f"This stream runs at {self._input_rate} Hz and cannot go on at {rate} Hz; "
                 "call reset(), or use another Recognizer."
             )
+        return rate
+
+    def _opened(self, rate: int) -> Resampler:
+        if self._resampler is None:
+            self._input_rate, self._resampler = rate, Resampler(rate, self._rate)
         return self._resampler
 
     def state(self) -> bytes:
@@ -249,23 +275,38 @@ class Recognizer:
             "decision": self.decision,
         }
 
+    def _hops(self, mono: Float32, rate: int) -> Iterator[Hop]:
+        resampler = self._opened(rate)
+        self._input += len(mono)
+        yield from self._cut(resampler.push(mono))
+
     def _hear(self, samples: Float32, lost: bool = False) -> list[Reading]:
+        return self._heard(self._cut(samples, lost))
+
+    def _heard(self, hops: Iterator[Hop]) -> list[Reading]:
         readings = []
+        for hop in hops:
+            self.network.push(hop.features)
+            readings.append(self.read(hop))
+        return readings
+
+    def _cut(self, samples: Float32, lost: bool = False) -> Iterator[Hop]:
         while len(self._waiting) + len(samples) >= self._hop_samples:
             room = self._hop_samples - len(self._waiting)
             self._lost += room if lost else 0
-            readings.append(self._read(np.concatenate((self._waiting, samples[:room]))))
+            yield self._hop(np.concatenate((self._waiting, samples[:room])))
             self._waiting, samples = self._waiting[:0], samples[room:]
         self._lost += len(samples) if lost else 0
         self._waiting = np.concatenate((self._waiting, samples))
-        return readings
 
-    def _read(self, samples: Float32, last: bool = False) -> Reading:
+    def _hop(self, samples: Float32) -> Hop:
         speech = self.voice.push(samples)
         spoken = speech > self._threshold
-        self.network.push(self.front_end.push(samples, spoken, BLOCK_SAMPLES))
-        if last:
-            self.network.push(self.front_end.finish())
+        return Hop(samples, speech, spoken, self.front_end.push(samples, spoken, BLOCK_SAMPLES))
+
+    def read(self, hop: Hop) -> Reading:
+        """The reading of a hop whose features the network has heard; see `hops`."""
+        samples, speech, spoken = hop.samples, hop.speech, hop.spoken
         if len(speech):
             self._speech = float(speech.mean())
         self._position += len(samples)

@@ -1,0 +1,1 @@
+"""livesr beside what people use instead: `python -m export.peers`."""

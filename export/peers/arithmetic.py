@@ -1,0 +1,116 @@
+"""Where the time goes: each stage against the multiply-adds that it cannot do without."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.peers.counting import REST, kernel_times, multiply_adds, peak_rate
+from export.peers.readings import PAPER
+from export.peers.timing import HOP, RATE, Table, hops, ms
+from livesr.frontend import FrontEndSettings, mel_filterbank
+from livesr.model import DEFAULT, bundled, load_model, models_directory
+from livesr.recognizer import Recognizer
+from livesr.resample import Resampler
+from livesr.stage import Float32
+from livesr.voice import BLOCK_SAMPLES
+
+_HOP_FRAMES = 26  # 24 in turn with it: the graph takes pairs
+_DEVICE_RATE = 48000
+_PARTS = {"Conv": "convolutions", "LSTM": "LSTM", REST: "all else"}
+
+
+def table(samples: Float32, quick: bool) -> Table:
+    """Stages of a reading: milliseconds, multiply-adds, and what the core's peak makes of them."""
+    peak = peak_rate(5 if quick else 20)
+    rounds = 1 if quick else 5
+
+    def row(name: str, spent: float, needed: float) -> tuple[str, ...]:
+        if not needed:
+            return name, ms(spent), "", "", ""
+        ideal = needed / peak * 1e3
+        return name, ms(spent), f"{needed / 1e6:.2f}", ms(ideal), f"{ideal / spent:.0%}"
+
+    arithmetic = {"features": features(), "voice activity": voice()}
+    rows = []
+    for size, path in (("acrnn-compact", bundled()[DEFAULT]), ("the paper's widths", PAPER)):
+        feed = network_feed(path)
+        counts = multiply_adds(path, feed)
+        spent = stages(samples, path, rounds)
+        own = spent.pop("network")
+        if path != PAPER:
+            rows += [row(name, value, arithmetic.get(name, 0)) for name, value in spent.items()]
+        # A hop of 25 frames does 25/26 of what is counted, but for the LSTM.
+        rows.append(row(f"network, {size}", own, sum(counts.values())))
+        kernels = kernel_times(path, feed, 100 * rounds)
+        rows += [row(f"… its {_PARTS[k]}", kernels[k], counts[k]) for k in _PARTS]
+    return Table(
+        "Where a reading's time goes, every 250 ms",
+        ("stage", "time", "million multiply-adds", "at the core's peak", "of the peak"),
+        rows,
+        f"The peak, measured on float32 matrices of 1024 x 1024: {peak / 1e9:.0f} thousand "
+        "million multiply-adds a second. The rest is memory, steps that wait for the one before "
+        "(LSTM), and calls from Python. The network's parts are onnxruntime's own profile.",
+    )
+
+
+def stages(samples: Float32, model: Path, rounds: int) -> dict[str, float]:
+    """Median milliseconds of each stage inside a real Recognizer, and of a resampler."""
+    recognizer, resampler = Recognizer(model), Resampler(_DEVICE_RATE, RATE)
+    spent: dict[str, list[float]] = defaultdict(list)
+
+    def watch(name: str, stage: Any) -> None:
+        push = stage.push
+
+        def timed(*arguments: Any) -> Any:
+            began = time.process_time()
+            result = push(*arguments)
+            spent[name].append((time.process_time() - began) * 1e3)
+            return result
+
+        stage.push = timed
+
+    watch("resample from 48 kHz", resampler)
+    watch("voice activity", recognizer.voice)
+    watch("features", recognizer.front_end)
+    watch("network", recognizer.network)
+    watch("adaptation", recognizer.adaptation)
+    watch("decision", recognizer.decision)
+    watch("all", recognizer)
+    for _ in range(rounds):
+        for hop in hops(samples):
+            resampler.push(np.repeat(hop, _DEVICE_RATE // RATE))
+            recognizer.push(hop)
+    found = {name: float(np.median(times)) for name, times in spent.items()}
+    whole, within = found.pop("all"), sum(found.values()) - found["resample from 48 kHz"]
+    return found | {"what lies between": max(0.0, whole - within)}
+
+
+def features() -> float:
+    """Multiply-adds of a hop: window, real FFT (5/4 n log2 n), power, mel filters where not 0."""
+    settings = FrontEndSettings()
+    size = settings.fft_samples
+    frame = settings.window_samples + 1.25 * size * math.log2(size) + size
+    mels = np.count_nonzero(mel_filterbank(settings))
+    return HOP / settings.shift_samples * (frame + float(mels))
+
+
+def voice() -> float:
+    """Multiply-adds of a hop's blocks."""
+    path = models_directory() / "silero-vad.onnx"
+    feed = {"blocks": np.zeros((2, 576), np.float32), "memory": np.zeros((2, 1, 128), np.float32)}
+    return sum(multiply_adds(path, feed).values()) / 2 * HOP / BLOCK_SAMPLES
+
+
+def network_feed(path: Path) -> dict[str, Float32]:
+    """A hop for one stream whose window is full."""
+    model = load_model(path)
+    random = np.random.default_rng(0)
+    shapes = {"features": (_HOP_FRAMES, 40, 3), **model.memory_shapes}
+    feed = {n: random.standard_normal((1, *s)).astype(np.float32) for n, s in shapes.items()}
+    return feed | {"valid": np.ones_like(feed["valid"])}

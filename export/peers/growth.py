@@ -1,0 +1,118 @@
+"""How the cost of a reading grows: with the window, with the hop, with the number of voices."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from export.graph import build, timing_info
+from export.peers.readings import again, hop_by_hop
+from export.peers.timing import HOP, HOP_SECONDS, RATE, ROOT, Table, core, medians, ms, times
+from export.widths import COMPACT
+from livesr.bench import resident_mb
+from livesr.many import push_all
+from livesr.recognizer import Recognizer
+from livesr.stage import Float32
+
+_STEPS_A_SECOND = 50
+_WINDOWS = (1, 2, 3, 5, 10)  # seconds
+_HOPS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+_VOICES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+def windows(samples: Float32, quick: bool) -> Table:
+    """The compact network over windows of other lengths, its weights made up."""
+    calls: dict[str, Callable[[], object]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for seconds in _WINDOWS:
+            path = Path(folder) / f"{seconds}.onnx"
+            widths = replace(COMPACT, steps=seconds * _STEPS_A_SECOND)
+            onnx.save(build(widths, None, timing_info(f"{seconds} s").to_metadata()), path)
+            calls[f"{seconds} s"] = hop_by_hop(path, samples)
+            calls[f"{seconds} s again"] = again(path, samples[: seconds * RATE])
+    cost = medians(calls, 3 if quick else 15)
+    rows = []
+    for seconds in _WINDOWS:
+        ours, whole = cost[f"{seconds} s"], cost[f"{seconds} s again"]
+        rows.append((f"{seconds} s", ms(ours), ms(whole), times(whole / ours)))
+    return Table(
+        "A reading by the length of the window (acrnn-compact's sizes)",
+        ("window", "livesr", "the window again", "ratio"),
+        rows,
+        "What grows with livesr's is the LSTM and attention, which read all of the window.",
+    )
+
+
+def hops(samples: Float32, quick: bool) -> Table:
+    """The compact network at other hops."""
+    calls = {f"{hop:g} s": hop_by_hop(None, samples, hop) for hop in _HOPS}
+    cost = medians(calls, 3 if quick else 15)
+    rows = [
+        (name, ms(spent), core(spent, hop))
+        for (name, spent), hop in zip(cost.items(), _HOPS, strict=True)
+    ]
+    return Table("A reading by the hop (acrnn-compact)", ("hop", "time", "of a core"), rows)
+
+
+def voices(samples: Float32, quick: bool) -> Table:
+    """Many streams of one process and one session, one after the other and together."""
+    rows = []
+    for count in _VOICES[:: 4 if quick else 1]:
+        coming = cycle(said(samples, count))
+        each, together = ([Recognizer() for _ in range(count)] for _ in range(2))
+        calls: dict[str, Callable[[], object]] = {
+            "each": partial(_one_by_one, each, coming),
+            "together": lambda them=together, coming=coming: push_all(them, next(coming)),
+        }
+        spent = medians(calls, 4 if quick else max(4, 60 // count))
+        alone, shared = (spent[name] / count for name in calls)
+        fit = HOP_SECONDS * 1e3 / shared
+        rows.append((str(count), ms(alone), ms(shared), times(alone / shared), f"{fit:.0f}"))
+    kilobytes = {rate: _kilobytes(rate) for rate in (RATE, 3 * RATE)}
+    return Table(
+        "A voice's reading by the number of voices (acrnn-compact, every 250 ms)",
+        ("voices", "push, each", "push_all", "ratio", "voices that fill a core"),
+        rows,
+        "Resident memory a voice, of 256: "
+        + ", ".join(f"{kB:.0f} kB at {rate} Hz" for rate, kB in kilobytes.items())
+        + " (the resampler's last seconds). In one process and one session.",
+    )
+
+
+def _kilobytes(rate: int) -> float:
+    code = f"from export.peers.growth import memory; memory({rate})"
+    command = [sys.executable, "-c", code]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return float(told.stdout)
+
+
+def memory(rate: int, count: int = 256) -> None:
+    """Print how many resident kB a voice adds, of so many, once its window is full."""
+    sound = np.random.default_rng(0).standard_normal(rate // 4).astype(np.float32) / 10
+    one, others = Recognizer(), [Recognizer() for _ in range(count)]
+    for _ in range(16):
+        one.push(sound, rate)
+    before = resident_mb()
+    for _ in range(16):
+        push_all(others, [sound] * count, rate)
+    print((resident_mb() - before) / count * 1e3)
+
+
+def said(samples: Float32, count: int) -> list[list[Float32]]:
+    """A hop for each of so many voices, a second of hops; nobody says the same."""
+    starts = np.random.default_rng(0).integers(0, len(samples) - 4 * HOP, count)
+    return [[samples[s + k * HOP :][:HOP] for s in starts] for k in range(4)]
+
+
+def _one_by_one(recognizers: list[Recognizer], coming: cycle[list[Float32]]) -> None:
+    for recognizer, chunk in zip(recognizers, next(coming), strict=True):
+        recognizer.push(chunk)
