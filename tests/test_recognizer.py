@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from livesr import LivesrError, ModelError, Reading, Recognizer
+from livesr.audio import as_mono
 from livesr.metadata import LABELS
 
 CHUNKS = st.lists(
@@ -194,6 +195,12 @@ def test_types_and_channels_are_one_sound(tiny: Path, speech: np.ndarray) -> Non
         assert whole(Recognizer(tiny), same) == expected
     opposite = np.stack((floats, -floats), axis=1)
     assert all(r.level_dbfs == -120 for r in whole(Recognizer(tiny), opposite))
+
+
+def test_what_fades_into_denormals_is_silence() -> None:
+    faint = np.random.default_rng(0).normal(0, 1e-38, 16000)
+    assert as_mono(faint.astype(np.float32)).tolist() == [0.0] * 16000
+    assert as_mono(np.array([1e-10, -1.0])).tolist() == [np.float32(1e-10), -1.0]
 
 
 def test_silence_and_noise_are_no_speech(tiny: Path) -> None:
