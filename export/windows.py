@@ -105,11 +105,8 @@ def batches(
 
 
 def spec_augment(features: Tensor, rng: np.random.Generator) -> Tensor:
-    """Masks over time and band, and another microphone's colour, per window."""
+    """Masks over time and band, per window (Park et al. 2019, without warping)."""
     count, frames, bands, _ = features.shape
-    place = np.linspace(0, np.pi, bands)
-    shape = sum(rng.normal(0, 0.35 / k, (count, 1)) * np.cos(k * place)[None] for k in range(1, 4))
-    features[..., 0] += torch.from_numpy(np.asarray(shape, np.float32))[:, None]
     for row in range(count):
         size = int(rng.integers(0, 9))
         low = int(rng.integers(0, bands - size))
