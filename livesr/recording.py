@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from errno import ENAMETOOLONG
 from pathlib import Path
 
 import numpy as np
@@ -51,10 +52,10 @@ class Recording:
         kind = _FORMATS.get(self.path.suffix.lower())
         if kind is None:
             raise LivesrError(f"A recording is flac or wav; {path} is neither by its name.")
-        for file in (self.path, events_path(path)):
-            if file.exists():
-                raise LivesrError(f"{file} exists; remove it, or record under another name.")
         try:
+            for file in (self.path, events_path(path)):
+                if file.exists():
+                    raise LivesrError(f"{file} exists; remove it, or record under another name.")
             # Ours to make: an existing file must not be taken, nor followed if it is a link.
             with self.path.open("xb"):
                 pass
@@ -72,7 +73,8 @@ class Recording:
         whole = (samples * np.float32(_STEPS)).astype(np.int32) << 8
         try:
             self._file.write(whole)
-        except (sf.LibsndfileError, OSError) as error:
+        except (sf.LibsndfileError, OSError, AssertionError) as error:
+            # (soundfile asserts that all was taken)
             raise LivesrError(
                 f"{self.path} cannot be recorded to any further: {_reason(error)}."
             ) from None
@@ -100,14 +102,17 @@ def read_events(path: str | Path) -> list[Event]:
         AudioError: if the file is not what `Recording` writes.
     """
     file = events_path(path)
-    if not file.is_file():
-        return []
     try:
-        return list(_parsed(file))
-    except (KeyError, TypeError, ValueError, OSError, RecursionError) as error:
-        raise AudioError(
-            f"{file} is not the events of a recording ({error}); move it away to replay the sound."
-        ) from None
+        return list(_parsed(file)) if file.is_file() else []
+    except OSError as error:
+        if error.errno == ENAMETOOLONG:  # then `Recording` could not have made it either
+            return []
+        why = error.strerror
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        why = f"{error!s:.200}"
+    raise AudioError(
+        f"{file} is not the events of a recording ({why}); move it away to replay the sound."
+    )
 
 
 def _parsed(file: Path) -> Iterator[Event]:

@@ -6,9 +6,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 import soundfile as sf
 
+from livesr.audio import MOST_CHANNELS, check_rate
 from livesr.errors import AudioError
 from livesr.event import Event, Item
 from livesr.reading import Reading
@@ -35,21 +37,40 @@ class SoundFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if self.path.is_dir():
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            raise AudioError(f"{path} does not exist; check the path.") from None
+        except (OSError, ValueError) as error:
+            raise AudioError(f"{path} cannot be read: {_reason(error)}; check the path.") from None
+        if S_ISDIR(found.st_mode):
             raise AudioError(f"{path} is a directory; give a sound file.")
-        if not self.path.exists():
-            raise AudioError(f"{path} does not exist; check the path.")
         try:
             self._file = _Sequential(self.path)
-        except (sf.LibsndfileError, OSError) as error:
-            empty = self.path.is_file() and self.path.stat().st_size == 0
+        except (sf.LibsndfileError, OSError, TypeError) as error:  # TypeError: a name like a.raw
+            empty = S_ISREG(found.st_mode) and found.st_size == 0
             why = (
                 "is empty" if empty else f"is not a sound file that can be read ({_reason(error)})"
             )
             raise AudioError(f"{path} {why}; give wav, flac, ogg or mp3.") from None
-        if self._file.frames == 0:
+        try:
+            self._check()
+        except AudioError:
             self._file.close()
-            raise AudioError(f"{path} holds no audio: it has a header and no samples.")
+            raise
+
+    def _check(self) -> None:
+        """Before a block is read, whose size goes by what the header says."""
+        if self._file.frames == 0:
+            raise AudioError(f"{self.path} holds no audio: it has a header and no samples.")
+        try:
+            check_rate(self._file.samplerate)
+        except AudioError as error:
+            raise AudioError(f"{self.path}: {error}") from None
+        if self._file.channels > MOST_CHANNELS:
+            raise AudioError(
+                f"{self.path} has {self._file.channels} channels; livesr hears {MOST_CHANNELS}."
+            )
 
     @property
     def rate(self) -> int:
