@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 from collections.abc import Iterator
@@ -107,7 +108,8 @@ def replay_command(
     else:
         with SoundFile(file) as sound:
             seconds, facts = sound.seconds, {"rate": f"{sound.rate} Hz"}
-        view = View(source=file.name, model=model or DEFAULT, duration=seconds, facts=facts)
+        duration = seconds if math.isfinite(seconds) else None
+        view = View(source=file.name, model=model or DEFAULT, duration=duration, facts=facts)
         items = play(file, model=model, hop=hop, pace=pace)
     show_replay(Session(view, jsonl, csv, report), items)
 

@@ -8,6 +8,7 @@ marks) goes beside it: for `talk.flac` in `talk.flac.events.jsonl`, only if ther
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from errno import ENAMETOOLONG
@@ -60,6 +61,7 @@ class Recording:
             with self.path.open("xb"):
                 pass
             self._file = sf.SoundFile(self.path, "w", RATE, 1, "PCM_24", format=kind)
+            self._whole = self.path.stat().st_size  # bytes of it that can be heard
         except (sf.LibsndfileError, OSError) as error:
             raise LivesrError(f"{path} cannot be recorded to: {_reason(error)}.") from None
 
@@ -74,10 +76,15 @@ class Recording:
         try:
             self._file.write(whole)
         except (sf.LibsndfileError, OSError, AssertionError) as error:
-            # (soundfile asserts that all was taken)
+            # (soundfile asserts that all was taken.) A frame cut in two would be damage.
+            self.close()
+            with suppress(OSError):
+                os.truncate(self.path, self._whole)
             raise LivesrError(
-                f"{self.path} cannot be recorded to any further: {_reason(error)}."
+                f"{self.path} cannot be recorded to any further ({_reason(error) or 'cut short'}): "
+                "is the disk full? What was recorded can be replayed."
             ) from None
+        self._whole = self.path.stat().st_size
 
     def event(self, event: Event) -> None:
         """Note what happened at this point of the stream."""

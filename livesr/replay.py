@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ from livesr.recording import RATE, read_events
 from livesr.stage import Float32
 
 _BLOCK_SECONDS = 0.5
+_ENDING = ("FLAC", "OGG", "MP3", "MPEG", "ALAC")  # formats and codings that end with their data
+_DENSEST = 16  # samples a byte, of all others
+_UNKNOWN_FRAMES = 2**62  # or more: a recording that could not be ended
 
 
 class _Sequential(sf.SoundFile):  # type: ignore[misc]  # soundfile is untyped
@@ -54,15 +58,25 @@ class SoundFile:
             )
             raise AudioError(f"{path} {why}; give wav, flac, ogg or mp3.") from None
         try:
-            self._check()
+            self._check(found.st_size)
         except AudioError:
             self._file.close()
             raise
 
-    def _check(self) -> None:
+    def _check(self, size: int) -> None:
         """Before a block is read, whose size goes by what the header says."""
         if self._file.frames == 0:
             raise AudioError(f"{self.path} holds no audio: it has a header and no samples.")
+        kinds = self._file.format, self._file.subtype
+        # libsndfile makes silence, for hours, of what a header promises and a file lacks.
+        if (
+            not any(kind.startswith(_ENDING) for kind in kinds)
+            and self._file.frames * self._file.channels > _DENSEST * size
+        ):
+            raise AudioError(
+                f"{self.path} is damaged: its header promises {self._file.frames} samples, "
+                f"more than its {size} bytes can hold."
+            )
         try:
             check_rate(self._file.samplerate)
         except AudioError as error:
@@ -79,8 +93,9 @@ class SoundFile:
 
     @property
     def seconds(self) -> float:
-        """Length, as the file's header has it."""
-        return float(self._file.frames / self._file.samplerate)
+        """Length, as the file's header has it; infinite where that was never written."""
+        frames = self._file.frames
+        return float(frames / self._file.samplerate) if frames < _UNKNOWN_FRAMES else math.inf
 
     def blocks(self) -> Iterator[Float32]:
         """float32 [n, channels], in order.
