@@ -9,11 +9,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import onnxruntime as ort
 
 from livesr.errors import ModelError
 from livesr.model import models_directory
-from livesr.session import open_session
+from livesr.session import Session, open_session
 from livesr.stage import Float32, Stage
 
 BLOCK_SAMPLES = 512  # 32 ms at 16 kHz: the network knows no other length
@@ -22,7 +21,7 @@ _CELLS = 128
 
 
 @lru_cache(maxsize=1)
-def _session() -> ort.InferenceSession:
+def _session() -> Session:
     path = models_directory() / "silero-vad.onnx"
     if not path.is_file():
         raise ModelError(f"The voice-activity network {path} is missing; install livesr again.")
