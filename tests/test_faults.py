@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import resource
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from soak import memory_mb
 from test_listening import LISTEN, collect, events, readings, until
 from virtual import VirtualMicrophone
 
@@ -189,11 +189,9 @@ def test_a_device_that_delivers_what_is_not_sound(
 
 
 def held() -> tuple[int, int, float]:
-    """Threads, open files and resident MB of this process."""
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    """Threads, open files and MB of this process."""
     files = len(os.listdir("/proc/self/fd"))
-    return threading.active_count(), files, pages * resource.getpagesize() / 1e6
+    return threading.active_count(), files, memory_mb()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a process holds")
