@@ -24,7 +24,7 @@ class Adaptation(Stage):
     def __init__(self, settings: DecisionSettings, labels: int, hop_seconds: float) -> None:
         self._settings = settings
         self._labels = labels
-        self._hops = math.ceil(settings.window_seconds / hop_seconds)
+        self.hops = math.ceil(settings.window_seconds / hop_seconds)
         self.reset()
 
     def reset(self) -> None:
@@ -39,7 +39,7 @@ class Adaptation(Stage):
         """
         settings = self._settings
         self._window = np.concatenate((self._window, [probabilities * spoken_seconds]))
-        if len(self._window) > self._hops:
+        if len(self._window) > self.hops:
             old, self._window = self._window[0], self._window[1:]
             self._heard = self._heard * math.exp(-old.sum() / settings.memory_seconds) + old
         even = settings.adaptation_seconds / self._labels

@@ -11,7 +11,7 @@ from livesr.errors import AudioError
 from livesr.stage import Array, Float32
 
 RATES = (8000, 192000)  # Hz, lowest and highest
-_MOST_CHANNELS = 64
+MOST_CHANNELS = 64
 _LARGEST = 100.0  # 40 dB over full scale: beyond it, these were never samples in [-1, 1]
 _FAINTEST = 1e-20  # where a filter's tail fades into denormals, every sum is slow
 _INTEGER_SCALE = {np.dtype(np.int16): 2.0**-15, np.dtype(np.int32): 2.0**-31}
@@ -39,7 +39,7 @@ def as_mono(samples: Any) -> Float32:
         )
     if array.size == 0:
         return np.zeros(0, np.float32)
-    if array.ndim == 2 and array.shape[1] > _MOST_CHANNELS:
+    if array.ndim == 2 and array.shape[1] > MOST_CHANNELS:
         raise AudioError(
             f"Samples of shape {array.shape} would be {array.shape[1]} channels; "
             "pass [n, channels], so transpose what has channels first."
@@ -82,6 +82,14 @@ def _check_values(array: Array) -> None:
     )
 
 
+def in_words(value: Any) -> str:
+    """What somebody gave, for a message: short, whatever it is."""
+    try:
+        return f"{value!r:.40}"
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "so many"
+
+
 def check_rate(sample_rate: Any) -> int:
     """A sample rate in Hz, as an int.
 
@@ -96,7 +104,7 @@ def check_rate(sample_rate: Any) -> int:
         rate = int(sample_rate) if whole else 0
     if isinstance(sample_rate, bool) or not lowest <= rate <= highest:
         raise AudioError(
-            f"A sample rate of {sample_rate!r} Hz is not supported; "
+            f"A sample rate of {in_words(sample_rate)} Hz is not supported; "
             f"use a whole number from {lowest} to {highest}."
         )
     return rate

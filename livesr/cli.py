@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -61,6 +63,8 @@ def main() -> None:
 
 @contextmanager
 def _tidy_end() -> Iterator[None]:
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a device's name may be in any script
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, _terminated)
     try:
@@ -104,7 +108,8 @@ def replay_command(
     else:
         with SoundFile(file) as sound:
             seconds, facts = sound.seconds, {"rate": f"{sound.rate} Hz"}
-        view = View(source=file.name, model=model or DEFAULT, duration=seconds, facts=facts)
+        duration = seconds if math.isfinite(seconds) else None
+        view = View(source=file.name, model=model or DEFAULT, duration=duration, facts=facts)
         items = play(file, model=model, hop=hop, pace=pace)
     show_replay(Session(view, jsonl, csv, report), items)
 

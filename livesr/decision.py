@@ -58,7 +58,7 @@ class Decision(Stage):
         self._settings = settings
         self._labels = labels
         self._block_seconds = block_seconds
-        self._blocks = math.ceil(settings.window_seconds / block_seconds)
+        self.blocks = math.ceil(settings.window_seconds / block_seconds)
         self._silence_blocks = math.ceil(settings.silence_seconds / block_seconds)
         self.reset()
 
@@ -74,7 +74,7 @@ class Decision(Stage):
     def push(self, probabilities: Float64, speech: Bool, end_seconds: float) -> Verdict:
         """One hop: the window's probabilities [labels], and speech or not of its new blocks [k]."""
         settings = self._settings
-        self._recent = np.concatenate((self._recent, speech))[-self._blocks :]
+        self._recent = np.concatenate((self._recent, speech))[-self.blocks :]
         if end_seconds < settings.warm_up_seconds:
             return self._none("warming-up", "listening")
         spoken = float(np.count_nonzero(self._recent)) * self._block_seconds

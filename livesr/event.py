@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from livesr.reading import Reading
+from livesr.reading import MOST_SECONDS, Reading
 
 Kind = Literal["gap", "reset", "mark", "device", "silence", "recording"]
 
@@ -49,7 +49,9 @@ class Event:
         at, seconds = float(values["at"]), float(values.get("seconds", 0.0))
         known = kind in get_args(Kind) and isinstance(text, str)
         if not (known and math.isfinite(at) and math.isfinite(seconds) and min(at, seconds) >= 0):
-            raise ValueError(f"no such event: {json.dumps(dict(values))}")
+            raise ValueError(f"no such event: {json.dumps(dict(values)):.200}")
+        if max(at, seconds) > MOST_SECONDS:
+            raise ValueError("a time that cannot be")
         return cls(kind, at, seconds, text)
 
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from livesr.errors import LivesrError
 from livesr.event import Event, Item
-from livesr.reading import Reading, Status
+from livesr.reading import MOST_SECONDS, Reading, Status
 
 _LONGEST_LINE = 1 << 20
 _MOST_LABELS = 16
-_MOST_SECONDS = 1e8  # three years
+_LONGEST_LABEL, _LONGEST_TEXT = 40, 200
 
 
 def readings_from_jsonl(path: str | Path) -> Iterator[Item]:
@@ -75,15 +75,17 @@ def _item(line: bytes, last: Reading | None) -> Item:
     if not isinstance(values, dict):
         raise ValueError("no JSON object")  # noqa: TRY004  (of a file, not of a caller)
     if "event" in values:
-        event = Event.from_dict(values)
-        if max(event.at, event.seconds) > _MOST_SECONDS:
-            raise ValueError("a time that cannot be")
-        return event
+        return Event.from_dict(values)
     with np.errstate(over="ignore"):  # an infinity is refused below, in words
         reading = Reading.from_dict(values)
     if wrong := _wrong(reading, last):
         raise ValueError(wrong)
     return reading
+
+
+def _shown(text: object, most: int) -> bool:
+    """Whether it may go to a terminal as it is."""
+    return isinstance(text, str) and 0 < len(text) <= most and text.isprintable()
 
 
 def _wrong(reading: Reading, last: Reading | None) -> str:
@@ -94,6 +96,8 @@ def _wrong(reading: Reading, last: Reading | None) -> str:
     labels = list(last.smoothed if last else reading.smoothed)
     if any(list(table) != labels for table in tables):
         return "other labels than before"
+    if not all(_shown(name, _LONGEST_LABEL) for name in labels):
+        return "a label that cannot be shown"
     shares = [reading.speech, *tables[0].values(), *tables[1].values()]
     numbers = [reading.start, reading.end, reading.level_dbfs, reading.gap, *shares]
     if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
@@ -102,13 +106,13 @@ def _wrong(reading: Reading, last: Reading | None) -> str:
     weights, times = reading.attention, reading.attention_times
     named = reading.label in labels if reading.status == "speech" else reading.label is None
     checks = {
-        "a time that cannot be": 0 <= reading.start <= reading.end <= _MOST_SECONDS,
+        "a time that cannot be": 0 <= reading.start <= reading.end <= MOST_SECONDS,
         "times that do not increase": reading.end > before,
-        "a gap that cannot be": 0 <= reading.gap <= _MOST_SECONDS,
+        "a gap that cannot be": 0 <= reading.gap <= MOST_SECONDS,
         "a level that cannot be": abs(reading.level_dbfs) <= 1000,
         "a probability that cannot be": all(0 <= share <= 1.001 for share in shares),
         "a status that cannot be": reading.status in get_args(Status) and named,
-        "a reason that is no text": isinstance(reading.reason, str | None),
+        "a reason that is no text": reading.reason is None or _shown(reading.reason, _LONGEST_TEXT),
         "an attention that cannot be": weights.ndim == 1
         and weights.shape == times.shape
         and bool(np.all((weights >= 0) & (weights <= 1.001)))

@@ -169,6 +169,7 @@ class Listener:
         newest = self._worker.microphone.ring.newest(self.rate // 20)
         if not newest.size or self.paused:
             return -120.0, -120.0
+        newest = np.clip(np.nan_to_num(newest), -100, 100)  # a device may deliver anything
         power, peak = float(np.mean(np.square(newest))), float(np.abs(newest).max())
         return 10 * math.log10(max(power, 1e-12)), 20 * math.log10(max(peak, 1e-6))
 

@@ -18,6 +18,15 @@ METADATA_KEY = "livesr"
 FORMAT = 1
 LABELS = ("angry", "happy", "neutral", "sad")
 _KIND = "emotion"
+_LARGEST = 1000.0  # of log-mels and of their deviations, whose inverse is as bounded
+_LONGEST_SECONDS = 3600.0
+_POSITIVE = (
+    "window_seconds",
+    "silence_seconds",
+    "smoothing_seconds",
+    "adaptation_seconds",
+    "memory_seconds",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +74,17 @@ class ModelInfo:
             )
         try:
             about = json.loads(text)
+            if not isinstance(about, dict):
+                raise ValueError("no JSON object")  # noqa: TRY004  (of a file, not of a caller)
             for what, theirs, ours in (
                 ("format", about["format"], FORMAT),
                 ("kind", about["kind"], _KIND),
                 ("labels", tuple(about["labels"]), LABELS),
-                *_differences(about["front_end"]),
+                *_differences(dict(about["front_end"])),
             ):
                 if theirs != ours:
                     raise ModelError(
-                        f"{source} does not fit this livesr: its {what} is {theirs!r}, "
+                        f"{source} does not fit this livesr: its {what} is {theirs!r:.200}, "
                         f"livesr needs {ours!r}. Use a model exported for this version."
                     )
             bands = FrontEndSettings().bands
@@ -81,7 +92,12 @@ class ModelInfo:
                 np.asarray(about["standardisation"][part], np.float64)
                 for part in ("mean", "deviation")
             )
-            if mean.shape != (bands,) or deviation.shape != (bands,) or not (deviation > 0).all():
+            if not (
+                mean.shape == deviation.shape == (bands,)
+                and (np.abs(mean) <= _LARGEST).all()
+                and (deviation >= 1 / _LARGEST).all()
+                and (deviation <= _LARGEST).all()
+            ):
                 raise ValueError("standardisation")
             return cls(
                 name=str(about["name"]),
@@ -92,13 +108,22 @@ class ModelInfo:
                 training_data=str(about["training_data"]),
                 licence=str(about["licence"]),
                 version=str(about["version"]),
-                decision=DecisionSettings(**about["decision"]),
+                decision=_decision(dict(about["decision"])),
             )
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ModelError(
-                f"{source} has livesr metadata that cannot be read ({error!r}). "
+                f"{source} has livesr metadata that cannot be read ({error!r:.200}). "
                 "Export the model again."
             ) from None
+
+
+def _decision(settings: Mapping[str, Any]) -> DecisionSettings:
+    for name, value in settings.items():
+        # Most of the seconds divide, or are lengths of what is kept.
+        lowest = 0.01 if name in _POSITIVE else 0.0
+        if type(value) not in (int, float) or not lowest <= value <= _LONGEST_SECONDS:
+            raise ValueError(f"{name} is {value!r:.80}")
+    return DecisionSettings(**settings)
 
 
 def _differences(front_end: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

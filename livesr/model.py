@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from stat import S_IFDIR, S_IFMT, S_IFREG
 from typing import Any
 
 import numpy as np
 
 from livesr.errors import ModelError
 from livesr.metadata import METADATA_KEY, ModelInfo
+from livesr.onnxfile import Refused, look_through
 from livesr.session import open_session
 from livesr.stage import Float32, Float64, Stage, State
 
@@ -20,6 +23,7 @@ DEFAULT = "acrnn-compact"
 STEP_FRAMES = 2  # the network pools pairs of frames: a step is 20 ms
 _LARGEST_BYTES = 256 * 2**20
 _TOGETHER = 8  # streams a call: more of them no longer fit the core's own cache
+_MOST_MEMORY = 2**24  # numbers that a stream of a model may remember
 
 
 def models_directory() -> Path:
@@ -39,36 +43,78 @@ class Model:
     """A loaded model; every stream on it shares one onnxruntime session."""
 
     def __init__(self, data: bytes, source: str) -> None:
+        self.source = source
         try:
             self.session = open_session(data)
+            text = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+            self.outputs = [output.name for output in self.session.get_outputs()]
+            shapes = {node.name: list(node.shape[1:]) for node in self.session.get_inputs()}
         except Exception as error:  # onnxruntime's own types are not public
-            reason = str(error).splitlines()[0][:120]
-            raise ModelError(
-                f"{source} is not an ONNX model that can be loaded ({reason}). "
-                "Give the name of a bundled model (see `livesr models`) or a livesr .onnx file."
-            ) from None
-        text = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+            raise _no_model(source, str(error)) from None
         self.info = ModelInfo.from_metadata(source, text)
         self.identity = hashlib.sha256(data).hexdigest()
-        self.outputs = [output.name for output in self.session.get_outputs()]
-        shapes = {node.name: list(node.shape[1:]) for node in self.session.get_inputs()}
         self.memory_shapes = {name: dims for name, dims in shapes.items() if name != "features"}
         needed = {"probabilities", "logits", "attention", *(f"new_{n}" for n in self.memory_shapes)}
-        fixed = all(isinstance(size, int) for dims in self.memory_shapes.values() for size in dims)
+        sizes = [size for dims in self.memory_shapes.values() for size in dims]
         if not (
             {"features", "encodings", "valid"} <= set(shapes)
-            and fixed
+            and all(isinstance(size, int) and size > 0 for size in sizes)
+            and len(self.memory_shapes["valid"]) == 1
             and needed <= set(self.outputs)
         ):
             raise ModelError(
-                f"{source} is not a streaming ACRNN: its inputs are {sorted(shapes)} and its "
-                f"outputs {sorted(self.outputs)}. Export it with `python -m export.train`."
+                f"{source} is not a streaming ACRNN: its inputs are {sorted(shapes)!s:.300} and "
+                f"its outputs {sorted(self.outputs)!s:.300}. Export it with "
+                "`python -m export.train`."
             )
         self.steps = int(self.memory_shapes["valid"][0])
+        if sum(math.prod(dims) for dims in self.memory_shapes.values()) > _MOST_MEMORY:
+            raise ModelError(f"{source} wants more memory for a stream than livesr gives a model.")
+        self._try()
 
-    def run(self, feed: Mapping[str, Float32]) -> dict[str, Float32]:
-        """The graph's outputs by name; see `export.graph`."""
-        return dict(zip(self.outputs, self.session.run(self.outputs, feed), strict=True))
+    def _try(self) -> None:
+        """See that it runs and remembers, before a stream depends on it."""
+        features = np.zeros((1, STEP_FRAMES, self.info.front_end.bands, 3), np.float32)
+        outputs = self.run(features, self.memory())
+        for name, before in self.memory().items():
+            after = outputs[f"new_{name}"]
+            if (after.shape, after.dtype) != (before.shape, before.dtype):
+                raise self._failed(f"{name} becomes {after.dtype} {after.shape}")
+
+    def memory(self) -> dict[str, Float32]:
+        """What a stream remembers before its first frame."""
+        return {
+            name: np.zeros((1, *shape), np.float32) for name, shape in self.memory_shapes.items()
+        }
+
+    def run(self, features: Float32, memory: Mapping[str, Float32]) -> dict[str, Float32]:
+        """A step of N streams: float32 [N, frames, bands, 3] and their memory to all outputs.
+
+        Raises:
+            ModelError: if the graph fails, or what it gives are no probabilities.
+        """
+        try:
+            found = self.session.run(self.outputs, {"features": features, **memory})
+        except Exception as error:
+            raise self._failed(str(error)) from None
+        outputs: dict[str, Float32] = dict(zip(self.outputs, found, strict=True))
+        for name, shape in (
+            ("probabilities", (len(features), len(self.info.labels))),
+            ("attention", (len(features), self.steps)),
+        ):
+            values = outputs[name]
+            if values.shape != shape or values.dtype != np.float32:
+                raise self._failed(f"{name} are {values.dtype} {values.shape}")
+            sums = values.sum(1)
+            if not (values.min() >= 0 and sums.min() > 0 and sums.max() < np.inf):
+                raise self._failed(f"{name} are not shares")
+        return outputs
+
+    def _failed(self, why: str) -> ModelError:
+        return ModelError(
+            f"The network of {self.source} does not work ({_first_line(why)}); "
+            "use another model, or export it again."
+        )
 
     @property
     def window_seconds(self) -> float:
@@ -86,25 +132,54 @@ def load_model(model: str | Path | None = None) -> Model:
     known = bundled()
     name = DEFAULT if model is None else str(model)
     path = known.get(name, Path(name))
-    if not path.is_file():
-        state = "is a directory" if path.is_dir() else "is neither a bundled model nor a file"
+    try:
+        stat = path.stat()
+        kind = S_IFMT(stat.st_mode)
+    except (OSError, ValueError):  # also of names that no file can have
+        kind = 0
+    if kind != S_IFREG:
+        state = "is a directory" if kind == S_IFDIR else "is neither a bundled model nor a file"
         raise ModelError(
             f"The model {name!r} {state}. Bundled: {', '.join(known) or 'none'}; "
             "or give the path of a .onnx file."
         )
-    stat = path.stat()
     if stat.st_size > _LARGEST_BYTES:
         raise ModelError(f"{name} is {stat.st_size:,} bytes, too large for a livesr model.")
-    return _load(path.resolve(), name, stat.st_mtime_ns)
+    return _load(path.resolve(), name, (stat.st_mtime_ns, stat.st_size))
 
 
 @lru_cache(maxsize=8)
-def _load(path: Path, source: str, _modified: int) -> Model:
+def _load(path: Path, source: str, _version: tuple[int, int]) -> Model:
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"The model {source!r} cannot be read: {error.strerror}.") from None
+    if path.parent != models_directory():
+        foreign_model(data, source)
     return Model(data, source)
+
+
+def foreign_model(data: bytes, source: str) -> None:
+    """Look through a file that did not come with livesr, before onnxruntime does.
+
+    Raises:
+        ModelError: if it asks for what no model of livesr's does.
+    """
+    try:
+        look_through(data)
+    except Refused as error:
+        raise _no_model(source, f"it {error}") from None
+
+
+def _no_model(source: str, why: str) -> ModelError:
+    return ModelError(
+        f"{source} is not an ONNX model that can be loaded ({_first_line(why)}). "
+        "Give the name of a bundled model (see `livesr models`) or a livesr .onnx file."
+    )
+
+
+def _first_line(text: str) -> str:
+    return next(iter(text.splitlines()), "")[:120]
 
 
 class ModelStream(Stage):
@@ -122,10 +197,7 @@ class ModelStream(Stage):
         self._steps = 0
         self._probabilities: Float32 = np.full(labels, 1 / labels, np.float32)
         self._attention: Float32 = np.zeros(self.model.steps, np.float32)
-        self._memory: dict[str, Float32] = {
-            name: np.zeros((1, *shape), np.float32)
-            for name, shape in self.model.memory_shapes.items()
-        }
+        self.memory = self.model.memory()
 
     @property
     def probabilities(self) -> Float32:
@@ -157,13 +229,9 @@ class ModelStream(Stage):
         self._odd = features[whole:].copy()
         return features[:whole]
 
-    def feed(self, paired: Float32) -> dict[str, Float32]:
-        """The session's inputs for this stream alone, N = 1."""
-        return {"features": paired[None], **self._memory}
-
     def take(self, outputs: Mapping[str, Float32], steps: int) -> None:
         """The session's outputs for this stream, N = 1, after so many new steps."""
-        self._memory = {name: outputs[f"new_{name}"] for name in self._memory}
+        self.memory = {name: outputs[f"new_{name}"] for name in self.memory}
         self._probabilities, self._attention = outputs["probabilities"][0], outputs["attention"][0]
         self._steps += steps
 
@@ -172,7 +240,7 @@ class ModelStream(Stage):
         self._odd = self._odd[:0]
 
     def state(self) -> State:
-        return {**super().state(), "memory": {k: v.copy() for k, v in self._memory.items()}}
+        return {**super().state(), "memory": {k: v.copy() for k, v in self.memory.items()}}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         rest = dict(state)
@@ -181,11 +249,11 @@ class ModelStream(Stage):
             not isinstance(memory.get(name), np.ndarray)
             or memory[name].shape != like.shape
             or memory[name].dtype != like.dtype
-            for name, like in self._memory.items()
+            for name, like in self.memory.items()
         ):
             raise ModelError("The saved state's network memory does not fit this model.")
         super().restore(rest)
-        self._memory = {name: memory[name].copy() for name in self._memory}
+        self.memory = {name: memory[name].copy() for name in self.memory}
 
 
 def push_together(streams: Sequence[ModelStream], features: Sequence[Float32]) -> None:
@@ -203,13 +271,17 @@ def push_together(streams: Sequence[ModelStream], features: Sequence[Float32]) -
     for (model, frames), group in groups.items():
         for start in range(0, len(group), _TOGETHER):
             batch = group[start : start + _TOGETHER]
-            feeds = [stream.feed(paired) for stream, paired in batch]
-            outputs = model.run(feeds[0] if len(feeds) == 1 else _joined(feeds))
+            outputs = model.run(*_joined(batch))
             for row, (stream, _) in enumerate(batch):
                 # Copied: a view would keep the whole batch in memory.
                 own = {k: v[row : row + 1].copy() for k, v in outputs.items()}
                 stream.take(outputs if len(batch) == 1 else own, frames // STEP_FRAMES)
 
 
-def _joined(feeds: Sequence[Mapping[str, Float32]]) -> dict[str, Float32]:
-    return {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
+def _joined(batch: Sequence[tuple[ModelStream, Float32]]) -> tuple[Float32, dict[str, Float32]]:
+    """Features and memory of all streams, as `Model.run` takes them."""
+    (first, alone), *others = batch
+    if not others:
+        return alone[None], first.memory
+    memory = {name: np.concatenate([s.memory[name] for s, _ in batch]) for name in first.memory}
+    return np.stack([paired for _, paired in batch]), memory

@@ -10,6 +10,7 @@ import numpy as np
 
 from livesr.stage import Float32, Float64
 
+MOST_SECONDS = 1e8  # of stream time: three years
 Status = Literal["speech", "no-speech", "unsure", "warming-up"]
 
 

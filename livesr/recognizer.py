@@ -10,17 +10,20 @@ from typing import Any
 
 import numpy as np
 
+import livesr
 from livesr.adaptation import Adaptation
-from livesr.audio import as_mono, check_rate
+from livesr.audio import as_mono, check_rate, in_words
 from livesr.decision import Decision
 from livesr.errors import AudioError, LivesrError, ModelError
 from livesr.frontend import FrontEnd
 from livesr.model import ModelStream, load_model
-from livesr.reading import Reading
+from livesr.reading import MOST_SECONDS, Reading
 from livesr.resample import Resampler
+from livesr.saved import check
 from livesr.stage import Bool, Float32, Stage, State, pack, unpack
 from livesr.voice import BLOCK_SAMPLES, VoiceActivity
 
+_LONGEST_GAP = 10**13  # samples: so much at 96 kHz
 _SILENT_DBFS = -120.0
 _LONGEST_SILENCE_SECONDS = 4  # in place of a gap: more than a window, so that it holds no more
 
@@ -71,7 +74,14 @@ class Recognizer:
 
         Args:
             start: seconds of stream time at which the next one begins, to a 16 kHz sample.
+
+        Raises:
+            AudioError: if it cannot be a time. Nothing is forgotten then.
         """
+        if not (isinstance(start, (int, float)) and 0 <= start <= MOST_SECONDS):
+            raise AudioError(
+                f"A stream cannot start at {in_words(start)} s; give 0 to {MOST_SECONDS:.0f} s."
+            )
         for stage in self._stages().values():
             stage.reset()
         self._resampler: Resampler | None = None
@@ -128,9 +138,11 @@ class Recognizer:
         Raises:
             AudioError: if the count or the rate cannot be.
         """
-        if not isinstance(count, (int, np.integer)) or isinstance(count, bool) or count < 0:
+        whole = isinstance(count, (int, np.integer)) and not isinstance(count, bool)
+        if not whole or not 0 <= count <= _LONGEST_GAP:
             raise AudioError(
-                f"A gap of {count!r} samples cannot be; give a whole number, 0 or more."
+                f"A gap of {in_words(count)} samples cannot be; "
+                f"give a whole number, 0 to {_LONGEST_GAP}."
             )
         resampler = self._opened(self._checked(sample_rate))
         readings = self._hear(resampler.finish()) if count else []
@@ -195,6 +207,7 @@ class Recognizer:
     def state(self) -> bytes:
         """All that the stream has left in memory, to continue it elsewhere with `restore`."""
         own = {
+            "livesr": livesr.__version__,
             "model": self._model.identity,
             "model_name": self._model.info.name,
             "hop_samples": self._hop_samples,
@@ -225,21 +238,23 @@ class Recognizer:
             self._take(saved)
         except (KeyError, TypeError, ValueError, AttributeError, LivesrError) as error:
             self._take(before)
-            if isinstance(error, LivesrError):
+            if isinstance(error, ModelError):
                 raise
             raise ModelError(
-                f"The saved state cannot be taken up ({error!r}); save it again with state()."
+                f"The saved state cannot be taken up ({error!r:.200}); save it again with state()."
             ) from None
 
     def _check_fits(self, saved: State) -> None:
-        name = f"{saved.get('model_name')} ({str(saved.get('model'))[:8]})"
+        name = f"{saved.get('model_name')!s:.80} ({str(saved.get('model'))[:8]})"
         own = f"{self._model.info.name} ({self._model.identity[:8]})"
+        version = livesr.__version__
         for what, fits, theirs, ours in (
+            ("version", saved.get("livesr") == version, f"{saved.get('livesr')!s:.80}", version),
             ("model", saved.get("model") == self._model.identity, name, own),
             (
                 "hop",
                 saved.get("hop_samples") == self._hop_samples,
-                f"{saved.get('hop_samples')} samples",
+                f"{saved.get('hop_samples')!s:.80} samples",
                 f"{self._hop_samples} samples",
             ),
         ):
@@ -250,6 +265,14 @@ class Recognizer:
                 )
 
     def _take(self, saved: State) -> None:
+        check(
+            saved,
+            hop=self._hop_samples,
+            hops=self.adaptation.hops,
+            blocks=self.decision.blocks,
+            labels=len(self.labels),
+            steps=self._model.steps,
+        )
         waiting, rate = saved["waiting"], saved["input_rate"]
         if waiting.dtype != np.float32 or waiting.ndim != 1 or len(waiting) >= self._hop_samples:
             raise ModelError("The saved state holds samples that cannot be; save it again.")
@@ -257,7 +280,8 @@ class Recognizer:
             stage.restore(saved[name])
         self._resampler, self._input_rate = None, 0
         if rate:
-            resampler = Resampler(check_rate(rate), self._rate)
+            rate = check_rate(rate)
+            resampler = Resampler(rate, self._rate)
             resampler.restore(saved["resampler"])
             self._input_rate, self._resampler = rate, resampler
         self._waiting = waiting
@@ -339,11 +363,13 @@ class Recognizer:
 
 def _hop_samples(hop: float, shift_samples: int, rate: int) -> int:
     """The hop in samples: a whole number of frame shifts."""
-    if isinstance(hop, (int, float)) and math.isfinite(hop):
+    if isinstance(hop, (int, float)) and 0.02 <= hop <= 3.0:
         shifts = round(hop * rate / shift_samples)
-        if math.isclose(shifts * shift_samples / rate, hop, rel_tol=1e-9) and 0.02 <= hop <= 3.0:
+        if math.isclose(shifts * shift_samples / rate, hop, rel_tol=1e-9):
             return shifts * shift_samples
-    raise LivesrError(f"A hop of {hop!r} s cannot be used; give a multiple of 0.01 s, 0.02 to 3 s.")
+    raise LivesrError(
+        f"A hop of {in_words(hop)} s cannot be used; give a multiple of 0.01 s, 0.02 to 3 s."
+    )
 
 
 def _level_dbfs(samples: Float32) -> float:

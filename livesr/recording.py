@@ -8,8 +8,10 @@ marks) goes beside it: for `talk.flac` in `talk.flac.events.jsonl`, only if ther
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import suppress
+from errno import ENAMETOOLONG
 from pathlib import Path
 
 import numpy as np
@@ -51,14 +53,15 @@ class Recording:
         kind = _FORMATS.get(self.path.suffix.lower())
         if kind is None:
             raise LivesrError(f"A recording is flac or wav; {path} is neither by its name.")
-        for file in (self.path, events_path(path)):
-            if file.exists():
-                raise LivesrError(f"{file} exists; remove it, or record under another name.")
         try:
+            for file in (self.path, events_path(path)):
+                if file.exists():
+                    raise LivesrError(f"{file} exists; remove it, or record under another name.")
             # Ours to make: an existing file must not be taken, nor followed if it is a link.
             with self.path.open("xb"):
                 pass
             self._file = sf.SoundFile(self.path, "w", RATE, 1, "PCM_24", format=kind)
+            self._whole = self.path.stat().st_size  # bytes of it that can be heard
         except (sf.LibsndfileError, OSError) as error:
             raise LivesrError(f"{path} cannot be recorded to: {_reason(error)}.") from None
 
@@ -72,10 +75,16 @@ class Recording:
         whole = (samples * np.float32(_STEPS)).astype(np.int32) << 8
         try:
             self._file.write(whole)
-        except (sf.LibsndfileError, OSError) as error:
+        except (sf.LibsndfileError, OSError, AssertionError) as error:
+            # (soundfile asserts that all was taken.) A frame cut in two would be damage.
+            self.close()
+            with suppress(OSError):
+                os.truncate(self.path, self._whole)
             raise LivesrError(
-                f"{self.path} cannot be recorded to any further: {_reason(error)}."
+                f"{self.path} cannot be recorded to any further ({_reason(error) or 'cut short'}): "
+                "is the disk full? What was recorded can be replayed."
             ) from None
+        self._whole = self.path.stat().st_size
 
     def event(self, event: Event) -> None:
         """Note what happened at this point of the stream."""
@@ -100,14 +109,17 @@ def read_events(path: str | Path) -> list[Event]:
         AudioError: if the file is not what `Recording` writes.
     """
     file = events_path(path)
-    if not file.is_file():
-        return []
     try:
-        return list(_parsed(file))
-    except (KeyError, TypeError, ValueError, OSError, RecursionError) as error:
-        raise AudioError(
-            f"{file} is not the events of a recording ({error}); move it away to replay the sound."
-        ) from None
+        return list(_parsed(file)) if file.is_file() else []
+    except OSError as error:
+        if error.errno == ENAMETOOLONG:  # then `Recording` could not have made it either
+            return []
+        why = error.strerror
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        why = f"{error!s:.200}"
+    raise AudioError(
+        f"{file} is not the events of a recording ({why}); move it away to replay the sound."
+    )
 
 
 def _parsed(file: Path) -> Iterator[Event]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 import soundfile as sf
 
+from livesr.audio import MOST_CHANNELS, check_rate
 from livesr.errors import AudioError
 from livesr.event import Event, Item
 from livesr.reading import Reading
@@ -17,6 +20,9 @@ from livesr.recording import RATE, read_events
 from livesr.stage import Float32
 
 _BLOCK_SECONDS = 0.5
+_ENDING = ("FLAC", "OGG", "MP3", "MPEG", "ALAC")  # formats and codings that end with their data
+_DENSEST = 16  # samples a byte, of all others
+_UNKNOWN_FRAMES = 2**62  # or more: a recording that could not be ended
 
 
 class _Sequential(sf.SoundFile):  # type: ignore[misc]  # soundfile is untyped
@@ -35,21 +41,50 @@ class SoundFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if self.path.is_dir():
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            raise AudioError(f"{path} does not exist; check the path.") from None
+        except (OSError, ValueError) as error:
+            raise AudioError(f"{path} cannot be read: {_reason(error)}; check the path.") from None
+        if S_ISDIR(found.st_mode):
             raise AudioError(f"{path} is a directory; give a sound file.")
-        if not self.path.exists():
-            raise AudioError(f"{path} does not exist; check the path.")
         try:
             self._file = _Sequential(self.path)
-        except (sf.LibsndfileError, OSError) as error:
-            empty = self.path.is_file() and self.path.stat().st_size == 0
+        except (sf.LibsndfileError, OSError, TypeError) as error:  # TypeError: a name like a.raw
+            empty = S_ISREG(found.st_mode) and found.st_size == 0
             why = (
                 "is empty" if empty else f"is not a sound file that can be read ({_reason(error)})"
             )
             raise AudioError(f"{path} {why}; give wav, flac, ogg or mp3.") from None
-        if self._file.frames == 0:
+        try:
+            self._check(found.st_size)
+        except AudioError:
             self._file.close()
-            raise AudioError(f"{path} holds no audio: it has a header and no samples.")
+            raise
+
+    def _check(self, size: int) -> None:
+        """Before a block is read, whose size goes by what the header says."""
+        if self._file.frames == 0:
+            raise AudioError(f"{self.path} holds no audio: it has a header and no samples.")
+        kinds = self._file.format, self._file.subtype
+        # libsndfile makes silence, for hours, of what a header promises and a file lacks.
+        if (
+            not any(kind.startswith(_ENDING) for kind in kinds)
+            and self._file.frames * self._file.channels > _DENSEST * size
+        ):
+            raise AudioError(
+                f"{self.path} is damaged: its header promises {self._file.frames} samples, "
+                f"more than its {size} bytes can hold."
+            )
+        try:
+            check_rate(self._file.samplerate)
+        except AudioError as error:
+            raise AudioError(f"{self.path}: {error}") from None
+        if self._file.channels > MOST_CHANNELS:
+            raise AudioError(
+                f"{self.path} has {self._file.channels} channels; livesr hears {MOST_CHANNELS}."
+            )
 
     @property
     def rate(self) -> int:
@@ -58,8 +93,9 @@ class SoundFile:
 
     @property
     def seconds(self) -> float:
-        """Length, as the file's header has it."""
-        return float(self._file.frames / self._file.samplerate)
+        """Length, as the file's header has it; infinite where that was never written."""
+        frames = self._file.frames
+        return float(frames / self._file.samplerate) if frames < _UNKNOWN_FRAMES else math.inf
 
     def blocks(self) -> Iterator[Float32]:
         """float32 [n, channels], in order.

@@ -52,7 +52,12 @@ class Resampler(Stage):
     def restore(self, state: Mapping[str, Any]) -> None:
         before = self.state()
         super().restore(state)
-        if not (self._epoch >= 0 and self._given >= 0 and len(self._history) <= len(self._buffer)):
+        most = (_LEAD_SECONDS + _EPOCH_SECONDS) * self._target
+        if not (
+            self._epoch >= 0
+            and 0 <= self._given <= most
+            and len(self._history) <= len(self._buffer)
+        ):
             super().restore(before)
             raise ModelError("The saved state's resampler cannot be taken up; save it again.")
         self._begin(self._epoch, self._given, self._history)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TypeAlias
+
+# Before its import: official builds (1.32, for one) report every session to Microsoft, and keep
+# an identifier and a database in the user's home. livesr is offline.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
 
+Session: TypeAlias = ort.InferenceSession
 
-def open_session(model: Path | bytes) -> ort.InferenceSession:
+
+def open_session(model: Path | bytes) -> Session:
     """A session on one thread that sleeps when idle.
 
     Spinning threads are the commonest hidden cost of a small network: they burn a core each
@@ -19,4 +27,4 @@ def open_session(model: Path | bytes) -> ort.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     source = model if isinstance(model, bytes) else str(model)
-    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    return Session(source, options, providers=["CPUExecutionProvider"])

@@ -25,7 +25,9 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 State = dict[str, Any]
 
-_MAGIC = b"livesr-state-1\n"
+_KIND = b"livesr-state-"
+_FORMAT = "1"
+_MAGIC = _KIND + _FORMAT.encode() + b"\n"
 _HEADER = struct.Struct("<II")  # length of the JSON text, CRC-32 of all that follows
 _DTYPES = ("<f4", "<f8", "<i8", "|b1")
 
@@ -111,6 +113,12 @@ def unpack(data: bytes) -> State:
             f"A saved state is bytes, not {type(data).__name__}; pass what state() gave."
         )
     data = bytes(data)
+    if data.startswith(_KIND) and not data.startswith(_MAGIC):
+        theirs = data[len(_KIND) : start].split(b"\n")[0].decode(errors="replace")
+        raise ModelError(
+            f"This is a state of format {theirs!r}, this livesr has {_FORMAT!r}; "
+            "restore it with the version of livesr that saved it."
+        )
     if len(data) < start or not data.startswith(_MAGIC):
         raise ModelError("These bytes are not a livesr state; pass what Recognizer.state() gave.")
     length, checksum = _HEADER.unpack_from(data, len(_MAGIC))
@@ -134,8 +142,8 @@ def unpack(data: bytes) -> State:
 
     try:
         state = dict(decode(json.loads(data[start:offset])))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ModelError(
-            f"The saved state cannot be read ({error}); save it again with state()."
+            f"The saved state cannot be read ({error!s:.200}); save it again with state()."
         ) from None
     return state

@@ -9,20 +9,19 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import onnxruntime as ort
 
 from livesr.errors import ModelError
 from livesr.model import models_directory
-from livesr.session import open_session
+from livesr.session import Session, open_session
 from livesr.stage import Float32, Stage
 
 BLOCK_SAMPLES = 512  # 32 ms at 16 kHz: the network knows no other length
-_CONTEXT_SAMPLES = 64  # of the previous block, given again in front of each
+CONTEXT_SAMPLES = 64  # of the previous block, given again in front of each
 _CELLS = 128
 
 
 @lru_cache(maxsize=1)
-def _session() -> ort.InferenceSession:
+def _session() -> Session:
     path = models_directory() / "silero-vad.onnx"
     if not path.is_file():
         raise ModelError(f"The voice-activity network {path} is missing; install livesr again.")
@@ -40,17 +39,17 @@ class VoiceActivity(Stage):
 
     def reset(self) -> None:
         # The context of the first block is silence.
-        self._held: Float32 = np.zeros(_CONTEXT_SAMPLES, np.float32)
+        self._held: Float32 = np.zeros(CONTEXT_SAMPLES, np.float32)
         self._memory: Float32 = np.zeros((2, 1, _CELLS), np.float32)
 
     def push(self, samples: Float32) -> Float32:
         """float32 [n], 16 kHz -> probability of speech in each block now whole, float32 [k]."""
         held = np.concatenate((self._held, samples))
-        count = (len(held) - _CONTEXT_SAMPLES) // BLOCK_SAMPLES
+        count = (len(held) - CONTEXT_SAMPLES) // BLOCK_SAMPLES
         self._held = held[count * BLOCK_SAMPLES :].copy()
         if not count:
             return np.zeros(0, np.float32)
-        length = _CONTEXT_SAMPLES + BLOCK_SAMPLES
+        length = CONTEXT_SAMPLES + BLOCK_SAMPLES
         blocks = held[np.arange(count)[:, None] * BLOCK_SAMPLES + np.arange(length)]
         feed = {"blocks": blocks, "memory": self._memory}
         speech, self._memory = self._session.run(["speech", "new_memory"], feed)

@@ -32,7 +32,7 @@ class Writer:
         if to_stdout:
             return
         try:
-            self._file = Path(path).open("w", encoding="utf-8", newline="")  # noqa: SIM115 (kept)
+            self._file = Path(path).open("w", encoding="utf-8", errors="replace", newline="")  # noqa: SIM115 (kept)
         except OSError as error:
             raise LivesrError(f"{path} cannot be written: {error.strerror}.") from None
 

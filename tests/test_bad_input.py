@@ -50,7 +50,20 @@ def test_samples_that_cannot_be(recognizer: Recognizer, samples: Any, message: s
 
 
 @pytest.mark.parametrize(
-    "rate", [0, -16000, 7999, 192_001, 16000.5, float("nan"), "16000", None, True]
+    "rate",
+    [
+        0,
+        -16000,
+        pytest.param(10**5000, id="endless"),
+        float("inf"),
+        7999,
+        192_001,
+        16000.5,
+        float("nan"),
+        "16000",
+        None,
+        True,
+    ],
 )
 def test_rates_that_cannot_be(recognizer: Recognizer, rate: Any) -> None:
     with pytest.raises(AudioError, match="rate"):
@@ -93,6 +106,16 @@ def changed(**changes: Any) -> dict[str, Any]:
         ),
         (changed(standardisation={"mean": [0], "deviation": [1]}), "cannot be read"),
         (changed(decision={"nonsense": 1}), "cannot be read"),
+        (changed(decision={"memory_seconds": 0}), "memory_seconds is 0"),
+        (changed(decision={"window_seconds": "3"}), "window_seconds is '3'"),
+        (changed(decision={"least_margin": float("nan")}), "least_margin is nan"),
+        (changed(standardisation={"mean": [float("nan")] * 40, "deviation": [1] * 40}), "standard"),
+        (changed(standardisation={"mean": [0] * 40, "deviation": [1e-300] * 40}), "standard"),
+        (
+            changed(standardisation={"mean": [10**400] * 40, "deviation": [1] * 40}),
+            "cannot be read",
+        ),
+        (changed(front_end=["sample_rate"]), "cannot be read"),
         ({"temperature": 1.0}, "cannot be read"),
     ],
 )
@@ -121,6 +144,7 @@ def test_files_that_are_no_models(tmp_path: Path, tiny: Path) -> None:
         (cut, "not an ONNX model"),
         (foreign, "not a livesr model"),
         (tmp_path, "is a directory"),
+        (tmp_path / ("a" * 300), "neither a bundled model nor a file"),
         (tmp_path / "none.onnx", "neither a bundled model nor a file"),
         ("no-such-name", "Bundled: acrnn-compact"),
     ):
@@ -142,6 +166,15 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sf.write(whole, np.zeros(48_000), 16000)
     (folder / "truncated.wav").write_bytes(whole.read_bytes()[:50_000])
     (folder / "folder.wav").mkdir()
+    (folder / "a.raw").write_bytes(bytes(1000))
+    sf.write(folder / "wide.wav", np.zeros((100, 65)), 16000)
+    fast = bytearray(whole.read_bytes())
+    fast[24:28] = (2**31 - 1).to_bytes(4, "little")
+    (folder / "fast.wav").write_bytes(fast)
+    sf.write(folder / "endless.sds", np.zeros(8000), 16000, format="SDS")
+    promise = bytearray((folder / "endless.sds").read_bytes()[:40])
+    promise[10:13] = b"\x7f\x7f\x7f"  # words, 7 bits a byte
+    (folder / "endless.sds").write_bytes(promise)
     return folder
 
 
@@ -155,6 +188,11 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("nan.wav", "after 1.00 s: Sample 4000 of 8000 is NaN"),
         ("folder.wav", "is a directory"),
         ("missing.wav", "does not exist"),
+        ("a.raw", "is not a sound file"),
+        ("a" * 300 + ".wav", "cannot be read: File name too long"),
+        ("fast.wav", "2147483647 Hz is not supported"),
+        ("wide.wav", "has 65 channels"),
+        ("endless.sds", "more than its 40 bytes can hold"),
     ],
 )
 def test_files_that_cannot_be_heard(bad_files: Path, tiny: Path, name: str, message: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from livesr import LivesrError, ModelError, Reading, Recognizer
 from livesr.audio import as_mono
 from livesr.metadata import LABELS
+from livesr.stage import pack, unpack
 
 CHUNKS = st.lists(
     st.one_of(st.integers(1, 64), st.integers(65, 8000), st.integers(8001, 160_000)),
@@ -125,6 +127,40 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(
         with pytest.raises(ModelError, match=message):
             recognizer.restore(bad)
         assert recognizer.state() == saved
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("decision", "_label"), 99),
+        (("decision", "_recent"), np.zeros(10_000, np.bool_)),
+        (("decision", "_weight"), float("nan")),
+        (("front_end", "_speech"), np.zeros(0, np.bool_)),
+        (("front_end", "Framer", "_tail"), np.zeros(10**6, np.float32)),
+        (("network", "_steps"), -5),
+        (("network", "memory", "encodings"), np.full((1, 150, 8), np.inf, np.float32)),
+        (("adaptation", "_heard"), -np.ones(4)),
+        (("resampler", "_given"), 10**9),
+        (("position",), 3),
+        (("start",), -1),
+        (("input_rate",), "44100"),
+        (("livesr",), "0"),
+    ],
+)
+def test_states_that_no_stream_leaves(
+    tiny: Path, speech: np.ndarray, place: tuple[str, ...], value: Any
+) -> None:
+    recognizer = Recognizer(tiny)
+    recognizer.push(speech[:150_000], 44_100)
+    saved = recognizer.state()
+    made_up = holder = unpack(saved)
+    for key in place[:-1]:
+        holder = holder[key]
+    assert place[-1] in holder
+    holder[place[-1]] = value
+    with pytest.raises(ModelError):
+        recognizer.restore(pack(made_up))
+    assert recognizer.state() == saved
 
 
 def test_readings_come_on_the_grid(tiny: Path, speech: np.ndarray) -> None:

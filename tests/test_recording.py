@@ -128,10 +128,29 @@ def test_a_state_saved_within_a_gap_goes_on(tiny: Path, speech: np.ndarray) -> N
     assert first.push(rest) + first.finish() == second.push(rest) + second.finish()
 
 
-@pytest.mark.parametrize("count", [-1, 1.5, True, None, "3"])
+@pytest.mark.parametrize("count", [-1, 1.5, True, None, "3", 10**400])
 def test_a_gap_that_cannot_be(recognizer: Recognizer, count: object) -> None:
+    before = recognizer.state()
     with pytest.raises(AudioError, match="gap"):
         recognizer.skip(count)  # type: ignore[arg-type]
+    assert recognizer.state() == before
+
+
+@pytest.mark.parametrize("start", [-1.0, float("nan"), float("inf"), 1e9, "0", None])
+def test_a_start_that_cannot_be(recognizer: Recognizer, start: object) -> None:
+    recognizer.push(np.ones(100, np.float32))
+    before = recognizer.state()
+    with pytest.raises(AudioError, match="cannot start"):
+        recognizer.reset(start=start)  # type: ignore[arg-type]
+    assert recognizer.state() == before
+
+
+def test_a_name_too_long_for_events_has_none(tmp_path: Path, tiny: Path) -> None:
+    path = tmp_path / ("a" * 250 + ".wav")
+    sf.write(path, np.zeros(8000), 16000)
+    assert len(list(play(path, model=tiny))) == 2
+    with pytest.raises(LivesrError, match="cannot be recorded to: File name too long"):
+        Recording(tmp_path / ("b" * 250 + ".wav"))
 
 
 def test_what_is_not_a_number_is_lost_not_heard(tiny: Path, speech: np.ndarray) -> None:
@@ -180,6 +199,9 @@ def test_recordings_are_not_overwritten(tmp_path: Path) -> None:
         '{"event": "mark", "at": 2}\n{"event": "mark", "at": 1}',
         '{"event": "mark", "at": 2, "text": 3}',
         '{"event": "gap", "at": 1e400}',
+        '{"event": "gap", "at": 1' + "0" * 400 + "}",
+        '{"event": "gap", "at": 1e300}',
+        '{"event": "gap", "at": 1, "seconds": 1e308}',
         "[" * 100_000,
     ],
 )

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,34 @@ def test_events_beyond_what_is_listed_are_counted() -> None:
     assert (len(data["events"]), data["eventsInAll"]) == (2000, 2003)
 
 
+def test_a_long_text_is_cut() -> None:
+    page = Report("a", "b", "unused.html")
+    page.event(Event("mark", 0.1, text="so" * 100_000))
+    assert data_of(page.page())["events"][0]["text"] == "so" * 100
+
+
+def test_labels_that_a_terminal_would_obey(tmp_path: Path) -> None:
+    shares = {"calm\x1b[2J": 1.0}
+    values = reading(0.25, "unsure", smoothed=shares, probabilities=shares).to_dict()
+    (tmp_path / "a.jsonl").write_text(json.dumps(values))
+    with pytest.raises(LivesrError, match="a label that cannot be shown"):
+        list(readings_from_jsonl(tmp_path / "a.jsonl"))
+
+
+def test_texts_reach_a_terminal_that_can_only_ascii(tmp_path: Path) -> None:
+    event = Event("device", 0.1, text="Mikrofon f\u00fcr \x1b[2Jalle has gone")
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines_of([event, reading(0.25)]))
+    done = subprocess.run(
+        [sys.executable, "-m", "livesr", "replay", str(path)],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=True,
+    )
+    assert b"Mikrofon f?r ?[2Jalle has gone" in done.stdout
+    assert b"\x1b" not in done.stdout
+
+
 def test_a_file_of_other_labels_and_any_reasons(tmp_path: Path) -> None:
     shares = {"calm": 0.6, "</style>": 0.4}
     items = [
@@ -392,6 +421,12 @@ GOOD = reading(0.5).to_dict()
         ({"label": "bored"}, "status"),
         ({"label": ["sad"]}, "status"),
         ({"reason": 3}, "reason"),
+        ({"reason": "\x1b[2J"}, "reason"),
+        ({"reason": "so" * 200}, "reason"),
+        (
+            {"smoothed": {"a\x1b[2J": 1.0}, "probabilities": {"a\x1b[2J": 1.0}},
+            "other labels than before",
+        ),
         ({"smoothed": {}}, "no probabilities"),
         ({"smoothed": [0.25] * 4}, "no probabilities"),
         ({"smoothed": {"sad": 1.0}}, "other labels"),

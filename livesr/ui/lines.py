@@ -7,6 +7,7 @@ from livesr.reading import Reading
 from livesr.ui.headline import ABSENCES
 
 _SAID_CELLS = 31  # "unsure: too little speech yet", the longest, and a gap
+_LONGEST_TEXT = 200
 
 
 def line(reading: Reading) -> str:
@@ -24,5 +25,7 @@ def line(reading: Reading) -> str:
 def event_line(event: Event) -> str:
     """Stream time, and what happened."""
     lasted = f" of {event.seconds:.2f} s" if event.kind == "gap" else ""
-    why = f": {event.text}" if event.text else ""
+    # From outside: a device's name, or whatever a file holds.
+    text = "".join(cell if cell.isprintable() else "?" for cell in event.text[:_LONGEST_TEXT])
+    why = f": {text}" if text else ""
     return f"{event.at:8.2f} s  -- {event.kind}{lasted}{why}"
