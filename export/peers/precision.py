@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 
 from export.peers.timing import HOP, Table, hops, medians, ms
-from livesr.model import DEFAULT, Model, bundled, load_model
+from livesr.model import DEFAULT, Model, bundled
 from livesr.recognizer import Recognizer
 from livesr.stage import Float32
 
@@ -30,13 +30,13 @@ def table(samples: Float32, quick: bool) -> Table:
             path = Path(folder) / "network.onnx"
             make(source, path, feeds)
             model = Model(path.read_bytes(), name)
-            found = np.array([model.run(feed)["probabilities"][0] for feed in feeds])
+            found = np.array([run(model, feed)["probabilities"][0] for feed in feeds])
             worst = np.abs(found - truth).max()
             other = (found.argmax(1) != truth.argmax(1)).mean()
             size = path.stat().st_size
             told[name] = (f"{size / 1e6:.2f} MB", f"{worst:.3f}", f"{other:.1%}")
             coming = cycle(feeds)
-            calls[name] = lambda model=model, coming=coming: model.run(next(coming))
+            calls[name] = lambda model=model, coming=coming: run(model, next(coming))
     cost = medians(calls, 4 if quick else 20)
     first = next(iter(cost.values()))
     return Table(
@@ -53,21 +53,28 @@ def table(samples: Float32, quick: bool) -> Table:
 
 def heard(samples: Float32) -> tuple[list[Feed], Float32]:
     """What the network of a real stream is fed, hop by hop, and the probabilities it gives."""
-    recognizer, model = Recognizer(), load_model()
+    recognizer = Recognizer()
+    network = recognizer.network
     feeds: list[Feed] = []
     found: list[Float32] = []
-    take = recognizer.network.feed
+    pair = network.paired
 
-    def kept(paired: Float32) -> Feed:
-        feed = take(paired)
-        feeds.append({name: array.copy() for name, array in feed.items()})
-        found.append(model.run(feed)["probabilities"][0])
-        return feed
+    def kept(features: Float32) -> Float32:
+        paired = pair(features)
+        feeds.append({"features": paired[None], **network.memory})
+        return paired
 
-    recognizer.network.feed = kept  # type: ignore[method-assign]
+    network.paired = kept  # type: ignore[method-assign]
     for hop in hops(samples, HOP):
         recognizer.push(hop)
+        found.append(network.probabilities)
     return feeds, np.array(found)
+
+
+def run(model: Model, feed: Feed) -> Feed:
+    """The outputs for a feed of `heard`."""
+    memory = {name: array for name, array in feed.items() if name != "features"}
+    return model.run(feed["features"], memory)
 
 
 def _float32(source: Path, path: Path, feeds: list[Feed]) -> None:
