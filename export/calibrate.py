@@ -1,11 +1,20 @@
-"""Probabilities that mean what they say, and when not to say a label; both fitted on `dev`.
+"""Probabilities that mean what they say, and when not to say a label.
+
+Both are fitted on `dev` when a network was trained. With models of `export.train --folds corpus`
+at hand, a model's temperature is fitted anew, on what those make of the corpora they never
+heard: a stranger at another microphone is what livesr is for, and of them `dev` knows little.
+
+    python -m export.calibrate runs/acrnn-compact-seed1/acrnn-compact.onnx \\
+        --corpora ../shared/speech --left-out runs/left-seed1 --output models/acrnn-compact.onnx
 
 The clips go through `Recognizer`; what reached its decision is kept, so that every temperature
-and threshold is tried on the very numbers a stream decides on.
+and threshold is tried on the very numbers a stream decides on. No clip of `test` is heard.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -13,10 +22,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+from onnx import numpy_helper
 from tqdm import tqdm
 
-from export.corpora import Clip
+from export.config import Config
+from export.corpora import Clip, CorpusError
+from export.readers import read_corpora
 from livesr.decision import Decision, DecisionSettings, Verdict
+from livesr.errors import LivesrError
+from livesr.metadata import METADATA_KEY, ModelInfo
+from livesr.model import load_model
 from livesr.recognizer import Recognizer
 from livesr.stage import Bool, Float64
 from livesr.voice import BLOCK_SAMPLES
@@ -61,36 +77,92 @@ def last_spoken(heard: Sequence[Hop], temperature: float, settings: DecisionSett
 
 
 def fit(
-    model: Path, clips: Sequence[Clip], coverage: float, settings: DecisionSettings
+    heard: Sequence[tuple[Clip, str]], coverage: float, settings: DecisionSettings
 ) -> tuple[float, DecisionSettings]:
-    """The temperature of least log loss, each corpus counting alike, and the threshold.
+    """The temperature of least log loss, and the threshold.
 
     Args:
-        model: a livesr file of temperature 1.
-        clips: of `dev`.
-        coverage: share of these clips that shall get a label: where on the risk-coverage curve
-            the model stands.
+        heard: clips, and the livesr file that hears each; the corpora of each file count alike.
+        coverage: share of the first file's clips that shall get a label: where on the
+            risk-coverage curve the model stands.
         settings: the decision but for its threshold.
 
     Returns:
-        the temperature, and the settings with their `least_probability`.
+        the temperature, by which the files' own is to be multiplied, and the settings with
+        their `least_probability`.
     """
     with ProcessPoolExecutor() as pool:
-        jobs = [(clip, str(model)) for clip in clips]
-        done = pool.map(hops, jobs, chunksize=8)
-        heard = list(tqdm(done, "calibration", len(jobs), leave=False, disable=None))
-    truth = np.array([clip.label for clip in clips])
-    corpora = np.array([clip.corpus for clip in clips])
+        done = pool.map(hops, heard, chunksize=8)
+        kept = list(tqdm(done, "calibration", len(heard), leave=False, disable=None))
+    truth = np.array([clip.label for clip, _ in heard])
+    groups = np.array([f"{file} {clip.corpus}" for clip, file in heard])
+    own = np.array([file == heard[0][1] for _, file in heard])
 
     def verdicts(temperature: float) -> Float64:
-        return np.stack([last_spoken(one, temperature, settings) for one in heard])
+        return np.stack([last_spoken(one, temperature, settings) for one in kept])
 
     def loss(temperature: float) -> float:
         right = np.log(verdicts(temperature)[np.arange(len(truth)), truth])
-        return -float(np.mean([right[corpora == corpus].mean() for corpus in np.unique(corpora)]))
+        return -float(np.mean([right[groups == group].mean() for group in np.unique(groups)]))
 
     grid = np.geomspace(0.5, 3, 28)
     temperature = float(grid[np.argmin([loss(t) for t in grid])])
-    confidence = verdicts(temperature).max(1)
+    confidence = verdicts(temperature).max(1)[own]
     least = float(np.quantile(confidence, 1 - coverage))
     return temperature, replace(settings, least_probability=round(least, 3))
+
+
+def left_out(folder: Path, clips: Sequence[Clip], most: int) -> list[tuple[Clip, str]]:
+    """Clips of each corpus, at most so many, and the model in `folder` that never heard it."""
+    found = []
+    for corpus in sorted({clip.corpus for clip in clips}):
+        own = [clip for clip in clips if clip.corpus == corpus and clip.split != "test"]
+        order = np.random.default_rng(0).permutation(len(own))[:most]
+        found += [(own[i], str(folder / corpus / f"{corpus}.onnx")) for i in order]
+    return found
+
+
+def written(source: Path, target: Path, temperature: float, decision: DecisionSettings) -> None:
+    """The model again, with its temperature multiplied and another decision."""
+    model = onnx.load(source)
+    prop = next(prop for prop in model.metadata_props if prop.key == METADATA_KEY)
+    info = ModelInfo.from_metadata(str(source), prop.value)
+    info = replace(info, temperature=info.temperature * temperature, decision=decision)
+    prop.value = json.dumps(info.to_metadata())
+    constant = next(c for c in model.graph.initializer if c.name == "temperature")
+    constant.CopyFrom(
+        numpy_helper.from_array(np.array(info.temperature, np.float32), "temperature")
+    )
+    onnx.save(model, target)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("model", type=Path, help="a livesr .onnx file")
+    parser.add_argument("--corpora", nargs="+", required=True, help="as for export.train")
+    parser.add_argument("--left-out", type=Path, required=True, help="a run of --folds corpus")
+    parser.add_argument("--output", type=Path, required=True, help="the .onnx file to write")
+    parser.add_argument("--coverage", type=float, default=Config().coverage)
+    parser.add_argument("--most", type=int, default=240, help="clips of a left-out corpus")
+    options = parser.parse_args()
+    try:
+        info = load_model(options.model).info
+        clips = read_corpora(options.corpora)
+        heard = [(clip, str(options.model)) for clip in clips if clip.split == "dev"]
+        heard += left_out(options.left_out, clips, options.most)
+        for file in sorted({file for _, file in heard}):
+            load_model(file)
+    except (CorpusError, LivesrError) as error:
+        raise SystemExit(str(error)) from None
+    temperature, decision = fit(heard, options.coverage, info.decision)
+    written(options.model, options.output, temperature, decision)
+    print(
+        f"temperature {info.temperature:.3f} -> {info.temperature * temperature:.3f}, "
+        f"a label from {decision.least_probability} on; wrote {options.output}"
+    )
+
+
+if __name__ == "__main__":
+    main()

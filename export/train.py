@@ -76,7 +76,9 @@ def train(
     )
     file = folder / f"{name}.onnx"
     _write(file, network, info)
-    temperature, decision = calibrate.fit(file, dev, config.coverage, info.decision)
+    temperature, decision = calibrate.fit(
+        [(clip, str(file)) for clip in dev], config.coverage, info.decision
+    )
     print(f"temperature {temperature:.3f}, a label from {decision.least_probability} on")
     _write(file, network, replace(info, temperature=temperature, decision=decision))
     return file

@@ -24,6 +24,7 @@ from export.evaluate import Hearing, Verdict, heard_before, judge_all, score, ta
 from livesr import Recognizer
 from livesr.decision import DecisionSettings
 from livesr.metadata import LABELS
+from livesr.model import load_model
 from livesr.reading import Reading
 
 
@@ -93,7 +94,7 @@ def test_the_temperature_and_threshold_fit_what_the_stream_decides(
 ) -> None:
     model = save_tiny(tmp_path / "m.onnx", tiny_info(temperature=1.0).to_metadata())
     settings = DecisionSettings()
-    temperature, fitted = calibrate.fit(model, clips, 0.5, settings)
+    temperature, fitted = calibrate.fit([(clip, str(model)) for clip in clips], 0.5, settings)
     assert temperature > 1  # weights drawn at random know nothing
     assert replace(fitted, least_probability=settings.least_probability) == settings
     shown = tiny_info(temperature=temperature, decision=fitted).to_metadata()
@@ -102,6 +103,35 @@ def test_the_temperature_and_threshold_fit_what_the_stream_decides(
     assert fitted.least_probability == pytest.approx(np.median(shares.max(1)), abs=1e-3)
     hops = calibrate.hops((clips[0], str(model)))
     np.testing.assert_allclose(calibrate.last_spoken(hops, temperature, fitted), shares[0], 1e-4)
+
+
+@pytest.mark.usefixtures("clips")
+def test_left_out_corpora_calibrate_a_model_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = tmp_path / "clips.csv"
+    rows = listed.read_text().splitlines()
+    listed.write_text("\n".join(r.replace("test", "dev") if ",s0," in r else r for r in rows))
+    clips = read_clips(tmp_path)
+    plain = tiny_info(temperature=2.0)
+    model = save_tiny(tmp_path / "m.onnx", plain.to_metadata())
+    folder = tmp_path / "runs" / "left-seed1"
+    (folder / "made").mkdir(parents=True)
+    other = save_tiny(folder / "made" / "made.onnx", plain.to_metadata(), 2)
+    heard = calibrate.left_out(folder, clips, 3)
+    assert len(heard) == 3
+    assert {file for _, file in heard} == {str(other)}
+    assert {clip.split for clip, _ in heard} == {"dev"}
+    target = tmp_path / "calibrated.onnx"
+    command = ["calibrate", str(model), "--corpora", str(tmp_path), "--left-out", str(folder)]
+    monkeypatch.setattr("sys.argv", [*command, "--output", str(target)])
+    calibrate.main()
+    info = load_model(target).info
+    assert info.temperature > plain.temperature  # weights drawn at random know nothing
+    said = [Recognizer(file).push(clips[0].samples())[-1] for file in (model, target)]
+    warmer, colder = (np.array(list(one.probabilities.values())) for one in said)
+    ratio = 2.0 / info.temperature
+    np.testing.assert_allclose(warmer**ratio / (warmer**ratio).sum(), colder, rtol=1e-4)
 
 
 def test_a_conversation_holds_runs_of_one_emotion(clips: list[Clip]) -> None:
