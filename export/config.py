@@ -21,7 +21,7 @@ class Config:
     corpora: tuple[str, ...] = ("banglaser", "emodb", "nemo", "ravdess")
     seed: int = 1
     scenes: int = 3  # augmented versions of the training set
-    recorded: float = 0.7  # share of windows drawn from the clips as recorded
+    recorded: float = 0.5  # share of windows drawn from the clips as recorded
     epochs: int = 26
     batch: int = 32
     learning_rate: float = 1.5e-3

@@ -133,7 +133,8 @@ def test_a_stopped_process_goes_on_with_a_true_clock(
     told = [json.loads(line) for line in out.read_text().splitlines()]
     assert [item.to_dict() for item in play(record)] == told
     ends = [item["end"] for item in told if "end" in item]
-    assert ends[-1] - first == pytest.approx(elapsed, abs=1.0)
+    # The stop is 12 s; a worker on a busy machine may be 2 s behind, and a hop or two.
+    assert ends[-1] - first == pytest.approx(elapsed, abs=3.0)
 
 
 def test_a_night_asleep_is_a_gap(
