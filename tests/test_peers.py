@@ -91,6 +91,11 @@ def test_voices_have_something_each_to_say(speech: np.ndarray) -> None:
     assert [[len(hop) for hop in turn] for turn in turns] == [[HOP] * 5] * 4
 
 
+def test_windows_of_other_lengths_are_heard(speech: np.ndarray) -> None:
+    told = growth.windows(speech[: 44 * HOP], quick=True)
+    assert [row[0] for row in told.rows] == ["1 s", "2 s", "3 s", "5 s", "10 s"]
+
+
 def test_fewer_bits_are_measured_on_what_the_stream_hears(speech: np.ndarray) -> None:
     feeds, found = precision.heard(speech[: 10 * HOP])
     assert len(feeds) == len(found) == len(hops(speech[: 10 * HOP]))
