@@ -237,7 +237,7 @@ class Graph:
 
 
 def timing_info(name: str) -> ModelInfo:
-    """What a file says of itself whose weights are made up when it is loaded."""
+    """What a file says of itself whose weights are made up."""
     return ModelInfo(
         name=name,
         labels=LABELS,

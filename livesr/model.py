@@ -273,9 +273,10 @@ def push_together(streams: Sequence[ModelStream], features: Sequence[Float32]) -
             batch = group[start : start + _TOGETHER]
             outputs = model.run(*_joined(batch))
             for row, (stream, _) in enumerate(batch):
-                # Copied: a view would keep the whole batch in memory.
-                own = {k: v[row : row + 1].copy() for k, v in outputs.items()}
-                stream.take(outputs if len(batch) == 1 else own, frames // STEP_FRAMES)
+                own = outputs
+                if len(batch) > 1:  # copied: a view would keep the whole batch in memory
+                    own = {k: v[row : row + 1].copy() for k, v in outputs.items()}
+                stream.take(own, frames // STEP_FRAMES)
 
 
 def _joined(batch: Sequence[tuple[ModelStream, Float32]]) -> tuple[Float32, dict[str, Float32]]:
