@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test
+.PHONY: demo test teacher
 
 demo: $(VENV)/installed
 	$(BIN)/livesr replay tests/data/conversation.flac --pace
@@ -22,3 +22,8 @@ $(VENV)/installed: pyproject.toml
 $(VENV)/tested: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	touch $@
+
+# What training imitates (export/teacher.py). Without what its voice agents want: two files of it
+# are read.
+teacher: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps pipecat-ai==1.14.0

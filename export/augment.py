@@ -28,12 +28,12 @@ def speed(samples: Float32, rng: np.random.Generator) -> Float32:
 
 
 def voice(samples: Float32, rng: np.random.Generator) -> Float32:
-    """Pitch alone, 4 semitones either way, and tempo alone, 15 %; formants stay."""
+    """Pitch alone, 3 semitones either way, and tempo alone, 15 %; formants stay."""
     shifted = pedalboard.time_stretch(
         samples,
         RATE,
         rng.uniform(0.87, 1.15),
-        rng.uniform(-4, 4),
+        rng.uniform(-3, 3),
         high_quality=False,
         preserve_formants=True,
     )

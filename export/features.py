@@ -24,15 +24,17 @@ from tqdm import tqdm
 
 from export import augment
 from export.corpora import RATE, Clip
+from export.teacher import VALUES, taught
 from livesr.deltas import Deltas
 from livesr.frontend import FrontEnd, FrontEndSettings
 from livesr.stage import Bool, Float32, Float64
 from livesr.voice import BLOCK_SAMPLES, VoiceActivity
 
 NOBODY = -1  # the label of what is nobody's emotion
-SCENES = 2  # raise when scenes change: those cached are then made anew
+SCENES = 3  # raise when scenes change: those cached are then made anew
 HOP = RATE // 4
 SETTINGS = FrontEndSettings()
+_UNTAUGHT = np.zeros((0, VALUES), np.float16)
 _FACTS = ("first", "label", "corpus", "speaker")
 
 
@@ -41,11 +43,13 @@ class Heard:
     """One scene, heard.
 
     `levels` float16 [frames, bands]: levelled log-mels. `speech` bool [frames]. Frames from
-    `first` on belong to the labelled clip.
+    `first` on belong to the labelled clip. `taught` float16 [steps, 384]: what a teacher hears in
+    it before it is disturbed; no steps where none was asked.
     """
 
     levels: Any
     speech: Bool
+    taught: Any
     first: int
     label: int
     corpus: str
@@ -78,8 +82,8 @@ def with_deltas(levels: Float32, mean: Float64, deviation: Float64) -> Float32:
 
 def scene(
     clip: Clip, fellows: Sequence[Clip], strangers: Sequence[Clip], rng: np.random.Generator
-) -> tuple[Float32, int]:
-    """An augmented scene around `clip`, and the sample where its label begins.
+) -> tuple[Float32, Float32, int]:
+    """A scene around `clip`, undisturbed and disturbed, and the sample where its label begins.
 
     Args:
         clip: whose emotion is the label.
@@ -106,11 +110,12 @@ def scene(
     parts.append(pause(0.8))
     first = sum(map(len, before))
     samples = np.concatenate(before + parts)
-    for change, chance in ((augment.voice, 0.6), (augment.speed, 0.7)):
+    for change, chance in ((augment.voice, 0.4), (augment.speed, 0.7)):
         if rng.random() < chance:
             whole = len(samples)
             samples = change(samples, rng)
             first = first * len(samples) // whole
+    clear = samples
     if rng.random() < 0.5:
         samples = augment.tilt(samples, rng)
     if rng.random() < 0.35:
@@ -121,10 +126,10 @@ def scene(
             noise = augment.babble(len(samples), voices, rng)
         else:
             noise = augment.coloured_noise(len(samples), rng)
-        samples = augment.add_noise(samples, noise, rng.uniform(2, 32))
+        samples = augment.add_noise(samples, noise, rng.uniform(0, 30))
     if rng.random() < 0.25:
         samples = augment.band_limit(samples, rng)
-    return augment.gain(samples, rng), first
+    return clear, augment.gain(samples, rng), first
 
 
 def background(strangers: Sequence[Clip], rng: np.random.Generator) -> Float32:
@@ -139,33 +144,38 @@ def background(strangers: Sequence[Clip], rng: np.random.Generator) -> Float32:
     return augment.gain(samples * np.float32(0.05), rng)
 
 
-def _one(job: tuple[Clip, list[Clip], list[Clip], int | None]) -> Heard:
+def _one(job: tuple[Clip, list[Clip], list[Clip], int | None], teach: bool) -> Heard:
     clip, fellows, strangers, seed = job
     samples, first = clip.samples(), 0
+    clear = samples
     if seed is not None:
-        samples, first = scene(clip, fellows, strangers, np.random.default_rng(seed))
+        clear, samples, first = scene(clip, fellows, strangers, np.random.default_rng(seed))
     levels, speech = hear(samples)
     first //= SETTINGS.shift_samples
     kept = levels.astype(np.float16)
-    return Heard(kept, speech, first, clip.label, clip.corpus, clip.speaker)
+    lesson = taught(clear) if teach else _UNTAUGHT
+    return Heard(kept, speech, lesson, first, clip.label, clip.corpus, clip.speaker)
 
 
 def _nobody(job: tuple[list[Clip], int]) -> Heard:
     strangers, seed = job
     levels, speech = hear(background(strangers, np.random.default_rng(seed)))
-    return Heard(levels.astype(np.float16), speech, 0, NOBODY, "", "")
+    return Heard(levels.astype(np.float16), speech, _UNTAUGHT, 0, NOBODY, "", "")
 
 
 def sequences(
-    clips: Sequence[Clip], seed: int | None, cache: Path, workers: int = 2
+    clips: Sequence[Clip], seed: int | None, cache: Path, workers: int = 2, teach: bool = False
 ) -> list[Heard]:
     """One sequence a clip, in order: augmented with `seed`, or as recorded with None.
 
-    A corpus's split is heard and cached by itself: the same whatever is trained on beside it.
+    With `teach`, also what `export.teacher` hears in each. A corpus's split is heard and cached
+    by itself: the same whatever is trained on beside it.
     """
     found: dict[str, Heard] = {}
     for own in _groups(clips):
-        heard = _cached(own, str(seed), cache, partial(_jobs, own, seed), _one, workers)
+        name = f"{seed}-taught" if teach else str(seed)
+        one = partial(_one, teach=teach)
+        heard = _cached(own, name, cache, partial(_jobs, own, seed), one, workers)
         found |= zip((clip.key for clip in own), heard, strict=True)
     return [found[clip.key] for clip in clips]
 
@@ -237,7 +247,8 @@ def _write(file: Path, heard: Sequence[Heard]) -> None:
         part,
         levels=np.concatenate([item.levels for item in heard]),
         speech=np.concatenate([item.speech for item in heard]),
-        lengths=[len(item.levels) for item in heard],
+        taught=np.concatenate([item.taught for item in heard]),
+        lengths=[(len(item.levels), len(item.taught)) for item in heard],
         **{name: [getattr(item, name) for item in heard] for name in _FACTS},
     )
     part.rename(file)
@@ -245,11 +256,11 @@ def _write(file: Path, heard: Sequence[Heard]) -> None:
 
 def _read(file: Path) -> list[Heard]:
     with np.load(file) as data:
-        ends = np.cumsum(data["lengths"])
-        starts = ends - data["lengths"]
-        levels, speech = data["levels"], data["speech"]
+        lengths = data["lengths"]
+        ends = np.cumsum(lengths, axis=0)
+        levels, speech, lessons = data["levels"], data["speech"], data["taught"]
         facts = zip(*(data[name].tolist() for name in _FACTS), strict=True)
         return [
-            Heard(levels[start:end], speech[start:end], *own)
-            for start, end, own in zip(starts, ends, facts, strict=True)
+            Heard(levels[a:b], speech[a:b], lessons[c:d], *own)
+            for (a, c), (b, d), own in zip(ends - lengths, ends, facts, strict=True)
         ]

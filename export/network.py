@@ -64,15 +64,15 @@ class ACRNN(nn.Module):
         flow = self.linear(flow.permute(0, 2, 1, 3).flatten(2))
         return torch.relu(self.linear_norm(flow.transpose(1, 2)).transpose(1, 2))
 
-    def attend(self, encodings: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Encodings [B, S, linear] and which steps count, [B, S] -> logits, attention."""
+    def attend(self, encodings: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Encodings [B, S, linear] and which steps count, [B, S] -> logits, attention, hidden."""
         hidden = self.dropout(encodings)
         if self.widths.cells:
             hidden = self._recur(hidden, valid)
         attention = self._weigh(hidden, valid)
         context = (attention[:, None] @ hidden)[:, 0]
         dense = torch.relu(self.dense_norm(self.dense(self.dropout(context))))
-        return self.output(dense), attention
+        return self.output(dense), attention, hidden
 
     def _recur(self, encodings: Tensor, valid: Tensor) -> Tensor:
         with torch.no_grad():
@@ -93,8 +93,14 @@ class ACRNN(nn.Module):
             return valid / valid.sum(1, keepdim=True)
         return torch.softmax(self.score(hidden)[..., 0] - 1e9 * (1 - valid), dim=1)
 
-    def forward(self, features: Tensor, exists: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """A window with its context: `valid` [B, steps] marks the window's steps."""
+    def forward(
+        self, features: Tensor, exists: Tensor, valid: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """A window with its context: `valid` [B, steps] marks the window's steps.
+
+        Returns:
+            logits [B, labels], attention [B, steps], and the steps it sums [B, steps, hidden].
+        """
         # The LSTM gains nothing from bfloat16, and on a CPU loses a great deal.
         with torch.autocast(features.device.type, torch.bfloat16, enabled=self.training):
             encodings = self.encode(features, exists)

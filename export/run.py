@@ -14,12 +14,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from export.config import Config, ConfigError
-from export.features import NOBODY
 from export.network import ACRNN
+from export.teacher import VALUES
 from export.widths import NETWORKS
 from export.windows import Scenes, batches, window
 from livesr.model import STEP_FRAMES
 from livesr.stage import Float64
+
+_NOTHING = np.ones(VALUES, np.float32)
+_KEPT = ("network", "pupil", "average", "optimiser")
 
 
 @torch.no_grad()
@@ -66,12 +69,6 @@ def recalls(scores: Float64, scenes: Scenes) -> dict[str, float]:
     return {**found, "mean": float(np.mean(list(found.values())))}
 
 
-def targets(labels: Tensor, count: int) -> Tensor:
-    """What the network shall say, [B, count]: one label, or all alike of nobody's emotion."""
-    sure = nn.functional.one_hot(labels.clamp(min=0), count).float()
-    return torch.where(labels[:, None] == NOBODY, 1 / count, sure)
-
-
 def _running_mean(decay: float, mean: Tensor, new: Tensor, count: Tensor) -> Tensor:
     """Exponential mean that does not hold on to where training began."""
     kept = min(decay, (1 + int(count)) / (10 + int(count)))
@@ -86,13 +83,15 @@ class Run:
         torch.manual_seed(config.seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = ACRNN(NETWORKS[config.network], config.dropout).to(self.device)
+        self.pupil = nn.Linear(self.network.widths.hidden, VALUES).to(self.device)
         self.average = torch.optim.swa_utils.AveragedModel(
             self.network,
             avg_fn=partial(_running_mean, config.average),
             use_buffers=True,
         )
+        self.trained = [*self.network.parameters(), *self.pupil.parameters()]
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay
+            self.trained, config.learning_rate, weight_decay=config.weight_decay
         )
         self.epoch = 0
         self.log: list[dict[str, float]] = []
@@ -107,19 +106,24 @@ class Run:
             raise ConfigError(
                 f"{file} was made with another config; remove {self.folder} or name another run."
             )
-        for name in ("network", "average", "optimiser"):
+        for name in _KEPT:
             getattr(self, name).load_state_dict(kept[name])
         self.epoch, self.log = kept["epoch"], kept["log"]
 
     def save(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        parts = {
-            name: getattr(self, name).state_dict() for name in ("network", "average", "optimiser")
-        }
+        parts = {name: getattr(self, name).state_dict() for name in _KEPT}
         part = self.folder / "checkpoint.part"
         facts = {"config": self.config.to_json(), "epoch": self.epoch, "log": self.log}
         torch.save({**facts, **parts}, part)
         part.rename(self.folder / "checkpoint.pt")
+
+    def _lessons(self, scenes: Scenes) -> list[Tensor]:
+        """Mean and deviation of each of the teacher's values."""
+        values = np.concatenate([lesson[::5] for lesson in scenes.lessons]).astype(np.float32)
+        if not len(values):
+            values = np.stack((_NOTHING, -_NOTHING))
+        return [torch.from_numpy(part).to(self.device) for part in (values.mean(0), values.std(0))]
 
     def train(self, versions: Sequence[Scenes], nobody: Scenes, dev: Scenes) -> None:
         """The epochs that are left; see `export.windows.batches`."""
@@ -127,10 +131,11 @@ class Run:
         criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
         per_epoch = len(versions[0].heard) // config.batch
         total = config.epochs * per_epoch
+        mean, deviation = self._lessons(versions[0])
         while self.epoch < config.epochs:
             rng = np.random.default_rng((config.seed, self.epoch))
             self.network.train()
-            began, losses = time.monotonic(), []
+            began, losses, misses = time.monotonic(), [], []
             epoch = tqdm(
                 batches(versions, nobody, config, steps, rng),
                 f"{self.folder.name}, epoch {self.epoch + 1} of {config.epochs}",
@@ -139,23 +144,31 @@ class Run:
                 disable=None,  # where nobody watches
             )
             for step, batch in enumerate(epoch):
-                features, exists, valid, labels = (part.to(self.device) for part in batch)
+                *seen, lessons, known, targets = (part.to(self.device) for part in batch)
                 done = (self.epoch * per_epoch + step) / total
                 warm = min(1.0, (self.epoch * per_epoch + step + 1) / (2 * per_epoch))
                 for group in self.optimiser.param_groups:
                     group["lr"] = (
                         config.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * done))
                     )
-                logits, _ = self.network(features, exists, valid)
-                loss = criterion(logits, targets(labels, logits.shape[1]))
+                logits, _, hidden = self.network(*seen)
+                loss = criterion(logits, targets)
+                if config.teach:
+                    wrong = (self.pupil(hidden) - (lessons - mean) / deviation).square().mean(2)
+                    known = known * seen[2]
+                    imitated = (wrong * known).sum() / known.sum().clamp(min=1)
+                    loss = loss + config.teach * imitated
+                    misses.append(float(imitated.detach()))
                 self.optimiser.zero_grad()
                 loss.backward()
-                nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
+                nn.utils.clip_grad_norm_(self.trained, 2.0)
                 self.optimiser.step()
                 self.average.update_parameters(self.network)
                 losses.append(float(loss.detach()))
             self.epoch += 1
             row = {"epoch": self.epoch, "loss": float(np.mean(losses))}
+            if misses:
+                row["unlike the teacher"] = float(np.mean(misses))
             if self.epoch % 8 == 0 or self.epoch == config.epochs:
                 row |= recalls(evaluate(self.average.module, dev), dev)
             row["seconds"] = time.monotonic() - began

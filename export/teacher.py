@@ -1,0 +1,85 @@
+"""A large network's hearing, for training to imitate: `make teacher` installs it.
+
+Smart Turn 3.2 (Daily 2026, BSD-2-Clause) is the encoder of Whisper tiny (Radford et al. 2022,
+MIT), trained further on when speakers of 23 languages end their turns: 8 million parameters
+that have heard thousands of voices, where the emotional corpora have dozens. Its second layer
+tells emotions of unknown speakers apart better than what we train from nothing on four hours.
+Only training needs it; nothing of it is in the exported network.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from export.corpora import RATE, CorpusError
+from livesr.stage import Float32
+
+VALUES = 384  # of a step
+STEP = 320  # samples: 20 ms, like the ACRNN's
+_WHOLE, _SHIFT = 8 * RATE, 6 * RATE  # samples it hears at once, and from one hearing to the next
+_FOLDER = "pipecat/audio/turn/smart_turn/"
+_LAYER = 4  # the layer norm that reads what its second layer leaves: two in each layer
+
+
+def taught(samples: Float32) -> np.ndarray:
+    """What the teacher's second layer makes of a sound, float16 [n // 320, 384].
+
+    Raises:
+        CorpusError: if the teacher is not installed.
+    """
+    count = len(samples) // STEP * STEP
+    found = np.zeros((count // STEP, VALUES), np.float16)
+    end = min(count, _WHOLE)
+    while count:
+        # It was trained on sound that ends at the end of its 8 s.
+        heard = samples[max(0, end - _WHOLE) : end]
+        values = _listen(np.pad(heard, (_WHOLE - len(heard), 0)).astype(np.float32))
+        # Of a later hearing the first seconds are known already, with more before them.
+        new = min(end, _WHOLE if end <= _WHOLE else _SHIFT) // STEP
+        found[end // STEP - new : end // STEP] = values[len(values) - new :]
+        if end == count:
+            break
+        end = min(count, end + _SHIFT)
+    return found
+
+
+def _listen(samples: Float32) -> np.ndarray:
+    session, log_mels = _teacher()
+    return session.run(None, {"input_features": log_mels(samples, do_normalize=True)[None]})[0][0]
+
+
+@cache
+def _teacher() -> tuple[onnxruntime.InferenceSession, Callable[..., Float32]]:
+    try:
+        package = distribution("pipecat-ai")
+    except PackageNotFoundError:
+        raise CorpusError(
+            "The teacher is not installed: run `make teacher`, or set teach to 0 in the config."
+        ) from None
+    # Not imported as a package: that would want all that its voice agents want.
+    file = str(package.locate_file(_FOLDER + "_whisper_features.py"))
+    spec = importlib.util.spec_from_file_location("whisper_features", file)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    graph = onnx.load(os.fspath(package.locate_file(_FOLDER + "data/smart-turn-v3.2-cpu.onnx")))
+    layer = [node for node in graph.graph.node if node.op_type == "LayerNormalization"][_LAYER]
+    del graph.graph.output[:]
+    graph.graph.output.append(
+        onnx.helper.make_tensor_value_info(layer.input[0], onnx.TensorProto.FLOAT, None)
+    )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return session, module.compute_whisper_log_mel_features
