@@ -22,13 +22,13 @@ class Config:
     seed: int = 1
     scenes: int = 3  # augmented versions of the training set
     recorded: float = 0.5  # share of windows drawn from the clips as recorded
-    epochs: int = 26
+    epochs: int = 20
     batch: int = 32
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.02
     dropout: float = 0.15
     label_smoothing: float = 0.05
-    teach: float = 1.0  # weight of imitating export.teacher, step by step; 0 for no teacher
+    teach: float = 2.0  # weight of imitating export.teacher, step by step; 0 for no teacher
     background: float = 0.03  # share of windows that are babble, which is nobody's emotion
     balance: float = 0.5  # a corpus-and-class is drawn in proportion to its size to this power
     average: float = 0.995  # of the exponential mean of weights, which is what is exported

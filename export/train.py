@@ -63,7 +63,10 @@ def train(
     scenes = prepare(sequences(dev, None, cache), mean, deviation)
     if run.epoch < config.epochs:
         nobody = prepare(backgrounds(train, config.seed, cache), mean, deviation)
-        run.train([prepare(version, mean, deviation) for version in heard], nobody, scenes)
+        versions = []
+        while heard:  # one at a time: what the teacher heard of all of them is gigabytes
+            versions.append(prepare(heard.pop(0), mean, deviation))
+        run.train(versions, nobody, scenes)
     network = run.average.module
     print(f"{name}, windows of dev: {recalls(evaluate(network, scenes), scenes)}")
     info = ModelInfo(
@@ -112,13 +115,24 @@ def licence(clips: Sequence[Clip]) -> str:
     raise CorpusError(f"Unknown licence among {sorted({clip.licence for clip in clips})}.")
 
 
-def _folds(config: Config, folder: Path, clips: Sequence[Clip], kind: str, cache: Path) -> None:
-    """A run for each that is left out, and what it makes of that one."""
+def _folds(
+    config: Config,
+    folder: Path,
+    clips: Sequence[Clip],
+    kind: str,
+    only: Sequence[str] | None,
+    cache: Path,
+) -> None:
+    """A run for each that is left out, or `only` for some, and what it makes of that one."""
     used = [clip for clip in clips if clip.corpus in config.corpora]
     tested: list[Clip] = []
     said: list[Verdict] = []
     scores = []
-    for out, dealt in FOLDS[kind](used).items():
+    folds = FOLDS[kind](used)
+    if unknown := sorted(set(only or ()) - set(folds)):
+        raise CorpusError(f"No fold leaves out {unknown[0]}; the folds are {', '.join(folds)}.")
+    for out in only or folds:
+        dealt = folds[out]
         parts = {split: chosen(dealt, split, config) for split in SPLITS}
         file = train(config, out, folder / out, parts["train"], parts["dev"], cache)
         verdicts = judge_all(parts["test"], Hearing(str(file)))
@@ -142,6 +156,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="in place of the config's")
     parser.add_argument("--name", default="acrnn-compact", help="of the run and its model")
     parser.add_argument("--folds", choices=FOLDS, help="leave each of these out in turn")
+    parser.add_argument("--only", nargs="+", help="of the folds, in a process of their own")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
@@ -155,7 +170,7 @@ def main() -> None:
             Run(config, folder)  # a checkpoint that does not fit fails before corpora are read
         clips = read_corpora(options.corpora)
         if options.folds:
-            _folds(config, folder, clips, options.folds, options.cache)
+            _folds(config, folder, clips, options.folds, options.only, options.cache)
             return
         parts = [chosen(clips, split, config) for split in ("train", "dev")]
         print(f"wrote {train(config, options.name, folder, *parts, options.cache)}")

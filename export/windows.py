@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from livesr.model import STEP_FRAMES
 from livesr.stage import Float32, Float64
 
 _LESSON_STEPS = 25  # half a second
+_EVERY = 5  # steps of it are kept
 
 
 @dataclass(slots=True)
@@ -27,7 +28,7 @@ class Scenes:
     """One version of a set of clips as the network's input."""
 
     features: list[Float32]  # float16 [frames, bands, 3]
-    lessons: list[Float32]  # float16 [steps, 384]: what the teacher heard, smoothed
+    lessons: list[Float32]  # float16 [steps / 5, 384]: what the teacher heard, smoothed
     targets: Float32  # [clips, labels]: what the network shall say
     heard: list[Heard]
 
@@ -47,7 +48,8 @@ def prepare(heard: list[Heard], mean: Float64, deviation: Float64) -> Scenes:
     features = [with_deltas(h.levels.astype(np.float32), mean, deviation) for h in heard]
     lessons = [_smooth(h.taught) for h in heard]
     targets = aims([h.label for h in heard])
-    return Scenes([f.astype(np.float16) for f in features], lessons, targets, heard)
+    kept = [replace(h, taught=h.taught[:0].copy()) for h in heard]  # gigabytes
+    return Scenes([f.astype(np.float16) for f in features], lessons, targets, kept)
 
 
 def aims(labels: Sequence[int]) -> Float32:
@@ -59,7 +61,7 @@ def aims(labels: Sequence[int]) -> Float32:
 
 def _smooth(lesson: Float32) -> Float32:
     smooth = uniform_filter1d(lesson.astype(np.float32), _LESSON_STEPS, axis=0, mode="nearest")
-    return np.asarray(smooth, np.float16)
+    return smooth[_EVERY // 2 :: _EVERY].astype(np.float16)
 
 
 def window(features: Float32, start: int, end: int, steps: int) -> tuple[Float32, Float32, Float32]:
@@ -81,17 +83,18 @@ def window(features: Float32, start: int, end: int, steps: int) -> tuple[Float32
 
 
 def lesson(heard: Float32, end: int, steps: int) -> tuple[Float32, Float32]:
-    """What a teacher heard, [n, 384], in the steps of the window up to frame `end`.
+    """What a teacher heard, of `Scenes.lessons`, in the steps of the window up to frame `end`.
 
     Returns:
         values float32 [steps, 384], and 1 for each step of which there are any.
     """
     values, known = np.zeros((steps, VALUES), np.float32), np.zeros(steps, np.float32)
     last = end // STEP_FRAMES
-    part = heard[max(0, last - steps) : last]
-    first = steps - min(last, steps)
-    values[first : first + len(part)] = part
-    known[first : first + len(part)] = 1
+    first = max(0, last - steps)
+    if len(heard):
+        there = np.minimum(np.arange(first, last) // _EVERY, len(heard) - 1)
+        values[steps - len(there) :] = heard[there]
+        known[steps - len(there) :] = 1
     return values, known
 
 

@@ -161,11 +161,13 @@ def test_a_run_learns_resumes_and_refuses_another_config(corpus: Path, tmp_path:
     heard = sequences(clips, None, tmp_path / "cache", workers=1)
     again = sequences(clips, None, tmp_path / "cache", workers=1)
     np.testing.assert_array_equal(heard[3].levels, again[3].levels)
+    # A teacher of whom there is something to learn: how loud it is.
+    heard = [replace(h, taught=np.repeat(h.levels[::2, :1], VALUES, axis=1)) for h in heard]
     data = prepare(heard, np.full(40, -4.0), np.full(40, 2.0))
     nobody = prepare(
         backgrounds(clips, 1, tmp_path / "cache", workers=1), np.full(40, -4.0), np.full(40, 2.0)
     )
-    config = Config(epochs=4, batch=4, learning_rate=1e-3, background=0.2)
+    config = Config(epochs=8, batch=4, learning_rate=5e-3, background=0.2)
     folder = tmp_path / "run"
     first = Run(config, folder)
     first.config = replace(config, epochs=1)
@@ -175,8 +177,10 @@ def test_a_run_learns_resumes_and_refuses_another_config(corpus: Path, tmp_path:
     resumed = Run(config, folder)
     assert resumed.epoch == 1
     resumed.train([data], nobody, data)
-    assert (resumed.epoch, len(resumed.log)) == (4, 4)
+    assert (resumed.epoch, len(resumed.log)) == (8, 8)
     assert set(resumed.log[-1]) >= {"loss", "made", "mean"}
+    unlike = [row["unlike the teacher"] for row in resumed.log]
+    assert unlike[-1] < 0.7 * unlike[0]
     with pytest.raises(ConfigError, match="another config"):
         Run(Config(epochs=5), folder)
 
@@ -202,13 +206,15 @@ def test_scenes_hold_their_clip(corpus: Path) -> None:
 
 
 def test_a_lesson_stands_beside_its_window() -> None:
-    values = np.arange(400, dtype=np.float16)
+    values = np.arange(80, dtype=np.float16)  # of every fifth step
     heard = np.repeat(values[:, None], VALUES, 1)
-    for end in (40, 300, 302, 800):
+    for end in (40, 300, 302, 804):
         lessons, known = lesson(heard, end, 150)
         there = min(end // 2, 150)
         assert known.sum() == known[150 - there :].sum() == there
-        np.testing.assert_array_equal(lessons[150 - there :, 0], values[: end // 2][-there:])
+        steps = np.arange(end // 2 - there, end // 2)
+        np.testing.assert_array_equal(lessons[150 - there :, 0], np.minimum(steps // 5, 79))
+    assert not lesson(heard[:0], 300, 150)[1].any()
 
 
 @pytest.mark.skipif(find_spec("pipecat") is None, reason="make teacher")
@@ -260,6 +266,7 @@ def test_the_command_trains_exports_and_leaves_out(
 ) -> None:
     monkeypatch.setattr(train, "ROOT", tmp_path)
     settings = {"network": "cnn1d-lstm", "corpora": ["made"], "batch": 4, "epochs": 1, "scenes": 0}
+    settings["teach"] = 0  # which `make teacher` installs
     config = tmp_path / "config.json"
     config.write_text(json.dumps(settings))
     arguments = ["train", "--corpora", str(corpus), "--config", str(config), "--name", "try"]
@@ -276,6 +283,10 @@ def test_the_command_trains_exports_and_leaves_out(
     said = run("--folds", "speaker", "--seed", "2")
     assert "a speaker left out, UAR of 4 folds" in said
     assert "| made | 4 | 16 |" in said
+    said = run("--folds", "speaker", "--seed", "2", "--only", "s1")
+    assert "a speaker left out, UAR of 1 folds" in said
+    with pytest.raises(SystemExit, match="No fold leaves out s9; the folds are s0"):
+        run("--folds", "speaker", "--seed", "2", "--only", "s9")
     for change, message in (
         ({"network": "lstm"}, "network 'lstm' is none of"),
         ({"speed": 2}, "sets speed, which is no setting"),
