@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from mmap import PAGESIZE
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def resident_mb() -> float:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
         return float("nan")
-    return pages * 4096 / 1e6
+    return pages * PAGESIZE / 1e6
 
 
 def _first_line(command: list[str]) -> float:
