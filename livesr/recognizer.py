@@ -17,9 +17,9 @@ from livesr.decision import Decision
 from livesr.errors import AudioError, LivesrError, ModelError
 from livesr.frontend import FrontEnd
 from livesr.grid import Grid
+from livesr.inlet import Inlet
 from livesr.model import ModelStream, load_model
 from livesr.reading import Reading
-from livesr.resample import Resampler
 from livesr.saved import check, check_fits
 from livesr.stage import Bool, Float32, Stage, State, pack, unpack
 from livesr.voice import BLOCK_SAMPLES, VoiceActivity
@@ -57,6 +57,7 @@ class Recognizer:
         self._model = load_model(model)
         info = self._model.info
         self._rate = info.front_end.sample_rate
+        self._inlet = Inlet(self._rate)
         self._grid = Grid(hop, info.front_end)
         self.labels: tuple[str, ...] = info.labels
         self.hop = self._grid.hop_samples / self._rate
@@ -78,11 +79,9 @@ class Recognizer:
             AudioError: if it cannot be a time. Nothing is forgotten then.
         """
         self._grid.reset(start)
+        self._inlet.reset()
         for stage in self._stages().values():
             stage.reset()
-        self._resampler: Resampler | None = None
-        self._input_rate = 0
-        self._input = 0  # samples pushed or skipped, at the input's rate
         self._speech = 0.0
         self._finished = False
 
@@ -130,10 +129,8 @@ class Recognizer:
             AudioError: if the count or the rate cannot be.
         """
         count = check_gap(count)
-        resampler = self._opened(self._checked(sample_rate))
-        readings = self._hear(resampler.finish()) if count else []
-        self._input += count
-        target = self._grid.start + self._input * self._rate // self._input_rate
+        readings = self._hear(self._inlet.skip(count, self._checked(sample_rate)))
+        target = self._grid.start + self._inlet.passed
         lost = max(0, target - self.position)
         silence = self.silence_of(lost)
         readings += self._hear(np.zeros(silence, np.float32), lost=True)
@@ -151,7 +148,7 @@ class Recognizer:
         """
         if self._finished:
             return []
-        readings = self._hear(self._resampler.finish()) if self._resampler else []
+        readings = self._hear(self._inlet.finish())
         self._finished = True
         rest = self._grid.finish()
         if len(rest):
@@ -176,17 +173,8 @@ class Recognizer:
         rate = check_rate(sample_rate)
         if self._finished:
             raise AudioError("This stream is finished; call reset() before pushing another.")
-        if self._resampler is not None and rate != self._input_rate:
-            raise AudioError(
-                f"This stream runs at {self._input_rate} Hz and cannot go on at {rate} Hz; "
-                "call reset(), or use another Recognizer."
-            )
+        self._inlet.check(rate)
         return rate
-
-    def _opened(self, rate: int) -> Resampler:
-        if self._resampler is None:
-            self._input_rate, self._resampler = rate, Resampler(rate, self._rate)
-        return self._resampler
 
     def state(self) -> bytes:
         """All that the stream has left in memory, to continue it elsewhere with `restore`."""
@@ -195,14 +183,11 @@ class Recognizer:
             "model": self._model.identity,
             "model_name": self._model.info.name,
             "hop_samples": self._grid.hop_samples,
-            "input_rate": self._input_rate,
-            "input": self._input,
             "speech": self._speech,
             "finished": self._finished,
-            "resampler": self._resampler.state() if self._resampler else {},
         }
         stages = {name: stage.state() for name, stage in self._stages().items()}
-        return pack({**own, **self._grid.state(), **stages})
+        return pack({**own, **self._inlet.state(), **self._grid.state(), **stages})
 
     def restore(self, state: bytes) -> None:
         """Continue the stream whose `state()` this is, with identical readings.
@@ -233,16 +218,11 @@ class Recognizer:
             labels=len(self.labels),
             steps=self._model.steps,
         )
-        self._grid.restore({name: saved[name] for name in self._grid.state()})
+        for part in (self._inlet, self._grid):
+            part.restore({name: saved[name] for name in part.state()})
         for name, stage in self._stages().items():
             stage.restore(saved[name])
-        self._resampler, self._input_rate = None, 0
-        if saved["input_rate"]:
-            rate = check_rate(saved["input_rate"])
-            resampler = Resampler(rate, self._rate)
-            resampler.restore(saved["resampler"])
-            self._input_rate, self._resampler = rate, resampler
-        self._input, self._speech = int(saved["input"]), float(saved["speech"])
+        self._speech = float(saved["speech"])
         self._finished = bool(saved["finished"])
 
     def _stages(self) -> dict[str, Stage]:
@@ -255,9 +235,7 @@ class Recognizer:
         }
 
     def _hops(self, mono: Float32, rate: int) -> Iterator[Hop]:
-        resampler = self._opened(rate)
-        self._input += len(mono)
-        yield from self._cut(resampler.push(mono))
+        yield from self._cut(self._inlet.push(mono, rate))
 
     def _hear(self, samples: Float32, lost: bool = False) -> list[Reading]:
         return self._heard(self._cut(samples, lost))
