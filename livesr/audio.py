@@ -11,6 +11,7 @@ from livesr.errors import AudioError
 from livesr.stage import Array, Float32
 
 RATES = (8000, 192000)  # Hz, lowest and highest
+_LONGEST_GAP = 10**13  # samples: so much at 96 kHz
 MOST_CHANNELS = 64
 _LARGEST = 100.0  # 40 dB over full scale: beyond it, these were never samples in [-1, 1]
 _FAINTEST = 1e-20  # where a filter's tail fades into denormals, every sum is slow
@@ -108,3 +109,18 @@ def check_rate(sample_rate: Any) -> int:
             f"use a whole number from {lowest} to {highest}."
         )
     return rate
+
+
+def check_gap(count: Any) -> int:
+    """A number of lost samples, as an int.
+
+    Raises:
+        AudioError: if it is not a whole number, 0 to 10**13.
+    """
+    whole = isinstance(count, (int, np.integer)) and not isinstance(count, bool)
+    if not whole or not 0 <= count <= _LONGEST_GAP:
+        raise AudioError(
+            f"A gap of {in_words(count)} samples cannot be; "
+            f"give a whole number, 0 to {_LONGEST_GAP}."
+        )
+    return int(count)

@@ -13,11 +13,11 @@ import numpy as np
 
 from livesr.errors import LivesrError
 from livesr.event import Event, Item
-from livesr.reading import MOST_SECONDS, Reading, Status
+from livesr.reading import LONGEST_TEXT, MOST_SECONDS, Reading, Status
 
 _LONGEST_LINE = 1 << 20
 _MOST_LABELS = 16
-_LONGEST_LABEL, _LONGEST_TEXT = 40, 200
+_LONGEST_LABEL = 40
 
 
 def readings_from_jsonl(path: str | Path) -> Iterator[Item]:
@@ -112,7 +112,7 @@ def _wrong(reading: Reading, last: Reading | None) -> str:
         "a level that cannot be": abs(reading.level_dbfs) <= 1000,
         "a probability that cannot be": all(0 <= share <= 1.001 for share in shares),
         "a status that cannot be": reading.status in get_args(Status) and named,
-        "a reason that is no text": reading.reason is None or _shown(reading.reason, _LONGEST_TEXT),
+        "a reason that is no text": reading.reason is None or _shown(reading.reason, LONGEST_TEXT),
         "an attention that cannot be": weights.ndim == 1
         and weights.shape == times.shape
         and bool(np.all((weights >= 0) & (weights <= 1.001)))

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from livesr.errors import ModelError
+from livesr.frontend import FrontEndSettings
 from livesr.metadata import METADATA_KEY, ModelInfo
 from livesr.onnxfile import Refused, look_through
+from livesr.onnxsizes import follow
 from livesr.session import open_session
 from livesr.stage import Float32, Float64, Stage, State
 
@@ -23,6 +25,7 @@ DEFAULT = "acrnn-compact"
 STEP_FRAMES = 2  # the network pools pairs of frames: a step is 20 ms
 _LARGEST_BYTES = 256 * 2**20
 _TOGETHER = 8  # streams a call: more of them no longer fit the core's own cache
+_MOST_STEPS = 3000  # a minute
 _MOST_MEMORY = 2**24  # numbers that a stream of a model may remember
 
 
@@ -68,6 +71,11 @@ class Model:
                 "`python -m export.train`."
             )
         self.steps = int(self.memory_shapes["valid"][0])
+        if self.steps > _MOST_STEPS:
+            raise ModelError(
+                f"{source} looks back on {self.steps:,} steps, livesr on {_MOST_STEPS:,} at most; "
+                "export it with a shorter window."
+            )
         if sum(math.prod(dims) for dims in self.memory_shapes.values()) > _MOST_MEMORY:
             raise ModelError(f"{source} wants more memory for a stream than livesr gives a model.")
         self._try()
@@ -166,7 +174,7 @@ def foreign_model(data: bytes, source: str) -> None:
         ModelError: if it asks for what no model of livesr's does.
     """
     try:
-        look_through(data)
+        follow(look_through(data), FrontEndSettings().bands)
     except Refused as error:
         raise _no_model(source, f"it {error}") from None
 

@@ -12,20 +12,19 @@ import numpy as np
 
 import livesr
 from livesr.adaptation import Adaptation
-from livesr.audio import as_mono, check_rate, in_words
+from livesr.audio import as_mono, check_gap, check_rate
 from livesr.decision import Decision
 from livesr.errors import AudioError, LivesrError, ModelError
 from livesr.frontend import FrontEnd
+from livesr.grid import Grid
+from livesr.inlet import Inlet
 from livesr.model import ModelStream, load_model
-from livesr.reading import MOST_SECONDS, Reading
-from livesr.resample import Resampler
-from livesr.saved import check
+from livesr.reading import Reading
+from livesr.saved import check, check_fits
 from livesr.stage import Bool, Float32, Stage, State, pack, unpack
 from livesr.voice import BLOCK_SAMPLES, VoiceActivity
 
-_LONGEST_GAP = 10**13  # samples: so much at 96 kHz
 _SILENT_DBFS = -120.0
-_LONGEST_SILENCE_SECONDS = 4  # in place of a gap: more than a window, so that it holds no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +57,10 @@ class Recognizer:
         self._model = load_model(model)
         info = self._model.info
         self._rate = info.front_end.sample_rate
-        self._hop_samples = _hop_samples(hop, info.front_end.shift_samples, self._rate)
+        self._inlet = Inlet(self._rate)
+        self._grid = Grid(hop, info.front_end)
         self.labels: tuple[str, ...] = info.labels
-        self.hop = self._hop_samples / self._rate
+        self.hop = self._grid.hop_samples / self._rate
         self.voice = VoiceActivity()
         self.front_end = FrontEnd(info.front_end, info.mean, info.deviation)
         self.network = ModelStream(self._model)
@@ -78,32 +78,22 @@ class Recognizer:
         Raises:
             AudioError: if it cannot be a time. Nothing is forgotten then.
         """
-        if not (isinstance(start, (int, float)) and 0 <= start <= MOST_SECONDS):
-            raise AudioError(
-                f"A stream cannot start at {in_words(start)} s; give 0 to {MOST_SECONDS:.0f} s."
-            )
+        self._grid.reset(start)
+        self._inlet.reset()
         for stage in self._stages().values():
             stage.reset()
-        self._resampler: Resampler | None = None
-        self._input_rate = 0
-        self._input = 0  # samples pushed or skipped, at the input's rate
-        self._waiting: Float32 = np.zeros(0, np.float32)  # 16 kHz, less than a hop
-        self._position = 0  # 16 kHz samples that readings have covered
-        self._start = round(start * self._rate)  # 16 kHz samples of stream time before the first
-        self._jumped = 0  # of them that long gaps moved the clock by, unheard
-        self._lost = 0  # of them since the last reading that were not heard
         self._speech = 0.0
         self._finished = False
 
     @property
     def position(self) -> int:
         """Stream time of the newest sample heard or skipped, in 16 kHz samples."""
-        return self._start + self._jumped + self._position + len(self._waiting)
+        return self._grid.now
 
     @property
     def due(self) -> int:
         """Stream time at which the next reading ends, in 16 kHz samples."""
-        return self.position - len(self._waiting) + self._hop_samples
+        return self._grid.due
 
     def push(self, samples: Any, sample_rate: int = 16000) -> list[Reading]:
         """Hear some samples.
@@ -138,27 +128,18 @@ class Recognizer:
         Raises:
             AudioError: if the count or the rate cannot be.
         """
-        whole = isinstance(count, (int, np.integer)) and not isinstance(count, bool)
-        if not whole or not 0 <= count <= _LONGEST_GAP:
-            raise AudioError(
-                f"A gap of {in_words(count)} samples cannot be; "
-                f"give a whole number, 0 to {_LONGEST_GAP}."
-            )
-        resampler = self._opened(self._checked(sample_rate))
-        readings = self._hear(resampler.finish()) if count else []
-        self._input += int(count)
-        target = self._start + self._input * self._rate // self._input_rate
+        count = check_gap(count)
+        readings = self._hear(self._inlet.skip(count, self._checked(sample_rate)))
+        target = self._grid.start + self._inlet.passed
         lost = max(0, target - self.position)
         silence = self.silence_of(lost)
         readings += self._hear(np.zeros(silence, np.float32), lost=True)
-        self._jumped += lost - silence
-        self._lost += lost - silence
+        self._grid.jump(lost - silence)
         return readings
 
     def silence_of(self, lost: int) -> int:
         """How many of `lost` 16 kHz samples are heard as silence; the others are whole hops."""
-        most = _LONGEST_SILENCE_SECONDS * self._rate
-        return lost if lost <= most else most + (lost - most) % self._hop_samples
+        return self._grid.silence_of(lost)
 
     def finish(self) -> list[Reading]:
         """End the stream: a last reading for what is left of a hop, if anything is.
@@ -167,14 +148,14 @@ class Recognizer:
         """
         if self._finished:
             return []
-        readings = self._hear(self._resampler.finish()) if self._resampler else []
+        readings = self._hear(self._inlet.finish())
         self._finished = True
-        if len(self._waiting):
-            hop = self._hop(self._waiting)
+        rest = self._grid.finish()
+        if len(rest):
+            hop = self._hop(rest)
             self.network.push(hop.features)
             self.network.push(self.front_end.finish())
             readings.append(self.read(hop))
-            self._waiting = self._waiting[:0]
         return readings
 
     def hops(self, samples: Any, sample_rate: int) -> Iterator[Hop]:
@@ -192,17 +173,8 @@ class Recognizer:
         rate = check_rate(sample_rate)
         if self._finished:
             raise AudioError("This stream is finished; call reset() before pushing another.")
-        if self._resampler is not None and rate != self._input_rate:
-            raise AudioError(
-                f"This stream runs at {self._input_rate} Hz and cannot go on at {rate} Hz; "
-                "call reset(), or use another Recognizer."
-            )
+        self._inlet.check(rate)
         return rate
-
-    def _opened(self, rate: int) -> Resampler:
-        if self._resampler is None:
-            self._input_rate, self._resampler = rate, Resampler(rate, self._rate)
-        return self._resampler
 
     def state(self) -> bytes:
         """All that the stream has left in memory, to continue it elsewhere with `restore`."""
@@ -210,19 +182,12 @@ class Recognizer:
             "livesr": livesr.__version__,
             "model": self._model.identity,
             "model_name": self._model.info.name,
-            "hop_samples": self._hop_samples,
-            "input_rate": self._input_rate,
-            "waiting": self._waiting,
-            "position": self._position,
-            "input": self._input,
-            "start": self._start,
-            "jumped": self._jumped,
-            "lost": self._lost,
+            "hop_samples": self._grid.hop_samples,
             "speech": self._speech,
             "finished": self._finished,
-            "resampler": self._resampler.state() if self._resampler else {},
         }
-        return pack({**own, **{name: stage.state() for name, stage in self._stages().items()}})
+        stages = {name: stage.state() for name, stage in self._stages().items()}
+        return pack({**own, **self._inlet.state(), **self._grid.state(), **stages})
 
     def restore(self, state: bytes) -> None:
         """Continue the stream whose `state()` this is, with identical readings.
@@ -233,7 +198,7 @@ class Recognizer:
         """
         saved = unpack(state)
         before = unpack(self.state())
-        self._check_fits(saved)
+        check_fits(saved, before)
         try:
             self._take(saved)
         except (KeyError, TypeError, ValueError, AttributeError, LivesrError) as error:
@@ -244,50 +209,20 @@ class Recognizer:
                 f"The saved state cannot be taken up ({error!r:.200}); save it again with state()."
             ) from None
 
-    def _check_fits(self, saved: State) -> None:
-        name = f"{saved.get('model_name')!s:.80} ({str(saved.get('model'))[:8]})"
-        own = f"{self._model.info.name} ({self._model.identity[:8]})"
-        version = livesr.__version__
-        for what, fits, theirs, ours in (
-            ("version", saved.get("livesr") == version, f"{saved.get('livesr')!s:.80}", version),
-            ("model", saved.get("model") == self._model.identity, name, own),
-            (
-                "hop",
-                saved.get("hop_samples") == self._hop_samples,
-                f"{saved.get('hop_samples')!s:.80} samples",
-                f"{self._hop_samples} samples",
-            ),
-        ):
-            if not fits:
-                raise ModelError(
-                    f"This state was saved with the {what} {theirs}, this Recognizer has "
-                    f"{ours}; make a Recognizer like the one that saved it."
-                )
-
     def _take(self, saved: State) -> None:
         check(
             saved,
-            hop=self._hop_samples,
+            hop=self._grid.hop_samples,
             hops=self.adaptation.hops,
             blocks=self.decision.blocks,
             labels=len(self.labels),
             steps=self._model.steps,
         )
-        waiting, rate = saved["waiting"], saved["input_rate"]
-        if waiting.dtype != np.float32 or waiting.ndim != 1 or len(waiting) >= self._hop_samples:
-            raise ModelError("The saved state holds samples that cannot be; save it again.")
+        for part in (self._inlet, self._grid):
+            part.restore({name: saved[name] for name in part.state()})
         for name, stage in self._stages().items():
             stage.restore(saved[name])
-        self._resampler, self._input_rate = None, 0
-        if rate:
-            rate = check_rate(rate)
-            resampler = Resampler(rate, self._rate)
-            resampler.restore(saved["resampler"])
-            self._input_rate, self._resampler = rate, resampler
-        self._waiting = waiting
-        self._position, self._input = int(saved["position"]), int(saved["input"])
-        self._start, self._jumped = int(saved["start"]), int(saved["jumped"])
-        self._lost, self._speech = int(saved["lost"]), float(saved["speech"])
+        self._speech = float(saved["speech"])
         self._finished = bool(saved["finished"])
 
     def _stages(self) -> dict[str, Stage]:
@@ -300,9 +235,7 @@ class Recognizer:
         }
 
     def _hops(self, mono: Float32, rate: int) -> Iterator[Hop]:
-        resampler = self._opened(rate)
-        self._input += len(mono)
-        yield from self._cut(resampler.push(mono))
+        yield from self._cut(self._inlet.push(mono, rate))
 
     def _hear(self, samples: Float32, lost: bool = False) -> list[Reading]:
         return self._heard(self._cut(samples, lost))
@@ -315,13 +248,7 @@ class Recognizer:
         return readings
 
     def _cut(self, samples: Float32, lost: bool = False) -> Iterator[Hop]:
-        while len(self._waiting) + len(samples) >= self._hop_samples:
-            room = self._hop_samples - len(self._waiting)
-            self._lost += room if lost else 0
-            yield self._hop(np.concatenate((self._waiting, samples[:room])))
-            self._waiting, samples = self._waiting[:0], samples[room:]
-        self._lost += len(samples) if lost else 0
-        self._waiting = np.concatenate((self._waiting, samples))
+        return map(self._hop, self._grid.push(samples, lost))
 
     def _hop(self, samples: Float32) -> Hop:
         speech = self.voice.push(samples)
@@ -333,20 +260,19 @@ class Recognizer:
         samples, speech, spoken = hop.samples, hop.speech, hop.spoken
         if len(speech):
             self._speech = float(speech.mean())
-        self._position += len(samples)
-        begin = self._start + self._jumped  # of the clock, against the samples heard
-        end = (begin + self._position) / self._rate
-        gap, self._lost = self._lost / self._rate, 0
+        grid = self._grid
+        gap = grid.cover(len(samples)) / self._rate
+        end = (grid.ahead + grid.position) / self._rate
         probabilities = self.network.probabilities.astype(np.float64)
         probabilities /= probabilities.sum()
         spoken_seconds = float(np.count_nonzero(spoken)) * BLOCK_SAMPLES / self._rate
         probabilities = self.adaptation.push(probabilities, spoken_seconds)
-        verdict = self.decision.push(probabilities, spoken, self._position / self._rate)
+        verdict = self.decision.push(probabilities, spoken, grid.position / self._rate)
         reason = verdict.reason
         if reason and gap >= self.hop:
             reason = "the sound is missing"
         return Reading(
-            start=max(self._start / self._rate, end - self._model.window_seconds),
+            start=max(grid.start / self._rate, end - self._model.window_seconds),
             end=end,
             status=verdict.status,
             label=None if verdict.label is None else self.labels[verdict.label],
@@ -354,22 +280,11 @@ class Recognizer:
             probabilities=dict(zip(self.labels, probabilities.tolist(), strict=True)),
             smoothed=dict(zip(self.labels, verdict.smoothed.tolist(), strict=True)),
             attention=self.network.attention.copy(),
-            attention_times=self.network.attention_times + begin / self._rate,
+            attention_times=self.network.attention_times + grid.ahead / self._rate,
             speech=self._speech,
             level_dbfs=_level_dbfs(samples),
             gap=gap,
         )
-
-
-def _hop_samples(hop: float, shift_samples: int, rate: int) -> int:
-    """The hop in samples: a whole number of frame shifts."""
-    if isinstance(hop, (int, float)) and 0.02 <= hop <= 3.0:
-        shifts = round(hop * rate / shift_samples)
-        if math.isclose(shifts * shift_samples / rate, hop, rel_tol=1e-9):
-            return shifts * shift_samples
-    raise LivesrError(
-        f"A hop of {in_words(hop)} s cannot be used; give a multiple of 0.01 s, 0.02 to 3 s."
-    )
 
 
 def _level_dbfs(samples: Float32) -> float:

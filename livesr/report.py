@@ -18,7 +18,7 @@ import numpy as np
 import livesr
 from livesr.errors import LivesrError
 from livesr.event import Event, Item
-from livesr.reading import Reading, Status
+from livesr.reading import LONGEST_TEXT, Reading, Status
 from livesr.stage import Float64
 from livesr.summary import Summary
 from livesr.ui.theme import CLIPPING_DBFS, COLOURS, FAINT_DBFS, GLYPHS
@@ -26,7 +26,6 @@ from livesr.ui.theme import CLIPPING_DBFS, COLOURS, FAINT_DBFS, GLYPHS
 _TEMPLATE = Path(__file__).with_name("report.html")
 _MOST_COLUMNS = 4000
 _MOST_LISTED = 2000  # turning points, and events: beyond, they are counted
-_LONGEST_TEXT = 200  # of an event's
 _MOST_REASONS = 24  # livesr gives five; a file may hold any
 _CELL_SECONDS, _CELLS = 0.1, 1 << 20  # of the attention timeline: 29 h, then it is coarsened
 _SPARE_COLOURS = ("#cc79a7", "#56b4e9", "#f0e442", "#999999")  # for labels that are not the four
@@ -94,7 +93,7 @@ class Report:
     def event(self, event: Event) -> None:
         """Take one event."""
         if len(self._events) < _MOST_LISTED:
-            self._events.append(replace(event, text=event.text[:_LONGEST_TEXT]).to_dict())
+            self._events.append(replace(event, text=event.text[:LONGEST_TEXT]).to_dict())
         else:
             self._unlisted += 1
 

@@ -11,12 +11,33 @@ from typing import Any
 
 import numpy as np
 
+from livesr.errors import ModelError
 from livesr.frontend import FrontEndSettings
 from livesr.stage import State
 from livesr.voice import BLOCK_SAMPLES, CONTEXT_SAMPLES
 
 _LARGEST = 1e12  # sound 40 dB over full scale, squared and summed, stays below
 _MOST_SAMPLES = 10**18
+
+
+def check_fits(saved: State, own: State) -> None:
+    """See that a state is of a Recognizer like the one whose own state is given beside it.
+
+    Raises:
+        ModelError: naming what differs.
+    """
+    for what, key in (("version", "livesr"), ("model", "model"), ("hop", "hop_samples")):
+        if saved.get(key) != own[key]:
+            raise ModelError(
+                f"This state was saved with the {what} {_in_words(saved, key)}, this Recognizer "
+                f"has {_in_words(own, key)}; make a Recognizer like the one that saved it."
+            )
+
+
+def _in_words(state: State, key: str) -> str:
+    if key == "model":
+        return f"{state.get('model_name')!s:.80} ({str(state.get('model'))[:8]})"
+    return f"{state.get(key)!s:.80}" + (" samples" if key == "hop_samples" else "")
 
 
 def check(saved: State, *, hop: int, hops: int, blocks: int, labels: int, steps: int) -> None:
@@ -31,11 +52,14 @@ def check(saved: State, *, hop: int, hops: int, blocks: int, labels: int, steps:
         steps: of the model's window.
 
     Raises:
-        KeyError, TypeError, ValueError: if it is not.
+        AttributeError, KeyError, TypeError, ValueError, ModelError: if it is not.
     """
     for name in ("position", "input", "start", "jumped", "lost"):
         if type(saved[name]) is not int or not 0 <= saved[name] <= _MOST_SAMPLES:
             raise ValueError(name)
+    waiting = saved["waiting"]
+    if waiting.dtype != np.float32 or waiting.ndim != 1 or len(waiting) >= hop:
+        raise ModelError("The saved state holds samples that cannot be; save it again.")
     for name, number in _numbers("", saved):
         if not (np.abs(number) <= _LARGEST).all():  # NaN is not
             raise ValueError(name)

@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from conftest import DATA, save_tiny, tiny_info
+from conftest import DATA, TINY, save_tiny, tiny_info
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
@@ -20,11 +22,15 @@ from test_listening import LISTEN
 from virtual import VirtualMicrophone
 
 import livesr
+from export.graph import build
+from export.widths import NETWORKS, weight_shapes
 from livesr import Event, ModelError, Recognizer
-from livesr.model import bundled, load_model
+from livesr.model import bundled, foreign_model, load_model
 from livesr.onnxfile import Refused, look_through
+from livesr.onnxsizes import follow
 from livesr.recording import Recording, events_path
 from livesr.report import Report
+from livesr.session import open_session
 from livesr.stage import pack, unpack
 from livesr.writers import JsonlWriter
 
@@ -141,6 +147,73 @@ def sparse(model: onnx.ModelProto) -> None:
     model.graph.sparse_initializer.add()
 
 
+def lies_about_its_weights(model: onnx.ModelProto) -> None:
+    model.graph.initializer.add(name="w", data_type=1, dims=[2**28])
+
+
+def weights_of_one_name(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(model.graph.initializer[0])
+
+
+def axes_without_end(model: onnx.ModelProto) -> None:
+    model.graph.initializer.add(name="w", data_type=1, dims=[0] * 9)
+
+
+def nothing_but_nodes(model: onnx.ModelProto) -> None:
+    for _ in range(2**15):
+        model.graph.node.add()
+
+
+def joined_with_itself(model: onnx.ModelProto) -> None:
+    name = "linear.weight"
+    for turn in range(17):  # 960 numbers, then half a gigabyte
+        model.graph.node.append(helper.make_node("Concat", [name] * 2, [f"x{turn}"], axis=0))
+        name = f"x{turn}"
+
+
+def joined_at_once(model: onnx.ModelProto) -> None:
+    names = ["linear.weight"] * 1_000
+    model.graph.node.append(helper.make_node("Concat", names, ["x"], axis=0))
+    model.graph.node.append(helper.make_node("Concat", ["x"] * 100, ["y"], axis=0))
+
+
+def outer_product(model: onnx.ModelProto) -> None:
+    for name, shape in (("tall", (2**14, 1)), ("broad", (1, 2**14))):
+        model.graph.initializer.append(
+            onnx.numpy_helper.from_array(np.zeros(shape, np.float32), name)
+        )
+    model.graph.node.append(helper.make_node("MatMul", ["tall", "broad"], ["x"]))
+
+
+def outer_sum(model: onnx.ModelProto) -> None:
+    outer_product(model)
+    model.graph.node[-1].op_type = "Add"
+
+
+def wide_margins(model: onnx.ModelProto) -> None:
+    (pool,) = (node for node in model.graph.node if node.op_type == "MaxPool")
+    pool.attribute.append(helper.make_attribute("pads", [0, 0, 0, 2**20]))
+
+
+def margins_of_its_own(model: onnx.ModelProto) -> None:
+    (pool,) = (node for node in model.graph.node if node.op_type == "MaxPool")
+    pool.attribute.append(helper.make_attribute("auto_pad", "SAME_UPPER"))
+
+
+def shape_that_it_computes(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Add", ["joined", "joined"], ["shape"]))
+    model.graph.node.append(helper.make_node("Reshape", ["linear.weight", "shape"], ["x"]))
+
+
+def before_it_is_made(model: onnx.ModelProto) -> None:
+    model.graph.node.insert(0, helper.make_node("Relu", ["hidden"], ["x"]))
+
+
+def attribute_twice(model: onnx.ModelProto) -> None:
+    (node,) = (node for node in model.graph.node if node.op_type == "LSTM")
+    node.attribute.append(helper.make_attribute("hidden_size", 2**30))
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -153,6 +226,19 @@ def sparse(model: onnx.ModelProto) -> None:
         (custom, "the operator 'PyFunc'"),
         (function, "functions of its own"),
         (sparse, "sparse weights"),
+        (lies_about_its_weights, "'w' are more weights than it holds"),
+        (weights_of_one_name, r"two constants named 'conv0\.weight'"),
+        (axes_without_end, "of a shape that cannot be"),
+        (nothing_but_nodes, "more than 65,536 bytes beside its weights"),
+        (joined_with_itself, "more than 67,108,864 numbers"),
+        (joined_at_once, "more than 67,108,864 numbers"),
+        (outer_product, "more than 67,108,864 numbers"),
+        (outer_sum, "more than 67,108,864 numbers"),
+        (wide_margins, "more than 67,108,864 numbers"),
+        (margins_of_its_own, "'MaxPool' as no network of livesr's does"),
+        (shape_that_it_computes, "'Reshape' as no network of livesr's does"),
+        (before_it_is_made, "'Relu' as no network of livesr's does"),
+        (attribute_twice, "two attributes named 'hidden_size'"),
     ],
 )
 def test_models_that_ask_for_more(
@@ -169,13 +255,57 @@ def test_models_that_ask_for_more(
 
 def test_shipped_models_ask_for_no_more() -> None:
     for path in bundled().values():
-        look_through(path.read_bytes())
+        foreign_model(path.read_bytes(), path.name)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_any_kind_ask_for_no_more(name: str) -> None:
+    weights = {k: np.zeros(shape, np.float32) for k, shape in weight_shapes(NETWORKS[name]).items()}
+    model = build(NETWORKS[name], weights, tiny_info().to_metadata())
+    foreign_model(model.SerializeToString(), name)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"pools": (4, 2, 1), "kernel_band": 3},
+        {"flat": True, "bidirectional": False, "summary": "last"},
+        {"cells": 0, "summary": "mean"},
+    ],
+)
+def test_no_array_is_larger_than_was_told(changes: dict[str, Any]) -> None:
+    """onnxruntime's own arrays, every one of them, against what is followed by hand."""
+    widths = replace(TINY, **changes)
+    weights = {k: np.ones(shape, np.float32) for k, shape in weight_shapes(widths).items()}
+    model = build(widths, weights, tiny_info().to_metadata())
+    told = follow(look_through(model.SerializeToString()), bands=40)
+    del model.graph.output[:]
+    model.graph.output.extend(onnx.ValueInfoProto(name=n.output[0]) for n in model.graph.node)
+    session = open_session(model.SerializeToString())
+    feed = {
+        node.name: np.ones((1, *node.shape[1:]), np.float32)
+        for node in session.get_inputs()
+        if node.name != "features"
+    }
+    arrays = session.run(None, {"features": np.ones((1, 302, 40, 3), np.float32), **feed})
+    made = sum(array.size for array in arrays)
+    assert made <= told <= 10 * made
+
+
+def test_a_window_without_end(tmp_path: Path) -> None:
+    widths = replace(TINY, steps=3001)
+    weights = {k: np.zeros(shape, np.float32) for k, shape in weight_shapes(widths).items()}
+    path = tmp_path / "a.onnx"
+    onnx.save(build(widths, weights, tiny_info().to_metadata()), path)
+    with pytest.raises(ModelError, match=r"a\.onnx looks back on 3,001 steps, livesr on 3,000"):
+        Recognizer(path)
 
 
 @given(data=st.binary(max_size=200), before=st.integers(0, 200))
 def test_any_bytes_are_looked_through(tiny: Path, data: bytes, before: int) -> None:
     try:
-        look_through(tiny.read_bytes()[:before] + data)
+        follow(look_through(tiny.read_bytes()[:before] + data), bands=40)
     except Refused as error:
         assert str(error)
 

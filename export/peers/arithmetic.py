@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from export.peers.counting import REST, kernel_times, multiply_adds, peak_rate
 from export.peers.readings import PAPER
 from export.peers.timing import HOP, RATE, Table, hops, ms
+from livesr.bench import stage_times
 from livesr.frontend import FrontEndSettings, mel_filterbank
 from livesr.model import DEFAULT, bundled, load_model, models_directory
-from livesr.recognizer import Recognizer
-from livesr.resample import Resampler
 from livesr.stage import Float32
 from livesr.voice import BLOCK_SAMPLES
 
@@ -60,35 +57,11 @@ def table(samples: Float32, quick: bool) -> Table:
 
 
 def stages(samples: Float32, model: Path, rounds: int) -> dict[str, float]:
-    """Median milliseconds of each stage inside a real Recognizer, and of a resampler."""
-    recognizer, resampler = Recognizer(model), Resampler(_DEVICE_RATE, RATE)
-    spent: dict[str, list[float]] = defaultdict(list)
-
-    def watch(name: str, stage: Any) -> None:
-        push = stage.push
-
-        def timed(*arguments: Any) -> Any:
-            began = time.process_time()
-            result = push(*arguments)
-            spent[name].append((time.process_time() - began) * 1e3)
-            return result
-
-        stage.push = timed
-
-    watch("resample from 48 kHz", resampler)
-    watch("voice activity", recognizer.voice)
-    watch("features", recognizer.front_end)
-    watch("network", recognizer.network)
-    watch("adaptation", recognizer.adaptation)
-    watch("decision", recognizer.decision)
-    watch("all", recognizer)
-    for _ in range(rounds):
-        for hop in hops(samples):
-            resampler.push(np.repeat(hop, _DEVICE_RATE // RATE))
-            recognizer.push(hop)
-    found = {name: float(np.median(times)) for name, times in spent.items()}
-    whole, within = found.pop("all"), sum(found.values()) - found["resample from 48 kHz"]
-    return found | {"what lies between": max(0.0, whole - within)}
+    """Processor milliseconds of each stage inside a real Recognizer, and of a resampler."""
+    heard = np.tile(np.concatenate(hops(samples)), rounds)
+    found = stage_times(model, np.repeat(heard, _DEVICE_RATE // RATE), time.process_time)
+    whole = found.pop("all")
+    return found | {"what lies between": max(0.0, whole - sum(found.values()))}
 
 
 def features() -> float:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from livesr.event import Event
-from livesr.reading import Reading
+from livesr.reading import LONGEST_TEXT, Reading
 from livesr.ui.headline import ABSENCES
 
 _SAID_CELLS = 31  # "unsure: too little speech yet", the longest, and a gap
-_LONGEST_TEXT = 200
 
 
 def line(reading: Reading) -> str:
@@ -26,6 +25,6 @@ def event_line(event: Event) -> str:
     """Stream time, and what happened."""
     lasted = f" of {event.seconds:.2f} s" if event.kind == "gap" else ""
     # From outside: a device's name, or whatever a file holds.
-    text = "".join(cell if cell.isprintable() else "?" for cell in event.text[:_LONGEST_TEXT])
+    text = "".join(cell if cell.isprintable() else "?" for cell in event.text[:LONGEST_TEXT])
     why = f": {text}" if text else ""
     return f"{event.at:8.2f} s  -- {event.kind}{lasted}{why}"
