@@ -17,9 +17,9 @@ from importlib.metadata import PackageNotFoundError, distribution
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from export.corpora import RATE, CorpusError
+from livesr.session import Session, open_session
 from livesr.stage import Float32
 
 VALUES = 384  # of a step
@@ -57,7 +57,7 @@ def _listen(samples: Float32) -> np.ndarray:
 
 
 @cache
-def _teacher() -> tuple[onnxruntime.InferenceSession, Callable[..., Float32]]:
+def _teacher() -> tuple[Session, Callable[..., Float32]]:
     try:
         package = distribution("pipecat-ai")
     except PackageNotFoundError:
@@ -76,10 +76,5 @@ def _teacher() -> tuple[onnxruntime.InferenceSession, Callable[..., Float32]]:
     graph.graph.output.append(
         onnx.helper.make_tensor_value_info(layer.input[0], onnx.TensorProto.FLOAT, None)
     )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = open_session(graph.SerializeToString())
     return session, module.compute_whisper_log_mel_features
