@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test teacher
+.PHONY: demo test teacher voices
 
 demo: $(VENV)/installed
 	$(BIN)/livesr replay tests/data/conversation.flac --pace
@@ -27,3 +27,11 @@ $(VENV)/tested: $(VENV)/installed
 # are read.
 teacher: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps pipecat-ai==1.14.0
+
+# Unlabelled speech to imitate it on (export/voices.py), from Debian's packages.
+voices: $(VENV)/installed
+	mkdir -p .cache/raw
+	cd .cache/raw && for language in it ru; do \
+		apt-get download asterisk-core-sounds-$$language-g722 && \
+		dpkg -x asterisk-core-sounds-$$language-g722_*.deb asterisk-$$language || exit 1; done
+	$(BIN)/python -m export.voices .cache/raw .cache/voices

@@ -21,6 +21,7 @@ from livesr.stage import Float32
 
 RATE = 16000
 SPLITS = ("train", "dev", "test")
+UNLABELLED = -2  # the label of what somebody says, and nobody wrote down how
 _COLUMNS = ("path", "corpus", "speaker", "emotion", "text_id", "licence")
 _HELD_OUT = 0.15  # share of the speakers that dev has, and test
 
@@ -31,7 +32,7 @@ class CorpusError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One utterance: who said what, how, and under which licence."""
+    """One utterance: who said what, how ("" if nobody knows), and under which licence."""
 
     path: Path
     corpus: str
@@ -44,8 +45,8 @@ class Clip:
 
     @property
     def label(self) -> int:
-        """Index into `livesr.metadata.LABELS`."""
-        return LABELS.index(self.emotion)
+        """Index into `livesr.metadata.LABELS`, or UNLABELLED."""
+        return LABELS.index(self.emotion) if self.emotion else UNLABELLED
 
     @property
     def key(self) -> str:

@@ -125,7 +125,9 @@ class Run:
             values = np.stack((_NOTHING, -_NOTHING))
         return [torch.from_numpy(part).to(self.device) for part in (values.mean(0), values.std(0))]
 
-    def train(self, versions: Sequence[Scenes], nobody: Scenes, dev: Scenes) -> None:
+    def train(
+        self, versions: Sequence[Scenes], nobody: Scenes, voices: Sequence[Scenes], dev: Scenes
+    ) -> None:
         """The epochs that are left; see `export.windows.batches`."""
         config, steps = self.config, self.network.widths.steps
         criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
@@ -137,7 +139,7 @@ class Run:
             self.network.train()
             began, losses, misses = time.monotonic(), [], []
             epoch = tqdm(
-                batches(versions, nobody, config, steps, rng),
+                batches(versions, nobody, voices, config, steps, rng),
                 f"{self.folder.name}, epoch {self.epoch + 1} of {config.epochs}",
                 per_epoch,
                 leave=False,
@@ -152,7 +154,8 @@ class Run:
                         config.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * done))
                     )
                 logits, _, hidden = self.network(*seen)
-                loss = criterion(logits, targets)
+                labelled = targets.sum(1) > 0
+                loss = criterion(logits[labelled], targets[labelled])
                 if config.teach:
                     wrong = (self.pupil(hidden) - (lessons - mean) / deviation).square().mean(2)
                     known = known * seen[2]

@@ -34,6 +34,7 @@ from export.metrics import spread
 from export.network import ACRNN
 from export.readers import read_corpora
 from export.run import Run, evaluate, recalls
+from export.voices import read_voices
 from export.windows import prepare, statistics
 from livesr.metadata import LABELS, ModelInfo
 
@@ -43,13 +44,35 @@ FOLDS = {
     "corpus": leave_one_corpus_out,
     "iemocap": iemocap_folds,
 }
-_LICENCES = ("LicenseRef-IEMOCAP", "CC-BY-NC-SA-4.0", "ODbL-1.0", "CC-BY-4.0", "CC0-1.0")
+_LICENCES = (
+    "LicenseRef-IEMOCAP",
+    "CC-BY-NC-SA-4.0",
+    "ODbL-1.0",
+    "CC-BY-4.0",
+    "CC-BY-3.0",
+    "CC0-1.0",
+)
 
 
 def train(
-    config: Config, name: str, folder: Path, train: list[Clip], dev: list[Clip], cache: Path
+    config: Config,
+    name: str,
+    folder: Path,
+    train: list[Clip],
+    dev: list[Clip],
+    voices: list[Clip],
+    cache: Path,
 ) -> Path:
     """Train what is left to train of a network, calibrate and export it.
+
+    Args:
+        config: of the run.
+        name: of the network.
+        folder: of the run.
+        train: to train on.
+        dev: to calibrate on.
+        voices: unlabelled, to imitate the teacher on.
+        cache: folder of features.
 
     Returns:
         The ONNX file, `folder/NAME.onnx`.
@@ -63,10 +86,12 @@ def train(
     scenes = prepare(sequences(dev, None, cache), mean, deviation)
     if run.epoch < config.epochs:
         nobody = prepare(backgrounds(train, config.seed, cache), mean, deviation)
-        versions = []
+        versions, others = [], []
         while heard:  # one at a time: what the teacher heard of all of them is gigabytes
             versions.append(prepare(heard.pop(0), mean, deviation))
-        run.train(versions, nobody, scenes)
+        for seed in (None, 1) if voices else ():
+            others.append(prepare(sequences(voices, seed, cache, teach=True), mean, deviation))
+        run.train(versions, nobody, others, scenes)
     network = run.average.module
     print(f"{name}, windows of dev: {recalls(evaluate(network, scenes), scenes)}")
     info = ModelInfo(
@@ -75,8 +100,8 @@ def train(
         mean=mean,
         deviation=deviation,
         temperature=1.0,
-        training_data=", ".join(sorted({clip.corpus for clip in train})) + " (train split)",
-        licence=licence([*train, *dev]),
+        training_data=_named(train) + " (train split)" + (f"; {_named(voices)}" if voices else ""),
+        licence=licence([*train, *dev, *voices]),
         version=f"2-seed{config.seed}",
         front_end=SETTINGS,
     )
@@ -92,6 +117,27 @@ def train(
 
 def _write(file: Path, network: ACRNN, info: ModelInfo) -> None:
     onnx.save(build(network.widths, network.weights(), info.to_metadata()), file)
+
+
+def heard_voices(config: Config, folder: Path | None) -> list[Clip]:
+    """The unlabelled voices of a run: none, where the config wants none.
+
+    Raises:
+        ConfigError: if the config wants some, and none are given, or the other way round.
+        CorpusError: if there are none in the folder.
+    """
+    if bool(config.unlabelled) != bool(folder):
+        raise ConfigError(
+            f"unlabelled is {config.unlabelled} in the config: "
+            + ("give --voices FOLDER (`make voices`)." if config.unlabelled else "no --voices.")
+        )
+    voices = read_voices(folder) if folder else []
+    check(voices)
+    return voices
+
+
+def _named(clips: Sequence[Clip]) -> str:
+    return ", ".join(sorted({clip.corpus for clip in clips}))
 
 
 def chosen(clips: Sequence[Clip], split: str, config: Config) -> list[Clip]:
@@ -121,6 +167,7 @@ def _folds(
     clips: Sequence[Clip],
     kind: str,
     only: Sequence[str] | None,
+    voices: list[Clip],
     cache: Path,
 ) -> None:
     """A run for each that is left out, or `only` for some, and what it makes of that one."""
@@ -134,7 +181,7 @@ def _folds(
     for out in only or folds:
         dealt = folds[out]
         parts = {split: chosen(dealt, split, config) for split in SPLITS}
-        file = train(config, out, folder / out, parts["train"], parts["dev"], cache)
+        file = train(config, out, folder / out, parts["train"], parts["dev"], voices, cache)
         verdicts = judge_all(parts["test"], Hearing(str(file)))
         tested, said = tested + parts["test"], said + verdicts
         scores.append(score(parts["test"], verdicts))
@@ -157,6 +204,7 @@ def main() -> None:
     parser.add_argument("--name", default="acrnn-compact", help="of the run and its model")
     parser.add_argument("--folds", choices=FOLDS, help="leave each of these out in turn")
     parser.add_argument("--only", nargs="+", help="of the folds, in a process of their own")
+    parser.add_argument("--voices", type=Path, help="unlabelled speech: see export.voices")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
@@ -168,11 +216,12 @@ def main() -> None:
         folder = ROOT / "runs" / f"{options.name}-seed{config.seed}"
         if not options.folds:
             Run(config, folder)  # a checkpoint that does not fit fails before corpora are read
+        voices = heard_voices(config, options.voices)
         clips = read_corpora(options.corpora)
         if options.folds:
-            _folds(config, folder, clips, options.folds, options.only, options.cache)
+            _folds(config, folder, clips, options.folds, options.only, voices, options.cache)
             return
-        parts = [chosen(clips, split, config) for split in ("train", "dev")]
+        parts = [*(chosen(clips, split, config) for split in ("train", "dev")), voices]
         print(f"wrote {train(config, options.name, folder, *parts, options.cache)}")
     except (ConfigError, CorpusError) as error:
         raise SystemExit(str(error)) from None

