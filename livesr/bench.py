@@ -22,7 +22,8 @@ import soundfile as sf
 from rich.console import Console
 from rich.table import Table
 
-from livesr.model import STEP_FRAMES, ModelStream, load_model, models_directory
+from livesr.model import STEP_FRAMES, load_model, models_directory
+from livesr.network import ModelStream
 from livesr.recognizer import Recognizer
 from livesr.replay import replay
 from livesr.resample import Resampler

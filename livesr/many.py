@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from livesr.errors import LivesrError
-from livesr.model import push_together
+from livesr.network import push_together
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 

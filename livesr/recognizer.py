@@ -18,7 +18,8 @@ from livesr.errors import AudioError, LivesrError, ModelError
 from livesr.frontend import FrontEnd
 from livesr.grid import Grid
 from livesr.inlet import Inlet
-from livesr.model import ModelStream, load_model
+from livesr.model import load_model
+from livesr.network import ModelStream
 from livesr.reading import Reading
 from livesr.saved import check, check_fits
 from livesr.stage import Bool, Float32, Stage, State, pack, unpack

@@ -9,7 +9,8 @@ import pytest
 from conftest import TINY
 
 from livesr.metadata import LABELS
-from livesr.model import ModelStream, bundled, load_model
+from livesr.model import bundled, load_model
+from livesr.network import ModelStream
 from livesr.session import open_session
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from export.peers.frontends import egemaps
 from export.peers.timing import HOP_SECONDS, RATE, WINDOW, Table, core, hops, medians, ms, times
 from livesr.frontend import FrontEnd
-from livesr.model import ModelStream, load_model, models_directory
+from livesr.model import load_model, models_directory
+from livesr.network import ModelStream
 from livesr.recognizer import Recognizer
 from livesr.stage import Float32
 from livesr.voice import BLOCK_SAMPLES, VoiceActivity
