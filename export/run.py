@@ -21,7 +21,6 @@ from export.windows import Scenes, batches, window
 from livesr.model import STEP_FRAMES
 from livesr.stage import Float64
 
-_NOTHING = np.ones(VALUES, np.float32)
 _KEPT = ("network", "pupil", "average", "optimiser")
 
 
@@ -120,9 +119,7 @@ class Run:
 
     def _lessons(self, scenes: Scenes) -> list[Tensor]:
         """Mean and deviation of each of the teacher's values."""
-        values = np.concatenate([lesson for lesson in scenes.lessons]).astype(np.float32)
-        if not len(values):
-            values = np.stack((_NOTHING, -_NOTHING))
+        values = np.concatenate(scenes.lessons).astype(np.float32)
         return [torch.from_numpy(part).to(self.device) for part in (values.mean(0), values.std(0))]
 
     def train(
@@ -133,7 +130,7 @@ class Run:
         criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
         per_epoch = len(versions[0].heard) // config.batch
         total = config.epochs * per_epoch
-        mean, deviation = self._lessons(versions[0])
+        lessons_scale = self._lessons(versions[0]) if config.teach else []
         while self.epoch < config.epochs:
             rng = np.random.default_rng((config.seed, self.epoch))
             self.network.train()
@@ -156,7 +153,8 @@ class Run:
                 logits, _, hidden = self.network(*seen)
                 labelled = targets.sum(1) > 0
                 loss = criterion(logits[labelled], targets[labelled])
-                if config.teach:
+                if lessons_scale:
+                    mean, deviation = lessons_scale
                     wrong = (self.pupil(hidden) - (lessons - mean) / deviation).square().mean(2)
                     known = known * seen[2]
                     imitated = (wrong * known).sum() / known.sum().clamp(min=1)
