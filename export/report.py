@@ -44,7 +44,7 @@ from livesr.stage import Array, Float64
 
 _SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45, 0.4)
 _METRICS = ("UAR", "WA", "macro F1")
-_ADAPTATIONS = (0.0, 0.75)  # without, and as models ship
+_ADAPTATIONS = (0.0, 1.0)  # without, and as models ship
 
 
 class Judged:

@@ -102,7 +102,7 @@ def train(
         temperature=1.0,
         training_data=_named(train) + " (train split)" + (f"; {_named(voices)}" if voices else ""),
         licence=licence([*train, *dev, *voices]),
-        version=f"2-seed{config.seed}",
+        version=f"3-seed{config.seed}",
         front_end=SETTINGS,
     )
     file = folder / f"{name}.onnx"

@@ -3,7 +3,7 @@
 Emotional corpora are few languages and rooms: a network that imitated `export.teacher` on them
 alone knows little of what the teacher hears in others, and for that needs no labels. `make
 voices` brings an Italian and a Russian voice's telephone prompts, recorded for Asterisk (Carlo
-Flora 2012 and Maxim 2010, both CC-BY-3.0), from Debian's packages, then:
+Flora 2012 and Maxim Topal 2010, both CC-BY-3.0), from Debian's packages, then:
 
     python -m export.voices RAW .cache/voices    # RAW/VOICE/**.g722, or wav, flac, ogg, mp3
 """

@@ -9,14 +9,18 @@ import numpy as np
 from livesr.decision import DecisionSettings
 from livesr.stage import Float64, Stage
 
+_LEAST = 1e-3  # a probability below this is no more of a habit
+_NONE = 1e-12
+
 
 class Adaptation(Stage):
-    """Divides probabilities by their mean over the speech before the window.
+    """Takes the mean of a voice's log-probabilities, over the speech before the window, out.
 
-    Of some voices a network hears one emotion in everything. That mean, shrunk to even shares
-    while little was heard, is the prior that the network seems to hold for this voice; taking
-    it out (Saerens et al. 2002, eq. 2.4, to a power below 1) leaves what differs from it. The
-    speech of the window itself does not count, so a short clip alone is judged as it is.
+    Of some voices a network hears one emotion in everything, and of an emotion that it never
+    leads with it still hears when there is more of it than usual. What cepstral mean
+    normalisation does for a channel (Atal 1974), this does for a voice: log-probabilities less
+    their mean, which is shrunk to even shares while little was heard. The speech of the window
+    itself does not count, so a short clip alone is judged as it is.
     """
 
     _fields = ("_heard", "_window")
@@ -28,8 +32,9 @@ class Adaptation(Stage):
         self.reset()
 
     def reset(self) -> None:
-        self._heard: Float64 = np.zeros(self._labels)  # seconds of speech, by probability
-        self._window: Float64 = np.zeros((0, self._labels))  # the same of the hops still in it
+        # Seconds of speech times -log(probability) of each label; and, last, the seconds.
+        self._heard: Float64 = np.zeros(self._labels + 1)
+        self._window: Float64 = np.zeros((0, self._labels + 1))  # of the hops still in it
 
     def push(self, probabilities: Float64, spoken_seconds: float) -> Float64:
         """One hop: the window's probabilities [labels] and how much speech was new.
@@ -38,13 +43,15 @@ class Adaptation(Stage):
             The probabilities for somebody who sounds as this voice has sounded, [labels].
         """
         settings = self._settings
-        self._window = np.concatenate((self._window, [probabilities * spoken_seconds]))
+        unlikely = -np.log(np.maximum(probabilities, _LEAST))
+        new = np.append(unlikely, 1.0) * spoken_seconds
+        self._window = np.concatenate((self._window, new[None]))
         if len(self._window) > self.hops:
             old, self._window = self._window[0], self._window[1:]
-            self._heard = self._heard * math.exp(-old.sum() / settings.memory_seconds) + old
-        even = settings.adaptation_seconds / self._labels
-        prior = (self._heard + even) / (self._heard.sum() + settings.adaptation_seconds)
-        adapted = probabilities * (self._labels * prior) ** -settings.adaptation
+            self._heard = self._heard * math.exp(-old[-1] / settings.memory_seconds) + old
+        habit = self._heard[:-1] / (self._heard[-1] + settings.adaptation_seconds)
+        weight = np.exp(settings.adaptation * (habit - habit.max()))
+        adapted = np.maximum(probabilities, _NONE) * weight  # no label is ever ruled out
         shares: Float64 = adapted / adapted.sum()
         return shares
 

@@ -22,8 +22,8 @@ class DecisionSettings:
     least_speech_seconds: float = 0.5  # in the window; less is too little to judge
     silence_seconds: float = 1.0  # since the last speech; longer is no speech
     smoothing_seconds: float = 1.0  # of speech
-    adaptation: float = 0.75  # power to which `livesr.adaptation` takes a voice's mean out
-    adaptation_seconds: float = 7.5  # of even shares that a voice begins with
+    adaptation: float = 1.0  # share of a voice's mean that `livesr.adaptation` takes out
+    adaptation_seconds: float = 7.5  # of speech that counts as even shares at first
     memory_seconds: float = 60.0  # of speech that it looks back on
     least_probability: float = 0.4  # of the leading emotion, smoothed
     least_margin: float = 0.1  # over the runner-up, smoothed, for a new label

@@ -91,7 +91,7 @@ def check(saved: State, *, hop: int, hops: int, blocks: int, labels: int, steps:
         ("odd", len(network["_odd"]), second % 2),
         ("probabilities", len(network["_probabilities"]), labels),
         ("attention", len(network["_attention"]), steps),
-        ("habit", len(adaptation["_heard"]), labels),
+        ("habit", len(adaptation["_heard"]), labels + 1),
         ("window", len(adaptation["_window"]), min(heard // hop, hops)),
         ("recent", len(decision["_recent"]), min(heard // BLOCK_SAMPLES, blocks)),
         ("smoothed", len(decision["_smoothed"]), labels),

@@ -200,7 +200,7 @@ def test_the_report_tells_of_every_network_and_seed(
     for name in ("silence", "white noise", "coloured noise", "hum", "tones"):
         assert f"| {name} | 0% | 0.25 |" in text
     assert "| babble of 12 voices | " in text
-    assert "| 0.75 | " in text
+    assert "| 1.0 | " in text
     assert "### Leave one corpus out" in text
     for name in ("confusion-one", "confusion-other", "networks", "calibration", "coverage"):
         assert (folder / f"{name}.png").stat().st_size > 5000

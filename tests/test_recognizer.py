@@ -139,7 +139,7 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(
         (("front_end", "Framer", "_tail"), np.zeros(10**6, np.float32)),
         (("network", "_steps"), -5),
         (("network", "memory", "encodings"), np.full((1, 150, 8), np.inf, np.float32)),
-        (("adaptation", "_heard"), -np.ones(4)),
+        (("adaptation", "_heard"), -np.ones(5)),
         (("resampler", "_given"), 10**9),
         (("position",), 3),
         (("start",), -1),
