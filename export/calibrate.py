@@ -7,7 +7,8 @@ heard: a stranger at another microphone is what livesr is for, and of them `dev`
     python -m export.calibrate runs/acrnn-compact-seed1/acrnn-compact.onnx \\
         --corpora ../shared/speech --left-out runs/left-seed1 --output models/acrnn-compact.onnx
 
-The clips go through `Recognizer`; what reached its decision is kept, so that every temperature
+Corpora that none of those left out, as a model for free use leaves some alone, are not heard. The
+clips go through `Recognizer`; what reached its decision is kept, so that every temperature
 and threshold is tried on the very numbers a stream decides on. No clip of `test` is heard.
 """
 
@@ -149,7 +150,9 @@ def main() -> None:
     options = parser.parse_args()
     try:
         info = load_model(options.model).info
-        clips = read_corpora(options.corpora)
+        clips = [c for c in read_corpora(options.corpora) if (options.left_out / c.corpus).is_dir()]
+        if not clips:
+            raise CorpusError(f"{options.left_out} left none of these corpora out.")
         heard = [(clip, str(options.model)) for clip in clips if clip.split == "dev"]
         heard += left_out(options.left_out, clips, options.most)
         for file in sorted({file for _, file in heard}):
@@ -160,7 +163,8 @@ def main() -> None:
     written(options.model, options.output, temperature, decision)
     print(
         f"temperature {info.temperature:.3f} -> {info.temperature * temperature:.3f}, "
-        f"a label from {decision.least_probability} on; wrote {options.output}"
+        f"a label from {decision.least_probability} on, fitted on "
+        f"{', '.join(sorted({clip.corpus for clip in clips}))}; wrote {options.output}"
     )
 
 

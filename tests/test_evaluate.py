@@ -132,6 +132,9 @@ def test_left_out_corpora_calibrate_a_model_too(
     warmer, colder = (np.array(list(one.probabilities.values())) for one in said)
     ratio = 2.0 / info.temperature
     np.testing.assert_allclose(warmer**ratio / (warmer**ratio).sum(), colder, rtol=1e-4)
+    (folder / "made").rename(folder / "other")
+    with pytest.raises(SystemExit, match="left none of these corpora out"):
+        calibrate.main()
 
 
 def test_a_conversation_holds_runs_of_one_emotion(clips: list[Clip]) -> None:
