@@ -42,6 +42,8 @@ class Config:
     def __post_init__(self) -> None:
         if self.network not in NETWORKS:
             raise ConfigError(f"network {self.network!r} is none of {', '.join(NETWORKS)}.")
+        if self.unlabelled and not self.teach:
+            raise ConfigError("unlabelled voices are there to imitate the teacher on: set teach.")
 
     def to_json(self) -> str:
         """What a checkpoint keeps of it."""

@@ -92,14 +92,14 @@ def main() -> None:
     try:
         for folder in sorted(path for path in options.raw.iterdir() if path.is_dir()):
             files = sorted(file for file in folder.rglob("*") if file.suffix in _KINDS)
-            kept, seconds = options.output / folder.name, 0.0
+            kept, count, seconds = options.output / folder.name, 0, 0.0
             kept.mkdir(parents=True, exist_ok=True)
             for clip in cut(map(decoded, files), np.random.default_rng(0)):
                 peak = max(1.0, float(np.abs(clip).max()) / 0.99)
                 if (VoiceActivity().push(clip) > 0.5).mean() < _SPEECH:
                     continue
-                sf.write(kept / f"{len(list(kept.iterdir())):04d}.flac", clip / peak, RATE)
-                seconds += len(clip) / RATE
+                sf.write(kept / f"{count:04d}.flac", clip / peak, RATE)
+                count, seconds = count + 1, seconds + len(clip) / RATE
             print(f"{folder.name}: {len(files)} files, {seconds / 60:.1f} minutes")
     except (CorpusError, OSError) as error:
         raise SystemExit(str(error)) from None

@@ -313,6 +313,8 @@ def test_voices_become_clips_without_an_emotion(
     voices.main()
     assert "asterisk-it: 6 files" in capsys.readouterr().out
     clips = read_voices(made)
+    voices.main()
+    assert read_voices(made) == clips
     assert {(clip.label, clip.licence, clip.corpus) for clip in clips} == {
         (UNLABELLED, "CC-BY-3.0", "asterisk-it")
     }
@@ -332,6 +334,8 @@ def test_voices_become_clips_without_an_emotion(
     for unlabelled, given in ((0.5, None), (0.0, made)):
         with pytest.raises(ConfigError, match="voices"):
             train.heard_voices(Config(unlabelled=unlabelled), given)
+    with pytest.raises(ConfigError, match="set teach"):
+        Config(unlabelled=0.5, teach=0)
 
 
 def test_the_command_trains_exports_and_leaves_out(
