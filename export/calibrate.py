@@ -28,7 +28,7 @@ from onnx import numpy_helper
 from tqdm import tqdm
 
 from export.config import Config
-from export.corpora import Clip, CorpusError
+from export.corpora import Clip, CorpusError, named
 from export.readers import read_corpora
 from livesr.decision import Decision, DecisionSettings, Verdict
 from livesr.errors import LivesrError
@@ -163,8 +163,8 @@ def main() -> None:
     written(options.model, options.output, temperature, decision)
     print(
         f"temperature {info.temperature:.3f} -> {info.temperature * temperature:.3f}, "
-        f"a label from {decision.least_probability} on, fitted on "
-        f"{', '.join(sorted({clip.corpus for clip in clips}))}; wrote {options.output}"
+        f"a label from {decision.least_probability} on, fitted on {named(clips)}; "
+        f"wrote {options.output}"
     )
 
 

@@ -69,6 +69,11 @@ class Clip:
         return mono if rate == RATE else soxr.resample(mono, rate, RATE)
 
 
+def named(clips: Iterable[Clip]) -> str:
+    """The corpora that clips are of, in words."""
+    return ", ".join(sorted({clip.corpus for clip in clips}))
+
+
 def check(clips: Iterable[Clip]) -> None:
     """Open the header of every clip, about a millisecond each.
 

@@ -37,6 +37,7 @@ from export.metrics import (
 )
 from export.nobody import labelled
 from export.readers import read_corpora
+from livesr.decision import DecisionSettings
 from livesr.errors import LivesrError
 from livesr.metadata import LABELS
 from livesr.model import load_model
@@ -44,7 +45,7 @@ from livesr.stage import Array, Float64
 
 _SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45, 0.4)
 _METRICS = ("UAR", "WA", "macro F1")
-_ADAPTATIONS = (0.0, 1.0)  # without, and as models ship
+_ADAPTATIONS = (0.0, DecisionSettings().adaptation)  # without, and as models ship
 
 
 class Judged:

@@ -26,6 +26,7 @@ from export.corpora import (
     iemocap_folds,
     leave_one_corpus_out,
     leave_one_speaker_out,
+    named,
 )
 from export.evaluate import Hearing, Verdict, judge_all, score, table
 from export.features import SETTINGS, backgrounds, sequences
@@ -100,7 +101,7 @@ def train(
         mean=mean,
         deviation=deviation,
         temperature=1.0,
-        training_data=_named(train) + " (train split)" + (f"; {_named(voices)}" if voices else ""),
+        training_data=named(train) + " (train split)" + (f"; {named(voices)}" if voices else ""),
         licence=licence([*train, *dev, *voices]),
         version=f"3-seed{config.seed}",
         front_end=SETTINGS,
@@ -134,10 +135,6 @@ def heard_voices(config: Config, folder: Path | None) -> list[Clip]:
     voices = read_voices(folder) if folder else []
     check(voices)
     return voices
-
-
-def _named(clips: Sequence[Clip]) -> str:
-    return ", ".join(sorted({clip.corpus for clip in clips}))
 
 
 def chosen(clips: Sequence[Clip], split: str, config: Config) -> list[Clip]:

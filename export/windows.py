@@ -12,7 +12,6 @@ from scipy.ndimage import uniform_filter1d
 from torch import Tensor
 
 from export.config import Config
-from export.corpora import UNLABELLED
 from export.features import Heard, with_deltas
 from export.network import CONTEXT_FRAMES
 from export.teacher import VALUES
@@ -137,25 +136,28 @@ def batches(
     chance = np.array([sizes[group] ** (config.balance - 1.0) for group in groups])
     order = rng.choice(len(groups), len(groups), p=chance / chance.sum())
     unlabelled = round(config.unlabelled * config.batch) if voices else 0
+
+    def cut(scenes: Scenes, item: int) -> tuple[Float32, ...]:
+        start, end = draw(scenes.heard[item], config, steps, rng)
+        features = window(scenes.features[item], start, end, steps)
+        return *features, *lesson(scenes.lessons[item], end, steps), scenes.targets[item]
+
+    def any_of(scenes: Scenes) -> tuple[Float32, ...]:
+        return cut(scenes, int(rng.integers(len(scenes.heard))))
+
     for begin in range(0, len(order) - config.batch + 1, config.batch):
         parts = []
-        for i in (*order[begin : begin + config.batch], *[UNLABELLED] * unlabelled):
-            scenes, item = versions[0], i
-            if i == UNLABELLED:
-                scenes = voices[int(rng.integers(len(voices)))]
-                item = int(rng.integers(len(scenes.heard)))
-            elif rng.random() < config.background:
-                scenes, item = nobody, int(rng.integers(len(nobody.heard)))
+        for i in order[begin : begin + config.batch]:
+            if rng.random() < config.background:
+                parts.append(any_of(nobody))
             elif len(versions) > 1 and rng.random() >= config.recorded:
-                scenes = versions[int(rng.integers(1, len(versions)))]
-            start, end = draw(scenes.heard[item], config, steps, rng)
-            features = window(scenes.features[item], start, end, steps)
-            heard = lesson(scenes.lessons[item], end, steps)
-            parts.append((*features, *heard, scenes.targets[item]))
+                parts.append(cut(versions[int(rng.integers(1, len(versions)))], i))
+            else:
+                parts.append(cut(versions[0], i))
+        parts += [any_of(voices[int(rng.integers(len(voices)))]) for _ in range(unlabelled)]
         columns = (torch.from_numpy(np.stack(column)) for column in zip(*parts, strict=True))
         seen, exists, *rest = columns
-        seen = mix_styles(seen, exists, config.styles, rng)
-        yield spec_augment(seen, rng), exists, *rest
+        yield spec_augment(mix_styles(seen, exists, config.styles, rng), rng), exists, *rest
 
 
 def mix_styles(features: Tensor, exists: Tensor, share: float, rng: np.random.Generator) -> Tensor:
