@@ -7,6 +7,9 @@ heard: a stranger at another microphone is what livesr is for, and of them `dev`
     python -m export.calibrate runs/acrnn-compact-seed1/acrnn-compact.onnx \\
         --corpora ../shared/speech --left-out runs/left-seed1 --output models/acrnn-compact.onnx
 
+A model that was trained on `dev` too, once all was chosen, has no clips left to be calibrated on:
+what was fitted for the one like it that had not heard them is written into it (--refit).
+
 Corpora that none of those left out, as a model for free use leaves some alone, are not heard. The
 clips go through `Recognizer`; what reached its decision is kept, so that every temperature
 and threshold is tried on the very numbers a stream decides on. No clip of `test` is heard.
@@ -124,11 +127,11 @@ def left_out(folder: Path, clips: Sequence[Clip], most: int) -> list[tuple[Clip,
 
 
 def written(source: Path, target: Path, temperature: float, decision: DecisionSettings) -> None:
-    """The model again, with its temperature multiplied and another decision."""
+    """The model again, with this temperature and decision."""
     model = onnx.load(source)
     prop = next(prop for prop in model.metadata_props if prop.key == METADATA_KEY)
     info = ModelInfo.from_metadata(str(source), prop.value)
-    info = replace(info, temperature=info.temperature * temperature, decision=decision)
+    info = replace(info, temperature=temperature, decision=decision)
     prop.value = json.dumps(info.to_metadata())
     constant = next(c for c in model.graph.initializer if c.name == "temperature")
     constant.CopyFrom(
@@ -144,6 +147,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="a livesr .onnx file")
     parser.add_argument("--corpora", nargs="+", required=True, help="as for export.train")
     parser.add_argument("--left-out", type=Path, required=True, help="a run of --folds corpus")
+    parser.add_argument("--refit", type=Path, help="like the model, but trained on dev too")
     parser.add_argument("--output", type=Path, required=True, help="the .onnx file to write")
     parser.add_argument("--coverage", type=float, default=Config().coverage)
     parser.add_argument("--most", type=int, default=240, help="clips of a left-out corpus")
@@ -155,14 +159,15 @@ def main() -> None:
             raise CorpusError(f"{options.left_out} left none of these corpora out.")
         heard = [(clip, str(options.model)) for clip in clips if clip.split == "dev"]
         heard += left_out(options.left_out, clips, options.most)
-        for file in sorted({file for _, file in heard}):
+        for file in sorted({options.refit or options.model, *(Path(file) for _, file in heard)}):
             load_model(file)
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
-    temperature, decision = fit(heard, options.coverage, info.decision)
-    written(options.model, options.output, temperature, decision)
+    factor, decision = fit(heard, options.coverage, info.decision)
+    temperature = info.temperature * factor
+    written(options.refit or options.model, options.output, temperature, decision)
     print(
-        f"temperature {info.temperature:.3f} -> {info.temperature * temperature:.3f}, "
+        f"temperature {info.temperature:.3f} -> {temperature:.3f}, "
         f"a label from {decision.least_probability} on, fitted on {named(clips)}; "
         f"wrote {options.output}"
     )

@@ -19,6 +19,7 @@ class Config:
 
     network: str = "acrnn-compact"
     corpora: tuple[str, ...] = ("banglaser", "emodb", "nemo", "ravdess")
+    splits: tuple[str, ...] = ("train",)  # to train on; with dev too, once all is chosen
     seed: int = 1
     scenes: int = 3  # augmented versions of the training set
     recorded: float = 0.5  # share of windows drawn from the clips as recorded
@@ -37,11 +38,13 @@ class Config:
     partial: float = 0.2  # share of windows shorter than the stream's 3 s
     shortest_frames: int = 100
     least_speech_frames: int = 40
-    coverage: float = 0.8  # share of dev clips that get a label; the surest ones
+    coverage: float = 0.8  # share of clips that get a label, in calibration; the surest ones
 
     def __post_init__(self) -> None:
         if self.network not in NETWORKS:
             raise ConfigError(f"network {self.network!r} is none of {', '.join(NETWORKS)}.")
+        if not {"train"} <= set(self.splits) <= {"train", "dev"}:
+            raise ConfigError(f"splits {', '.join(self.splits)}: train, or train and dev.")
         if self.unlabelled and not self.teach:
             raise ConfigError("unlabelled voices are there to imitate the teacher on: set teach.")
 

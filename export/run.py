@@ -170,7 +170,7 @@ class Run:
             row = {"epoch": self.epoch, "loss": float(np.mean(losses))}
             if misses:
                 row["unlike the teacher"] = float(np.mean(misses))
-            if self.epoch % 8 == 0 or self.epoch == config.epochs:
+            if dev.heard and (self.epoch % 8 == 0 or self.epoch == config.epochs):
                 row |= recalls(evaluate(self.average.module, dev), dev)
             row["seconds"] = time.monotonic() - began
             self.log.append(row)

@@ -1,9 +1,11 @@
 """Train a network and export it: `python -m export.train --corpora ../shared/speech`.
 
-Speaker-independent: trains on the `train` split, calibrates on `dev`, never sees `test`. One run
-writes `runs/NAME-seedN/` (a checkpoint each epoch; started again, it goes on from there) and,
-at its end, the ONNX file. With --folds, one run for each speaker, corpus or speaker of IEMOCAP
-that is left out in turn, each tested on what it left out, through `Recognizer`.
+Speaker-independent: trains on the `train` split, calibrates on `dev`, never sees `test`. Once all
+is chosen, a config may have it train on both (`splits`): what comes out is then calibrated by
+`export.calibrate` alone. One run writes `runs/NAME-seedN/` (a checkpoint each epoch; started
+again, it goes on from there) and, at its end, the ONNX file. With --folds, one run for each
+speaker, corpus or speaker of IEMOCAP that is left out in turn, each tested on what it left out,
+through `Recognizer`.
 """
 
 from __future__ import annotations
@@ -71,7 +73,7 @@ def train(
         name: of the network.
         folder: of the run.
         train: to train on.
-        dev: to calibrate on.
+        dev: to calibrate on; if there are none, the temperature stays 1.
         voices: unlabelled, to imitate the teacher on.
         cache: folder of features.
 
@@ -94,20 +96,23 @@ def train(
             others.append(prepare(sequences(voices, seed, cache, teach=True), mean, deviation))
         run.train(versions, nobody, others, scenes)
     network = run.average.module
-    print(f"{name}, windows of dev: {recalls(evaluate(network, scenes), scenes)}")
     info = ModelInfo(
         name=name,
         labels=LABELS,
         mean=mean,
         deviation=deviation,
         temperature=1.0,
-        training_data=named(train) + " (train split)" + (f"; {named(voices)}" if voices else ""),
+        training_data=f"{named(train)} ({' and '.join(config.splits)} split)"
+        + (f"; {named(voices)}" if voices else ""),
         licence=licence([*train, *dev, *voices]),
         version=f"3-seed{config.seed}",
         front_end=SETTINGS,
     )
     file = folder / f"{name}.onnx"
     _write(file, network, info)
+    if not dev:
+        return file
+    print(f"{name}, windows of dev: {recalls(evaluate(network, scenes), scenes)}")
     temperature, decision = calibrate.fit(
         [(clip, str(file)) for clip in dev], config.coverage, info.decision
     )
@@ -137,17 +142,22 @@ def heard_voices(config: Config, folder: Path | None) -> list[Clip]:
     return voices
 
 
-def chosen(clips: Sequence[Clip], split: str, config: Config) -> list[Clip]:
-    """The clips of one split of the run's corpora.
+def chosen(clips: Sequence[Clip], config: Config) -> tuple[list[Clip], list[Clip], list[Clip]]:
+    """The clips of the run's corpora: to train on, to calibrate on if any are left, and to test on.
 
     Raises:
-        CorpusError: if there are none, or one cannot be opened.
+        CorpusError: if a split has none, or one cannot be opened.
     """
-    found = [clip for clip in clips if clip.split == split and clip.corpus in config.corpora]
-    if not found:
-        raise CorpusError(f"No {split} clips of {', '.join(config.corpora)}.")
-    check(found)
-    return found
+    found: dict[str, list[Clip]] = {split: [] for split in SPLITS}
+    for clip in clips:
+        if clip.corpus in config.corpora:
+            found[clip.split].append(clip)
+    for split, own in found.items():
+        if split != "test" and not own:
+            raise CorpusError(f"No {split} clips of {', '.join(config.corpora)}.")
+        check(own)
+    train = [clip for split in config.splits for clip in found[split]]
+    return train, [] if "dev" in config.splits else found["dev"], found["test"]
 
 
 def licence(clips: Sequence[Clip]) -> str:
@@ -176,12 +186,11 @@ def _folds(
     if unknown := sorted(set(only or ()) - set(folds)):
         raise CorpusError(f"No fold leaves out {unknown[0]}; the folds are {', '.join(folds)}.")
     for out in only or folds:
-        dealt = folds[out]
-        parts = {split: chosen(dealt, split, config) for split in SPLITS}
-        file = train(config, out, folder / out, parts["train"], parts["dev"], voices, cache)
-        verdicts = judge_all(parts["test"], Hearing(str(file)))
-        tested, said = tested + parts["test"], said + verdicts
-        scores.append(score(parts["test"], verdicts))
+        learnt, dev, left = chosen(folds[out], config)
+        file = train(config, out, folder / out, learnt, dev, voices, cache)
+        verdicts = judge_all(left, Hearing(str(file)))
+        tested, said = tested + left, said + verdicts
+        scores.append(score(left, verdicts))
         print(f"without {out}: UAR {scores[-1]:.3f} of {len(verdicts)} clips\n", flush=True)
     print(f"{folder.name}, a {kind} left out, UAR of {len(scores)} folds: {spread(scores)}\n")
     print("\n".join(table(tested, said)))
@@ -218,8 +227,9 @@ def main() -> None:
         if options.folds:
             _folds(config, folder, clips, options.folds, options.only, voices, options.cache)
             return
-        parts = [*(chosen(clips, split, config) for split in ("train", "dev")), voices]
-        print(f"wrote {train(config, options.name, folder, *parts, options.cache)}")
+        learnt, dev, _ = chosen(clips, config)
+        file = train(config, options.name, folder, learnt, dev, voices, options.cache)
+        print(f"wrote {file}")
     except (ConfigError, CorpusError) as error:
         raise SystemExit(str(error)) from None
 

@@ -132,6 +132,13 @@ def test_left_out_corpora_calibrate_a_model_too(
     warmer, colder = (np.array(list(one.probabilities.values())) for one in said)
     ratio = 2.0 / info.temperature
     np.testing.assert_allclose(warmer**ratio / (warmer**ratio).sum(), colder, rtol=1e-4)
+    refit = save_tiny(tmp_path / "refit.onnx", tiny_info(temperature=1.0).to_metadata(), 3)
+    kept = tmp_path / "kept.onnx"
+    monkeypatch.setattr("sys.argv", [*command, "--refit", str(refit), "--output", str(kept)])
+    calibrate.main()
+    told = load_model(kept).info  # what was fitted for the one is the other's
+    assert (told.temperature, told.decision) == (info.temperature, info.decision)
+    assert Recognizer(kept).push(clips[0].samples())[-1].probabilities != said[1].probabilities
     (folder / "made").rename(folder / "other")
     with pytest.raises(SystemExit, match="left none of these corpora out"):
         calibrate.main()

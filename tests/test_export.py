@@ -194,6 +194,23 @@ def test_a_run_learns_resumes_and_refuses_another_config(corpus: Path, tmp_path:
         Run(Config(epochs=5), folder)
 
 
+def test_dev_is_trained_on_only_where_a_config_says_so(corpus: Path) -> None:
+    clips = read_clips(corpus)
+    every = [replace(clip, split=("train", "dev", "test")[i % 3]) for i, clip in enumerate(clips)]
+
+    def splits(*of: str) -> list[set[str]]:
+        config = Config(corpora=("made",), splits=of)
+        return [{clip.split for clip in part} for part in train.chosen(every, config)]
+
+    assert splits("train") == [{"train"}, {"dev"}, {"test"}]
+    assert splits("train", "dev") == [{"train", "dev"}, set(), {"test"}]
+    with pytest.raises(CorpusError, match="No dev clips of made"):
+        train.chosen([clip for clip in every if clip.split != "dev"], Config(corpora=("made",)))
+    for wrong in (("train", "test"), ("dev",)):
+        with pytest.raises(ConfigError, match="train, or train and dev"):
+            Config(splits=wrong)
+
+
 def test_windows_stay_inside_their_label(corpus: Path, tmp_path: Path) -> None:
     clips = [clip for clip in read_clips(corpus) if clip.split == "train"]
     rng = np.random.default_rng(0)
