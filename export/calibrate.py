@@ -159,13 +159,14 @@ def main() -> None:
             raise CorpusError(f"{options.left_out} left none of these corpora out.")
         heard = [(clip, str(options.model)) for clip in clips if clip.split == "dev"]
         heard += left_out(options.left_out, clips, options.most)
-        for file in sorted({options.refit or options.model, *(Path(file) for _, file in heard)}):
+        source = options.refit or options.model
+        for file in sorted({source, *(Path(file) for _, file in heard)}):
             load_model(file)
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
     factor, decision = fit(heard, options.coverage, info.decision)
     temperature = info.temperature * factor
-    written(options.refit or options.model, options.output, temperature, decision)
+    written(source, options.output, temperature, decision)
     print(
         f"temperature {info.temperature:.3f} -> {temperature:.3f}, "
         f"a label from {decision.least_probability} on, fitted on {named(clips)}; "
