@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 from rich.live import Live
@@ -25,6 +27,7 @@ from livesr.writers import STDOUT, CsvWriter, JsonlWriter, LineWriter, Writer
 
 FRAME_SECONDS = 1 / 15
 _NOTICE_SECONDS = 2.0  # that a mark is confirmed for
+_ENDING = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
 
 
 class Session:
@@ -127,10 +130,10 @@ def show_replay(session: Session, items: Iterable[Item]) -> None:
 
 def show_listening(session: Session, view: View, listener: Listener, seconds: float | None) -> None:
     """A microphone's readings until somebody ends it, or for so many seconds."""
-    with session, keys() as typed:
+    with session, keys() as typed, _noted_signals() as noted:
         noticed = 0.0
         try:
-            while (items := listener.items(FRAME_SECONDS)) is not None:
+            while not noted and (items := listener.items(FRAME_SECONDS)) is not None:
                 for item in items:
                     session.take(item)
                 if seconds and view.readings and view.readings[-1].end >= seconds:
@@ -145,6 +148,30 @@ def show_listening(session: Session, view: View, listener: Listener, seconds: fl
         finally:
             listener.stop()
             _take_rest(session, listener)
+        if noted:
+            sys.exit(128 + noted[0])
+
+
+@contextmanager
+def _noted_signals() -> Iterator[list[int]]:
+    """Signals that ask for an end, noted for whoever looks.
+
+    An exception just where readings pass from the listener to the files would lose them. Whoever
+    asks twice gets it all the same.
+    """
+    noted: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        if noted:
+            sys.exit(128 + number)
+        noted.append(number)
+
+    before = {number: signal.signal(number, note) for number in _ENDING}
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _obey(key: str, listener: Listener) -> str:

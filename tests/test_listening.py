@@ -25,6 +25,8 @@ import livesr
 from livesr import DeviceError, Event, Listener, LivesrError, Reading
 from livesr.event import Item
 from livesr.replay import play
+from livesr.terminal import Session, show_listening
+from livesr.ui.view import View
 
 CLIP = DATA / "conversation.flac"
 TMUX = pytest.mark.skipif(
@@ -353,6 +355,33 @@ def test_however_it_ends_files_are_whole(
         assert process.stderr is not None
         assert b"Traceback" not in process.stderr.read()
     told = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [json.loads(json.dumps(item.to_dict())) for item in play(record)] == told
+
+
+def test_a_signal_between_two_readings_loses_neither(
+    microphone: VirtualMicrophone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, out = tmp_path / "a.flac", tmp_path / "a.jsonl"
+    view = View(source="vmic", model="")
+    session = Session(view, str(out), None, None)
+    take, taken = session.take, []
+
+    def slow(item: Item) -> None:
+        taken.append(item)
+        if len(taken) == 1:
+            time.sleep(1.5)  # some gather
+        if len(taken) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        take(item)
+
+    monkeypatch.setattr(session, "take", slow)
+    ends = pytest.raises((SystemExit, KeyboardInterrupt))
+    with livesr.listen("vmic", record=record) as listener, ends as ended:
+        show_listening(session, view, listener, None)
+    assert str(ended.value) == str(128 + signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    told = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(told) > 4
     assert [json.loads(json.dumps(item.to_dict())) for item in play(record)] == told
 
 
