@@ -32,8 +32,6 @@ class Config:
     teach: float = 2.0  # weight of imitating export.teacher, step by step; 0 for no teacher
     unlabelled: float = 0.0  # windows of export.voices beside each of the corpora
     styles: float = 0.6  # share of windows that take on another's level and spread, band by band
-    warp: float = 0.0  # most that formants are moved by, as a share of their frequency
-    mixup: float = 0.0  # alpha of the beta by which two windows' summaries are mixed; 0 for none
     background: float = 0.03  # share of windows that are babble, which is nobody's emotion
     balance: float = 0.5  # a corpus-and-class is drawn in proportion to its size to this power
     average: float = 0.995  # of the exponential mean of weights, which is what is exported

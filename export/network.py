@@ -64,19 +64,13 @@ class ACRNN(nn.Module):
         flow = self.linear(flow.permute(0, 2, 1, 3).flatten(2))
         return torch.relu(self.linear_norm(flow.transpose(1, 2)).transpose(1, 2))
 
-    def attend(
-        self, encodings: Tensor, valid: Tensor, mixing: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Encodings [B, S, linear] and which steps count, [B, S] -> logits, attention, hidden.
-
-        `mixing` [B, B] mixes the windows' summaries; see `export.windows.mixing`.
-        """
+    def attend(self, encodings: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Encodings [B, S, linear] and which steps count, [B, S] -> logits, attention, hidden."""
         hidden = self.dropout(encodings)
         if self.widths.cells:
             hidden = self._recur(hidden, valid)
         attention = self._weigh(hidden, valid)
         context = (attention[:, None] @ hidden)[:, 0]
-        context = context if mixing is None else mixing @ context
         dense = torch.relu(self.dense_norm(self.dense(self.dropout(context))))
         return self.output(dense), attention, hidden
 
@@ -100,7 +94,7 @@ class ACRNN(nn.Module):
         return torch.softmax(self.score(hidden)[..., 0] - 1e9 * (1 - valid), dim=1)
 
     def forward(
-        self, features: Tensor, exists: Tensor, valid: Tensor, mixing: Tensor | None = None
+        self, features: Tensor, exists: Tensor, valid: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """A window with its context: `valid` [B, steps] marks the window's steps.
 
@@ -110,7 +104,7 @@ class ACRNN(nn.Module):
         # The LSTM gains nothing from bfloat16, and on a CPU loses a great deal.
         with torch.autocast(features.device.type, torch.bfloat16, enabled=self.training):
             encodings = self.encode(features, exists)
-        return self.attend(encodings[:, -valid.shape[1] :].float(), valid, mixing)
+        return self.attend(encodings[:, -valid.shape[1] :].float(), valid)
 
     @torch.no_grad()
     def weights(self) -> dict[str, np.ndarray]:

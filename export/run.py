@@ -17,7 +17,7 @@ from export.config import Config, ConfigError
 from export.network import ACRNN
 from export.teacher import VALUES
 from export.widths import NETWORKS
-from export.windows import Scenes, batches, mixing, window
+from export.windows import Scenes, batches, window
 from livesr.model import STEP_FRAMES
 from livesr.stage import Float64
 
@@ -133,7 +133,6 @@ class Run:
         lessons_scale = self._lessons(versions[0]) if config.teach else []
         while self.epoch < config.epochs:
             rng = np.random.default_rng((config.seed, self.epoch))
-            mixer = np.random.default_rng((config.seed, self.epoch, 1))
             self.network.train()
             began, losses, misses = time.monotonic(), [], []
             epoch = tqdm(
@@ -151,10 +150,8 @@ class Run:
                     group["lr"] = (
                         config.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * done))
                     )
+                logits, _, hidden = self.network(*seen)
                 labelled = targets.sum(1) > 0
-                mix = mixing(labelled, config.mixup, mixer) if config.mixup else None
-                logits, _, hidden = self.network(*seen, mix)
-                targets = targets if mix is None else mix @ targets
                 loss = criterion(logits[labelled], targets[labelled])
                 if lessons_scale:
                     mean, deviation = lessons_scale

@@ -157,41 +157,7 @@ def batches(
         parts += [any_of(voices[int(rng.integers(len(voices)))]) for _ in range(unlabelled)]
         columns = (torch.from_numpy(np.stack(column)) for column in zip(*parts, strict=True))
         seen, exists, *rest = columns
-        seen = warp_bands(seen, config.warp, rng) if config.warp else seen
         yield spec_augment(mix_styles(seen, exists, config.styles, rng), rng), exists, *rest
-
-
-def warp_bands(features: Tensor, most: float, rng: np.random.Generator) -> Tensor:
-    """Half of the windows as from longer or shorter vocal tracts, formants moved by up to `most`.
-
-    Vocal tract length perturbation (Jaitly and Hinton 2013). On mel bands a factor moves the low
-    ones in proportion and the high ones all alike, so band k takes what lay at
-    k + a k (1 - (k / bands)^4 / 2), read between bands.
-    """
-    bands = features.shape[2]
-    factor = rng.uniform(-most, most, len(features)) * (rng.random(len(features)) < 0.5)
-    band = np.arange(bands)
-    moved = band + factor[:, None] * band * (1 - (band / bands) ** 4 / 2)
-    low = np.clip(np.floor(moved), 0, bands - 2).astype(int)
-    share = torch.from_numpy(np.clip(moved - low, 0, 1)).float()[:, None, :, None]
-    index = torch.from_numpy(low)[:, None, :, None].expand_as(features)
-    return features.gather(2, index).lerp(features.gather(2, index + 1), share)
-
-
-def mixing(labelled: Tensor, alpha: float, rng: np.random.Generator) -> Tensor:
-    """How windows' summaries and targets are mixed, [windows, windows]; each row sums to 1.
-
-    Mixup (Zhang et al. 2018; of what a network has made of its input, Verma et al. 2019): each
-    labelled window is mixed with another one, by a share drawn from beta(alpha, alpha).
-    """
-    count = len(labelled)
-    kept = torch.eye(count, device=labelled.device)
-    own = rng.beta(alpha, alpha)
-    own = max(own, 1 - own)
-    rows = labelled.nonzero()[:, 0]
-    mixed = kept.clone()
-    mixed[rows] = own * kept[rows] + (1 - own) * kept[rows[rng.permutation(len(rows))]]
-    return mixed
 
 
 def mix_styles(features: Tensor, exists: Tensor, share: float, rng: np.random.Generator) -> Tensor:

@@ -36,9 +36,7 @@ from export.windows import (  # noqa: E402
     draw,
     lesson,
     mix_styles,
-    mixing,
     prepare,
-    warp_bands,
     window,
 )
 from livesr import Recognizer  # noqa: E402
@@ -178,9 +176,7 @@ def test_a_run_learns_resumes_and_refuses_another_config(corpus: Path, tmp_path:
     nobody = prepare(
         backgrounds(clips, 1, tmp_path / "cache", workers=1), np.full(40, -4.0), np.full(40, 2.0)
     )
-    config = Config(
-        epochs=8, batch=4, learning_rate=5e-3, background=0.2, unlabelled=0.5, warp=0.1, mixup=0.4
-    )
+    config = Config(epochs=8, batch=4, learning_rate=5e-3, background=0.2, unlabelled=0.5)
     folder = tmp_path / "run"
     first = Run(config, folder)
     first.config = replace(config, epochs=1)
@@ -193,7 +189,7 @@ def test_a_run_learns_resumes_and_refuses_another_config(corpus: Path, tmp_path:
     assert (resumed.epoch, len(resumed.log)) == (8, 8)
     assert set(resumed.log[-1]) >= {"loss", "made", "mean"}
     unlike = [row["unlike the teacher"] for row in resumed.log]
-    assert unlike[-1] < 0.85 * unlike[0]
+    assert unlike[-1] < 0.7 * unlike[0]
     with pytest.raises(ConfigError, match="another config"):
         Run(Config(epochs=5), folder)
 
@@ -315,35 +311,6 @@ def test_styles_are_mixed_and_what_is_said_stays() -> None:
     for before, after in zip(seen[:, 20:], mixed[:, 20:], strict=True):
         together = np.corrcoef(before[:, 7, 0], after[:, 7, 0])[0, 1]
         assert together == pytest.approx(1, abs=1e-3)
-
-
-def test_warped_bands_are_read_where_formants_were() -> None:
-    bands = torch.arange(40.0)
-    seen = bands[None, None, :, None].expand(400, 3, 40, 3).contiguous()
-    warped = warp_bands(seen, 0.1, np.random.default_rng(0))
-    moved = (warped[:, 0, :, 0] - bands)[:, 5:36]  # of bands far from the ends: where they read
-    assert ((moved == 0).all(1).float().mean() - 0.5).abs() < 0.1
-    shape = bands * (1 - (bands / 40) ** 4 / 2)
-    factor = moved[:, 5] / shape[10]
-    assert 0.08 < factor.abs().max() <= 0.1001
-    torch.testing.assert_close(moved, factor[:, None] * shape[5:36], atol=1e-3, rtol=0)
-    torch.testing.assert_close(warped, warped[:, :1, :, :1].expand_as(warped))
-
-
-def test_only_labelled_windows_are_mixed() -> None:
-    labelled = torch.tensor([True, False, True, True, False, True])
-    mixed = mixing(labelled, 0.4, np.random.default_rng(3))
-    torch.testing.assert_close(mixed.sum(1), torch.ones(6))
-    torch.testing.assert_close(mixed[~labelled], torch.eye(6)[~labelled])
-    assert not mixed[labelled][:, ~labelled].any()
-    assert (mixed.diagonal() >= 0.5).all()
-    assert (mixed.diagonal() < 1).sum() >= 2
-    network = ACRNN(NETWORKS["acrnn-compact"]).eval()
-    seen = torch.randn(6, 320, 40, 3), torch.ones(6, 320), torch.ones(6, 150)
-    with torch.no_grad():
-        for plain, same in zip(network(*seen), network(*seen, torch.eye(6)), strict=True):
-            torch.testing.assert_close(plain, same)
-        assert not torch.allclose(network(*seen)[0], network(*seen, mixed)[0])
 
 
 def test_voices_become_clips_without_an_emotion(
