@@ -18,7 +18,6 @@ and threshold is tried on the very numbers a stream decides on. No clip of `test
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -27,15 +26,14 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 from tqdm import tqdm
 
 from export.config import Config
 from export.corpora import Clip, CorpusError, named
+from export.graph import tell
 from export.readers import read_corpora
 from livesr.decision import Decision, DecisionSettings, Verdict
 from livesr.errors import LivesrError
-from livesr.metadata import METADATA_KEY, ModelInfo
 from livesr.model import load_model
 from livesr.recognizer import Recognizer
 from livesr.stage import Bool, Float64
@@ -128,15 +126,9 @@ def left_out(folder: Path, clips: Sequence[Clip], most: int) -> list[tuple[Clip,
 
 def written(source: Path, target: Path, temperature: float, decision: DecisionSettings) -> None:
     """The model again, with this temperature and decision."""
+    info = replace(load_model(source).info, temperature=temperature, decision=decision)
     model = onnx.load(source)
-    prop = next(prop for prop in model.metadata_props if prop.key == METADATA_KEY)
-    info = ModelInfo.from_metadata(str(source), prop.value)
-    info = replace(info, temperature=temperature, decision=decision)
-    prop.value = json.dumps(info.to_metadata())
-    constant = next(c for c in model.graph.initializer if c.name == "temperature")
-    constant.CopyFrom(
-        numpy_helper.from_array(np.array(info.temperature, np.float32), "temperature")
-    )
+    tell(model, info)
     onnx.save(model, target)
 
 

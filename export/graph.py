@@ -236,6 +236,14 @@ class Graph:
         return model
 
 
+def tell(model: onnx.ModelProto, info: ModelInfo) -> None:
+    """Have a graph of `build` say this of itself, temperature included."""
+    helper.set_model_props(model, {METADATA_KEY: json.dumps(info.to_metadata())})
+    constant = next(c for c in model.graph.initializer if c.name == "temperature")
+    value = np.array(info.temperature, np.float32)
+    constant.CopyFrom(numpy_helper.from_array(value, "temperature"))
+
+
 def timing_info(name: str) -> ModelInfo:
     """What a file says of itself whose weights are made up."""
     return ModelInfo(

@@ -17,7 +17,7 @@ from conftest import save_tiny, tiny_info
 
 pytest.importorskip("tqdm")
 
-from export import calibrate, metrics
+from export import calibrate, ensemble, metrics
 from export.conversation import Conversation, Run, Streaming, converse, count, string
 from export.corpora import Clip, read_clips
 from export.evaluate import Hearing, Verdict, heard_before, judge_all, score, table, verdict
@@ -142,6 +142,43 @@ def test_left_out_corpora_calibrate_a_model_too(
     (folder / "made").rename(folder / "other")
     with pytest.raises(SystemExit, match="left none of these corpora out"):
         calibrate.main()
+
+
+def test_an_ensemble_says_what_its_members_say_on_average(
+    speech: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steady = DecisionSettings(adaptation=0.0)
+    files = []
+    for seed in (1, 2, 3):
+        info = tiny_info(version=f"3-seed{seed}", temperature=float(seed), decision=steady)
+        files.append(str(save_tiny(tmp_path / f"{seed}.onnx", info.to_metadata(), seed)))
+    whole = tmp_path / "whole.onnx"
+    monkeypatch.setattr("sys.argv", ["ensemble", *files, "--output", str(whole)])
+    ensemble.main()
+    info = load_model(whole).info
+    assert (info.name, info.version, info.temperature) == ("whole", "3-seed1+2+3", 2.0)
+    samples = speech[: 5 * 16000]
+    said = [Recognizer(file).push(samples) for file in files]
+    stream, cut = Recognizer(whole), Recognizer(whole)
+    pieces = np.split(samples, [1, 17_000, 40_123])
+    assert [r for piece in pieces for r in cut.push(piece)] == stream.push(samples)
+    for reading, *own in zip(Recognizer(whole).push(samples), *said, strict=True):
+        # A softmax's logits, but for a constant that the next one takes out again.
+        logits = [
+            seed * np.log(list(one.probabilities.values())) for seed, one in enumerate(own, 1)
+        ]
+        shares = np.exp(np.mean([row - row.mean() for row in logits], axis=0) / 2)
+        expected = shares / shares.sum()
+        np.testing.assert_allclose(list(reading.probabilities.values()), expected, rtol=1e-4)
+        attention = np.mean([one.attention for one in own], axis=0)
+        np.testing.assert_allclose(reading.attention, attention, atol=1e-6)
+    calibrate.written(whole, tmp_path / "warm.onnx", 1.0, steady)
+    warm = list(Recognizer(tmp_path / "warm.onnx").push(samples)[-1].probabilities.values())
+    np.testing.assert_allclose(warm, expected**2 / (expected**2).sum(), rtol=1e-4)
+    other = save_tiny(tmp_path / "o.onnx", tiny_info(training_data="other").to_metadata())
+    monkeypatch.setattr("sys.argv", ["ensemble", *files, str(other), "--output", str(whole)])
+    with pytest.raises(SystemExit, match="are not seeds of one recipe"):
+        ensemble.main()
 
 
 def test_a_conversation_holds_runs_of_one_emotion(clips: list[Clip]) -> None:
