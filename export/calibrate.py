@@ -125,10 +125,10 @@ def left_out(folder: Path, clips: Sequence[Clip], most: int) -> list[tuple[Clip,
 
 
 def written(source: Path, target: Path, temperature: float, decision: DecisionSettings) -> None:
-    """The model again, with this temperature and decision."""
-    info = replace(load_model(source).info, temperature=temperature, decision=decision)
+    """The model again, by its new file's name, with this temperature and decision."""
+    info = replace(load_model(source).info, name=target.stem, temperature=temperature)
     model = onnx.load(source)
-    tell(model, info)
+    tell(model, replace(info, decision=decision))
     onnx.save(model, target)
 
 

@@ -138,6 +138,7 @@ def test_left_out_corpora_calibrate_a_model_too(
     calibrate.main()
     told = load_model(kept).info  # what was fitted for the one is the other's
     assert (told.temperature, told.decision) == (info.temperature, info.decision)
+    assert (told.name, info.name) == ("kept", "calibrated")
     assert Recognizer(kept).push(clips[0].samples())[-1].probabilities != said[1].probabilities
     (folder / "made").rename(folder / "other")
     with pytest.raises(SystemExit, match="left none of these corpora out"):
