@@ -29,7 +29,7 @@ from export.metrics import calibration_error, confusion, mean_uar, uar, wa
 from export.readers import read_corpora
 from livesr.adaptation import Adaptation
 from livesr.errors import LivesrError
-from livesr.metadata import LABELS
+from livesr.metadata import LABELS, ModelInfo
 from livesr.model import load_model
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
@@ -194,6 +194,13 @@ def table(clips: Sequence[Clip], verdicts: Sequence[Verdict]) -> list[str]:
     return lines
 
 
+def heading(split: str, info: ModelInfo) -> str:
+    """Of which speakers the table is, and of which model."""
+    trained = re.search(r"\((.*) split\)", info.training_data)
+    how = "HEARD" if trained and split in trained[1].split() else "unseen"
+    return f"`{split}` split, speakers {how} in training, {info.name} {info.version}"
+
+
 def main() -> None:
     """Print the table; with --check, fail where a card says something else."""
     parser = argparse.ArgumentParser(
@@ -211,13 +218,14 @@ def main() -> None:
     warm = WARM_SECONDS if options.warm else 0.0
     try:
         Recognizer(options.model)
+        info = load_model(options.model).info
         clips = [clip for clip in read_corpora(options.corpora) if clip.split == options.split]
         verdicts = judge_all(clips, Hearing(options.model, warm=warm))
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
     lines = table(clips, verdicts)
     how = "warm" if warm else "cold"
-    print(f"`{options.split}` split, speakers unseen in training, one seed, {how}\n", flush=True)
+    print(f"{heading(options.split, info)}, {how}\n", flush=True)
     print("\n".join(lines), flush=True)
     if options.conditions:
         print("\n| condition | mean UAR |\n|---|---|")

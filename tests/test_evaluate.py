@@ -20,7 +20,16 @@ pytest.importorskip("tqdm")
 from export import calibrate, ensemble, metrics
 from export.conversation import Conversation, Run, Streaming, converse, count, string
 from export.corpora import Clip, read_clips
-from export.evaluate import Hearing, Verdict, heard_before, judge_all, score, table, verdict
+from export.evaluate import (
+    Hearing,
+    Verdict,
+    heading,
+    heard_before,
+    judge_all,
+    score,
+    table,
+    verdict,
+)
 from livesr import Recognizer
 from livesr.decision import DecisionSettings
 from livesr.metadata import LABELS
@@ -143,6 +152,12 @@ def test_left_out_corpora_calibrate_a_model_too(
     (folder / "made").rename(folder / "other")
     with pytest.raises(SystemExit, match="left none of these corpora out"):
         calibrate.main()
+
+
+def test_a_table_says_whether_its_speakers_were_trained_on() -> None:
+    info = tiny_info(training_data="emodb (train and dev split); asterisk-it", version="3-seed1+2")
+    assert heading("dev", info) == "`dev` split, speakers HEARD in training, tiny 3-seed1+2"
+    assert heading("test", info) == "`test` split, speakers unseen in training, tiny 3-seed1+2"
 
 
 def test_an_ensemble_says_what_its_members_say_on_average(

@@ -55,7 +55,7 @@ def windows(samples: Float32, quick: bool) -> Table:
         ours, whole = cost[f"{seconds} s"], cost[f"{seconds} s again"]
         rows.append((f"{seconds} s", ms(ours), ms(whole), times(whole / ours)))
     return Table(
-        "A reading by the length of the window (acrnn-compact's sizes)",
+        "A reading by the length of the window (one network of acrnn-compact's sizes)",
         ("window", "livesr", "the window again", "ratio"),
         rows,
         "What grows with livesr's is the LSTM and attention, which read all of the window.",

@@ -44,7 +44,7 @@ def table(quick: bool) -> Table:
         rows.append(
             (
                 name,
-                f"{cpu_seconds(code, runs) - bare:.2f} s",
+                f"{max(0, cpu_seconds(code, runs) - bare):.2f} s",
                 str(len(needed) - 1),
                 f"{size / 1e6:.0f} MB",
             )
