@@ -14,12 +14,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
 
-from export.graph import tell
+from export.graph import Graph, tell
 from livesr.errors import LivesrError
 from livesr.metadata import ModelInfo
 from livesr.model import load_model
@@ -27,6 +27,7 @@ from livesr.model import load_model
 _SEEDS = "-seed"  # in a version, before the number
 _SHARED = ("features", "temperature")
 _MEANS = ("logits", "attention")
+_LAST = ("cooled", "probabilities")  # of the whole, at its end
 
 
 def ensemble(models: Sequence[onnx.ModelProto], info: ModelInfo) -> onnx.ModelProto:
@@ -36,36 +37,23 @@ def ensemble(models: Sequence[onnx.ModelProto], info: ModelInfo) -> onnx.ModelPr
         models: two or more with the same inputs and outputs.
         info: what the file says of itself.
     """
-    merged = onnx.ModelProto()
-    merged.CopyFrom(models[0])
-    graph = merged.graph
-    for part in (graph.node, graph.input, graph.output, graph.initializer):
-        del part[:]
-    outputs = {}
+    graph, inputs = Graph(), {}
     for number, model in enumerate(models):
-        member = _renamed(model.graph, _namer(number, [node.name for node in model.graph.input]))
-        made = ("probabilities", "cooled")  # of the whole, at its end
-        graph.node.extend(n for n in member.node if n.output[0] not in _prefixed(number, made))
-        known = {part.name for part in (*graph.input, *graph.initializer)}
-        graph.initializer.extend(c for c in member.initializer if c.name not in known)
-        graph.input.extend(i for i in member.input if i.name not in known)
-        outputs |= {part.name.removeprefix("0."): part for part in member.output}
-    count = np.array(1 / len(models), np.float32)
-    graph.initializer.append(numpy_helper.from_array(count, "share"))
+        named = _namer(number, [part.name for part in model.graph.input])
+        graph.join(model.graph, named, without=_LAST)
+        inputs |= {named(part.name): _shape(part) for part in model.graph.input}
+    graph.scalar("share", 1 / len(models))
     for what in _MEANS:
         total = f"0.{what}"
         for number in range(1, len(models)):
-            graph.node.append(_node("Add", [total, f"{number}.{what}"], f"{what}+{number}"))
-            total = f"{what}+{number}"
-        graph.node.append(_node("Mul", [total, "share"], what))
-    graph.node.append(_node("Div", ["logits", "temperature"], "cooled"))
-    graph.node.append(_node("Softmax", ["cooled"], "probabilities"))
-    for name in ("probabilities", *_MEANS):
-        outputs[name].name = name
-    wanted = ("probabilities", *_MEANS, *(f"new_{i.name}" for i in graph.input[1:]))
-    graph.output.extend(outputs[name] for name in wanted)
+            total = graph.node("Add", [total, f"{number}.{what}"], f"{what}+{number}")
+        graph.node("Mul", [total, "share"], what)
+    graph.node("Softmax", [graph.node("Div", ["logits", "temperature"], "cooled")], "probabilities")
+    told = {part.name: _shape(part) for part in models[0].graph.output}
+    outputs = {name: told[name] for name in ("probabilities", *_MEANS)}
+    outputs |= {f"new_{name}": shape for name, shape in inputs.items() if name != "features"}
+    merged = graph.model("acrnn", inputs, outputs)
     tell(merged, info)
-    onnx.checker.check_model(merged, full_check=True)
     return merged
 
 
@@ -78,30 +66,14 @@ def _namer(number: int, inputs: Sequence[str]) -> Callable[[str], str]:
     def named(name: str) -> str:
         if not name or name in kept:
             return name
-        new = name.startswith("new_") and name[4:] in inputs  # new_1.valid becomes 1.valid
+        new = name.startswith("new_") and name[4:] in inputs  # new_valid becomes new_1.valid
         return f"new_{number}.{name[4:]}" if new else f"{number}.{name}"
 
     return named
 
 
-def _prefixed(number: int, names: Sequence[str]) -> set[str]:
-    return {f"{number}.{name}" for name in names}
-
-
-def _renamed(graph: onnx.GraphProto, named: Callable[[str], str]) -> onnx.GraphProto:
-    new = onnx.GraphProto()
-    new.CopyFrom(graph)
-    for node in new.node:
-        node.name = named(node.name)
-        node.input[:] = map(named, node.input)
-        node.output[:] = map(named, node.output)
-    for part in (*new.input, *new.output, *new.initializer):
-        part.name = named(part.name)
-    return new
-
-
-def _node(kind: str, inputs: Sequence[str], output: str) -> onnx.NodeProto:
-    return helper.make_node(kind, inputs, [output], name=output)
+def _shape(part: onnx.ValueInfoProto) -> list[Any]:
+    return [size.dim_param or size.dim_value for size in part.type.tensor_type.shape.dim]
 
 
 def described(infos: Sequence[ModelInfo], name: str) -> ModelInfo:
@@ -112,8 +84,8 @@ def described(infos: Sequence[ModelInfo], name: str) -> ModelInfo:
     """
     first = infos[0]
     for info in infos[1:]:
-        same = replace(info, version=first.version, temperature=first.temperature)
-        same = replace(same, decision=first.decision)
+        own = {"version": first.version, "temperature": first.temperature}
+        same = replace(info, **own, decision=first.decision)
         if json.dumps(same.to_metadata()) != json.dumps(first.to_metadata()):
             raise ValueError(f"{first.version} and {info.version} are not seeds of one recipe.")
     recipes, _, seeds = zip(*(info.version.rpartition(_SEEDS) for info in infos), strict=True)

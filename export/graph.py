@@ -19,7 +19,7 @@ streams of any ages give what each gives alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -211,6 +211,25 @@ class Graph:
     ) -> list[str]:
         self._nodes.append(helper.make_node(kind, inputs, outputs, name=outputs[0], **attributes))
         return outputs
+
+    def join(
+        self, other: onnx.GraphProto, named: Callable[[str], str], without: Sequence[str]
+    ) -> None:
+        """Another's nodes, but for those `without`, and constants, by new names."""
+        for node in other.node:
+            if node.output[0] in without:
+                continue
+            self._nodes.append(onnx.NodeProto())
+            self._nodes[-1].CopyFrom(node)
+            self._nodes[-1].name = named(node.name)
+            self._nodes[-1].input[:] = map(named, node.input)
+            self._nodes[-1].output[:] = map(named, node.output)
+        known = {constant.name for constant in self._constants}
+        for constant in other.initializer:
+            if named(constant.name) not in known:
+                self._constants.append(onnx.TensorProto())
+                self._constants[-1].CopyFrom(constant)
+                self._constants[-1].name = named(constant.name)
 
     def model(
         self, name: str, inputs: Mapping[str, list[Any]], outputs: Mapping[str, list[Any]]
