@@ -1,23 +1,25 @@
-"""Probabilities that mean what they say, and when not to say a label.
+"""Probabilities that mean what they say.
 
-Both are fitted on `dev` when a network was trained. With models of `export.train --folds corpus`
-at hand, a model's temperature is fitted anew, on what those make of the corpora they never
-heard: a stranger at another microphone is what livesr is for, and of them `dev` knows little.
+A label is then given where it is rather right than wrong: at the threshold in
+`livesr.decision.DecisionSettings` (Chow 1970, where an error and a rejection cost alike).
 
-    python -m export.calibrate runs/acrnn-compact-seed1/acrnn-compact.onnx \\
-        --corpora ../shared/speech --left-out runs/left-seed1 --output models/acrnn-compact.onnx
+When a network is trained its temperature is fitted on `dev`, speakers of the corpora it knows. Who
+speaks to livesr is of no corpus, and by no microphone of theirs; so what is shipped is calibrated
+on what models of its recipe make of corpora that they never heard (`export.train --folds corpus`):
 
-A model that was trained on `dev` too, once all was chosen, has no clips left to be calibrated on:
-what was fitted for the one like it that had not heard them is written into it (--refit).
+    python -m export.calibrate runs/all.onnx --corpora ../shared/speech \\
+        --left-out runs/left --output models/acrnn-compact.onnx
 
-Corpora that none of those left out, as a model for free use leaves some alone, are not heard. The
-clips go through `Recognizer`; what reached its decision is kept, so that every temperature
-and threshold is tried on the very numbers a stream decides on. No clip of `test` is heard.
+The folder holds CORPUS/CORPUS.onnx for each corpus left out: what `export.train` leaves, or for an
+ensemble, ensembles of those. The clips go through `Recognizer`; what reached its decision is kept,
+so that every temperature is tried on the very numbers a stream decides on. No clip of `test` is
+heard.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -28,7 +30,6 @@ import numpy as np
 import onnx
 from tqdm import tqdm
 
-from export.config import Config
 from export.corpora import Clip, CorpusError, named
 from export.graph import tell
 from export.readers import read_corpora
@@ -66,52 +67,53 @@ def hops(job: tuple[Clip, str]) -> list[Hop]:
     return kept.hops
 
 
-def last_spoken(heard: Sequence[Hop], temperature: float, settings: DecisionSettings) -> Float64:
-    """The smoothed probabilities when somebody had last spoken, had the model this temperature."""
+def last_spoken(heard: Sequence[Hop], cooler: float, settings: DecisionSettings) -> Float64:
+    """The smoothed probabilities when somebody had last spoken, were it so much cooler.
+
+    Args:
+        heard: what reached the decision.
+        cooler: the temperature, in those that the model had.
+        settings: of the decision.
+    """
     decision = Decision(settings, len(heard[0][0]), _BLOCK_SECONDS)
     found: Float64 = heard[-1][0]
     for probabilities, speech, end in heard:
-        cooled = probabilities ** (1 / temperature)
+        cooled = probabilities ** (1 / cooler)
         verdict = decision.push(cooled / cooled.sum(), speech, end)
         if verdict.status in ("speech", "unsure"):
             found = verdict.smoothed
     return found
 
 
-def fit(
-    heard: Sequence[tuple[Clip, str]], coverage: float, settings: DecisionSettings
-) -> tuple[float, DecisionSettings]:
-    """The temperature of least log loss, and the threshold.
+def fit(heard: Sequence[tuple[Clip, str]], settings: DecisionSettings) -> tuple[float, Float64]:
+    """The temperature of least log loss.
 
     Args:
-        heard: clips, and the livesr file that hears each; the corpora of each file count alike.
-        coverage: share of the first file's clips that shall get a label: where on the
-            risk-coverage curve the model stands.
-        settings: the decision but for its threshold.
+        heard: clips, and the livesr file that hears each; corpora count alike.
+        settings: of the decision.
 
     Returns:
-        the temperature, by which the files' own is to be multiplied, and the settings with
-        their `least_probability`.
+        the temperature, and what is then said of each clip, [clips, labels].
     """
     with ProcessPoolExecutor() as pool:
         done = pool.map(hops, heard, chunksize=8)
         kept = list(tqdm(done, "calibration", len(heard), leave=False, disable=None))
     truth = np.array([clip.label for clip, _ in heard])
-    groups = np.array([f"{file} {clip.corpus}" for clip, file in heard])
-    own = np.array([file == heard[0][1] for _, file in heard])
+    own = [load_model(file).info.temperature for _, file in heard]
+    sizes = Counter(clip.corpus for clip, _ in heard)
+    weights = np.array([1 / sizes[clip.corpus] / len(sizes) for clip, _ in heard])
 
     def verdicts(temperature: float) -> Float64:
-        return np.stack([last_spoken(one, temperature, settings) for one in kept])
+        pairs = zip(kept, own, strict=True)
+        return np.stack([last_spoken(one, temperature / t, settings) for one, t in pairs])
 
     def loss(temperature: float) -> float:
-        right = np.log(verdicts(temperature)[np.arange(len(truth)), truth])
-        return -float(np.mean([right[groups == group].mean() for group in np.unique(groups)]))
+        right = verdicts(temperature)[np.arange(len(truth)), truth]
+        return -float(weights @ np.log(right))
 
-    grid = np.geomspace(0.5, 3, 28)
+    grid = np.geomspace(0.5, 4, 32)
     temperature = float(grid[np.argmin([loss(t) for t in grid])])
-    confidence = verdicts(temperature).max(1)[own]
-    least = float(np.quantile(confidence, 1 - coverage))
-    return temperature, replace(settings, least_probability=round(least, 3))
+    return temperature, verdicts(temperature)
 
 
 def left_out(folder: Path, clips: Sequence[Clip], most: int) -> list[tuple[Clip, str]]:
@@ -124,12 +126,19 @@ def left_out(folder: Path, clips: Sequence[Clip], most: int) -> list[tuple[Clip,
     return found
 
 
-def written(source: Path, target: Path, temperature: float, decision: DecisionSettings) -> None:
-    """The model again, by its new file's name, with this temperature and decision."""
-    info = replace(load_model(source).info, name=target.stem, temperature=temperature)
+def written(source: Path, target: Path, temperature: float) -> DecisionSettings:
+    """The model again, by its new file's name, with this temperature and livesr's threshold.
+
+    Returns:
+        its decision.
+    """
+    info = load_model(source).info
+    least = DecisionSettings().least_probability
+    decision = replace(info.decision, least_probability=least)
     model = onnx.load(source)
-    tell(model, replace(info, decision=decision))
+    tell(model, replace(info, name=target.stem, temperature=temperature, decision=decision))
     onnx.save(model, target)
+    return decision
 
 
 def main() -> None:
@@ -138,10 +147,8 @@ def main() -> None:
     )
     parser.add_argument("model", type=Path, help="a livesr .onnx file")
     parser.add_argument("--corpora", nargs="+", required=True, help="as for export.train")
-    parser.add_argument("--left-out", type=Path, required=True, help="a run of --folds corpus")
-    parser.add_argument("--refit", type=Path, help="like the model, but trained on dev too")
+    parser.add_argument("--left-out", type=Path, required=True, help="see above")
     parser.add_argument("--output", type=Path, required=True, help="the .onnx file to write")
-    parser.add_argument("--coverage", type=float, default=Config().coverage)
     parser.add_argument("--most", type=int, default=240, help="clips of a left-out corpus")
     options = parser.parse_args()
     try:
@@ -149,19 +156,19 @@ def main() -> None:
         clips = [c for c in read_corpora(options.corpora) if (options.left_out / c.corpus).is_dir()]
         if not clips:
             raise CorpusError(f"{options.left_out} left none of these corpora out.")
-        heard = [(clip, str(options.model)) for clip in clips if clip.split == "dev"]
-        heard += left_out(options.left_out, clips, options.most)
-        source = options.refit or options.model
-        for file in sorted({source, *(Path(file) for _, file in heard)}):
+        heard = left_out(options.left_out, clips, options.most)
+        for file in sorted({file for _, file in heard}):
             load_model(file)
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
-    factor, decision = fit(heard, options.coverage, info.decision)
-    temperature = info.temperature * factor
-    written(source, options.output, temperature, decision)
+    temperature, said = fit(heard, info.decision)
+    decision = written(options.model, options.output, temperature)
+    sure = said.max(1) >= decision.least_probability
+    right = said.argmax(1) == np.array([clip.label for clip, _ in heard])
     print(
-        f"temperature {info.temperature:.3f} -> {temperature:.3f}, "
-        f"a label from {decision.least_probability} on, fitted on {named(clips)}; "
+        f"temperature {info.temperature:.3f} -> {temperature:.3f}, fitted on {named(clips)}, each "
+        f"left out; of their {len(heard)} clips {sure.sum()} are believed "
+        f"{decision.least_probability} or more, {right[sure].sum()} of them rightly; "
         f"wrote {options.output}"
     )
 

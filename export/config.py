@@ -38,7 +38,6 @@ class Config:
     partial: float = 0.2  # share of windows shorter than the stream's 3 s
     shortest_frames: int = 100
     least_speech_frames: int = 40
-    coverage: float = 0.8  # share of clips that get a label, in calibration; the surest ones
 
     def __post_init__(self) -> None:
         if self.network not in NETWORKS:
@@ -52,12 +51,10 @@ class Config:
         """What a checkpoint keeps of it."""
         return json.dumps(asdict(self))
 
-    @classmethod
-    def from_json(cls, text: str) -> Config:
-        """What `to_json` wrote, also before a setting was thought of."""
-        return cls(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text).items()}
-        )
+    def wrote(self, text: str) -> bool:
+        """Whether `to_json` wrote this of it, perhaps before a setting was thought of."""
+        plain, own = (json.loads(config.to_json()) for config in (Config(), self))
+        return bool(plain | json.loads(text) == own)
 
 
 def read_config(file: Path | None, **changes: object) -> Config:
@@ -76,4 +73,4 @@ def read_config(file: Path | None, **changes: object) -> Config:
         raise ConfigError(
             f"{file} sets {', '.join(unknown)}, which is no setting; known: {', '.join(known)}."
         )
-    return Config.from_json(json.dumps(settings))
+    return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})

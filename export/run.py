@@ -101,7 +101,7 @@ class Run:
         if not file.is_file():
             return
         kept = torch.load(file, weights_only=True, map_location=self.device)
-        if Config.from_json(kept["config"]) != self.config:
+        if not self.config.wrote(kept["config"]):
             raise ConfigError(
                 f"{file} was made with another config; remove {self.folder} or name another run."
             )

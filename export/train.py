@@ -113,11 +113,9 @@ def train(
     if not dev:
         return file
     print(f"{name}, windows of dev: {recalls(evaluate(network, scenes), scenes)}")
-    temperature, decision = calibrate.fit(
-        [(clip, str(file)) for clip in dev], config.coverage, info.decision
-    )
-    print(f"temperature {temperature:.3f}, a label from {decision.least_probability} on")
-    _write(file, network, replace(info, temperature=temperature, decision=decision))
+    temperature, _ = calibrate.fit([(clip, str(file)) for clip in dev], info.decision)
+    print(f"temperature {temperature:.3f}")
+    _write(file, network, replace(info, temperature=temperature))
     return file
 
 
