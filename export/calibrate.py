@@ -1,7 +1,8 @@
 """Probabilities that mean what they say.
 
-A label is then given where it is rather right than wrong: at the threshold in
-`livesr.decision.DecisionSettings` (Chow 1970, where an error and a rejection cost alike).
+When a label is given then follows from one threshold for all models
+(`livesr.decision.DecisionSettings`), chosen on the risk-coverage curve of strangers, which is
+printed at the end.
 
 When a network is trained its temperature is fitted on `dev`, speakers of the corpora it knows. Who
 speaks to livesr is of no corpus, and by no microphone of theirs; so what is shipped is calibrated
@@ -32,6 +33,7 @@ from tqdm import tqdm
 
 from export.corpora import Clip, CorpusError, named
 from export.graph import tell
+from export.metrics import calibration_error
 from export.readers import read_corpora
 from livesr.decision import Decision, DecisionSettings, Verdict
 from livesr.errors import LivesrError
@@ -42,6 +44,7 @@ from livesr.voice import BLOCK_SAMPLES
 
 Hop = tuple[Float64, Bool, float]  # what `Decision.push` takes
 _BLOCK_SECONDS = BLOCK_SAMPLES / 16000
+_LEASTS = (0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
 
 
 class _Kept(Decision):
@@ -126,19 +129,14 @@ def left_out(folder: Path, clips: Sequence[Clip], most: int) -> list[tuple[Clip,
     return found
 
 
-def written(source: Path, target: Path, temperature: float) -> DecisionSettings:
-    """The model again, by its new file's name, with this temperature and livesr's threshold.
-
-    Returns:
-        its decision.
-    """
+def written(source: Path, target: Path, temperature: float) -> None:
+    """The model again, by its new file's name, with this temperature and livesr's threshold."""
     info = load_model(source).info
     least = DecisionSettings().least_probability
     decision = replace(info.decision, least_probability=least)
     model = onnx.load(source)
     tell(model, replace(info, name=target.stem, temperature=temperature, decision=decision))
     onnx.save(model, target)
-    return decision
 
 
 def main() -> None:
@@ -162,15 +160,18 @@ def main() -> None:
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
     temperature, said = fit(heard, info.decision)
-    decision = written(options.model, options.output, temperature)
-    sure = said.max(1) >= decision.least_probability
-    right = said.argmax(1) == np.array([clip.label for clip, _ in heard])
+    written(options.model, options.output, temperature)
+    truth = np.array([clip.label for clip, _ in heard])
     print(
-        f"temperature {info.temperature:.3f} -> {temperature:.3f}, fitted on {named(clips)}, each "
-        f"left out; of their {len(heard)} clips {sure.sum()} are believed "
-        f"{decision.least_probability} or more, {right[sure].sum()} of them rightly; "
-        f"wrote {options.output}"
+        f"temperature {info.temperature:.3f} -> {temperature:.3f}, fitted on {len(heard)} clips of "
+        f"{named(clips)}, each left out: calibration error "
+        f"{calibration_error(said, truth.tolist()):.3f}; wrote {options.output}\n"
     )
+    print("| a label from | of their clips | right |\n|---|---|---|")
+    for least in _LEASTS:
+        sure = said.max(1) >= least
+        right = (said.argmax(1) == truth)[sure].sum() / max(1, sure.sum())
+        print(f"| {least:.2f} | {sure.mean():.0%} | {right:.0%} |")
 
 
 if __name__ == "__main__":

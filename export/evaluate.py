@@ -184,8 +184,11 @@ def table(clips: Sequence[Clip], verdicts: Sequence[Verdict]) -> list[str]:
         f"| {given:.0%} |"
     )
     probabilities = np.stack([v.probabilities for v in verdicts])
-    error = calibration_error(probabilities, [clip.label for clip in clips])
-    lines += ["", f"Expected calibration error over all clips, 15 bins: {error:.3f}", ""]
+    truth = [clip.label for clip in clips]
+    error = calibration_error(probabilities, truth)
+    right = [v.guess == said for v, said in zip(verdicts, truth, strict=True) if v.labelled]
+    lines += ["", f"Expected calibration error over all clips, 15 bins: {error:.3f}"]
+    lines += [f"Of the {len(right)} labels given {sum(right)} are right.", ""]
     lines += ["| said \\ heard as | " + " | ".join(LABELS) + " |", "|---" * 5 + "|"]
     lines += [
         f"| {label} | " + " | ".join(map(str, row)) + " |"

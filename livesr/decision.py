@@ -25,7 +25,8 @@ class DecisionSettings:
     adaptation: float = 1.0  # share of a voice's mean that `livesr.adaptation` takes out
     adaptation_seconds: float = 7.5  # of speech that counts as even shares at first
     memory_seconds: float = 60.0  # of speech that it looks back on
-    least_probability: float = 0.5  # of the leading emotion, smoothed: rather right than wrong
+    # Of the leading emotion, smoothed: of strangers' labels 7 in 10 are then right.
+    least_probability: float = 0.55
     least_margin: float = 0.1  # over the runner-up, smoothed, for a new label
     keep_margin: float = 0.05  # the same, for the label already shown
 

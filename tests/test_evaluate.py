@@ -95,6 +95,7 @@ def test_the_table_counts_every_clip(clips: list[Clip]) -> None:
     said[0] = Verdict(np.eye(4)[3], False)
     lines = table(clips, said)
     assert "| made | 2 | 16 | 0.938 | 0.938 | 0.75 / 1.00 / 1.00 / 1.00 | 94% |" in lines
+    assert "Of the 15 labels given 15 are right." in lines
     assert score(clips, said) == pytest.approx(15 / 16)
 
 
@@ -135,7 +136,7 @@ def test_what_others_make_of_corpora_left_out_calibrates_a_model(
     command += ["--most", "3", "--output", str(target)]
     monkeypatch.setattr("sys.argv", command)
     calibrate.main()
-    assert "of their 3 clips 0 are believed 0.5 or more" in capsys.readouterr().out
+    assert "| 0.55 | 0% | 0% |" in capsys.readouterr().out
     info = load_model(target).info
     assert info.temperature == calibrate.fit(heard, plain.decision)[0]
     assert info.decision == replace(odd, least_probability=DecisionSettings().least_probability)
