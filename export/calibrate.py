@@ -9,12 +9,11 @@ speaks to livesr is of no corpus, and by no microphone of theirs; so what is shi
 on what models of its recipe make of corpora that they never heard (`export.train --folds corpus`):
 
     python -m export.calibrate runs/all.onnx --corpora ../shared/speech \\
-        --left-out runs/left --output models/acrnn-compact.onnx
+        --left-out runs/left-seed1 --output models/acrnn-compact.onnx
 
-The folder holds CORPUS/CORPUS.onnx for each corpus left out: what `export.train` leaves, or for an
-ensemble, ensembles of those. The clips go through `Recognizer`; what reached its decision is kept,
-so that every temperature is tried on the very numbers a stream decides on. No clip of `test` is
-heard.
+The folder holds CORPUS/CORPUS.onnx for each corpus left out. The clips go through `Recognizer`;
+what reached its decision is kept, so that every temperature is tried on the very numbers a stream
+decides on. No clip of `test` is heard.
 """
 
 from __future__ import annotations
