@@ -144,7 +144,7 @@ def main() -> None:
     )
     parser.add_argument("model", type=Path, help="a livesr .onnx file")
     parser.add_argument("--corpora", nargs="+", required=True, help="as for export.train")
-    parser.add_argument("--left-out", type=Path, required=True, help="see above")
+    parser.add_argument("--left-out", type=Path, required=True, help="a run of --folds corpus")
     parser.add_argument("--output", type=Path, required=True, help="the .onnx file to write")
     parser.add_argument("--most", type=int, default=240, help="clips of a left-out corpus")
     options = parser.parse_args()

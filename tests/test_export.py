@@ -190,6 +190,10 @@ def test_a_run_learns_resumes_and_refuses_another_config(corpus: Path, tmp_path:
     assert set(resumed.log[-1]) >= {"loss", "made", "mean"}
     unlike = [row["unlike the teacher"] for row in resumed.log]
     assert unlike[-1] < 0.7 * unlike[0]
+    early = json.loads(config.to_json())
+    del early["styles"]  # as it was before there were any
+    assert config.wrote(json.dumps(early))
+    assert not config.wrote(json.dumps(early | {"retired": 1}))
     with pytest.raises(ConfigError, match="another config"):
         Run(Config(epochs=5), folder)
 
