@@ -59,29 +59,28 @@ class _Kept(Decision):
 
 
 def hops(job: tuple[Clip, str]) -> list[Hop]:
-    """What reached the decision of a clip's stream through a model."""
+    """What reaches the decision of a clip's stream through a model, had it the temperature 1."""
     clip, model = job
     recognizer = Recognizer(model)
     kept = _Kept(DecisionSettings(), len(recognizer.labels), _BLOCK_SECONDS)
     recognizer.decision = kept
     recognizer.push(clip.samples())
     recognizer.finish()
-    return kept.hops
+    own = load_model(model).info.temperature
+    return [(_cooled(probabilities, 1 / own), *rest) for probabilities, *rest in kept.hops]
 
 
-def last_spoken(heard: Sequence[Hop], cooler: float, settings: DecisionSettings) -> Float64:
-    """The smoothed probabilities when somebody had last spoken, were it so much cooler.
+def _cooled(probabilities: Float64, temperature: float) -> Float64:
+    shares: Float64 = probabilities ** (1 / temperature)
+    return shares / shares.sum()
 
-    Args:
-        heard: what reached the decision.
-        cooler: the temperature, in those that the model had.
-        settings: of the decision.
-    """
+
+def last_spoken(heard: Sequence[Hop], temperature: float, settings: DecisionSettings) -> Float64:
+    """The smoothed probabilities when somebody had last spoken, had the model this temperature."""
     decision = Decision(settings, len(heard[0][0]), _BLOCK_SECONDS)
     found: Float64 = heard[-1][0]
     for probabilities, speech, end in heard:
-        cooled = probabilities ** (1 / cooler)
-        verdict = decision.push(cooled / cooled.sum(), speech, end)
+        verdict = decision.push(_cooled(probabilities, temperature), speech, end)
         if verdict.status in ("speech", "unsure"):
             found = verdict.smoothed
     return found
@@ -101,13 +100,11 @@ def fit(heard: Sequence[tuple[Clip, str]], settings: DecisionSettings) -> tuple[
         done = pool.map(hops, heard, chunksize=8)
         kept = list(tqdm(done, "calibration", len(heard), leave=False, disable=None))
     truth = np.array([clip.label for clip, _ in heard])
-    own = [load_model(file).info.temperature for _, file in heard]
     sizes = Counter(clip.corpus for clip, _ in heard)
     weights = np.array([1 / sizes[clip.corpus] / len(sizes) for clip, _ in heard])
 
     def verdicts(temperature: float) -> Float64:
-        pairs = zip(kept, own, strict=True)
-        return np.stack([last_spoken(one, temperature / t, settings) for one, t in pairs])
+        return np.stack([last_spoken(one, temperature, settings) for one in kept])
 
     def loss(temperature: float) -> float:
         right = verdicts(temperature)[np.arange(len(truth)), truth]
