@@ -35,7 +35,7 @@ SHUT = -1e4  # added to an input gate: its sigmoid is then exactly 0 in float32
 
 
 def build(
-    widths: Widths, weights: Mapping[str, np.ndarray] | None, metadata: Mapping[str, Any]
+    widths: Widths, weights: Mapping[str, np.ndarray] | None, info: ModelInfo
 ) -> onnx.ModelProto:
     """The streaming graph of a network.
 
@@ -43,12 +43,11 @@ def build(
         widths: sizes of the network.
         weights: as `weight_shapes` names them; None fills each with a sine made inside the
             graph when it is loaded: a few kilobytes of file, for timing only.
-        metadata: what the file says of itself (`livesr.metadata`); its temperature divides the
-            logits before the softmax.
+        info: what the file says of itself; its temperature divides the logits before the softmax.
     """
     graph = Graph()
     _weights(graph, widths, weights)
-    graph.scalar("temperature", metadata["temperature"])
+    graph.scalar("temperature", info.temperature)
     graph.scalar("one", 1)
     graph.indices("end", [np.iinfo(np.int64).max])
     for axis in range(3):
@@ -72,7 +71,7 @@ def build(
             **{f"new_{name}": shape for name, shape in state.items()},
         },
     )
-    helper.set_model_props(model, {METADATA_KEY: json.dumps(dict(metadata))})
+    tell(model, info)
     return model
 
 
@@ -280,7 +279,7 @@ def timing_info(name: str) -> ModelInfo:
 def main() -> None:
     """Write the paper-width graph that `livesr bench` times, its weights made up on loading."""
     info = timing_info("acrnn (paper widths, weights made up)")
-    onnx.save(build(PAPER, None, info.to_metadata()), models_directory() / "acrnn-timing.onnx")
+    onnx.save(build(PAPER, None, info), models_directory() / "acrnn-timing.onnx")
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def train(
 
 
 def _write(file: Path, network: ACRNN, info: ModelInfo) -> None:
-    onnx.save(build(network.widths, network.weights(), info.to_metadata()), file)
+    onnx.save(build(network.widths, network.weights(), info), file)
 
 
 def heard_voices(config: Config, folder: Path | None) -> list[Clip]:

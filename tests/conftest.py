@@ -44,8 +44,8 @@ def tiny_info(**changes: Any) -> ModelInfo:
     return ModelInfo(**{**values, **changes})
 
 
-def save_tiny(path: Path, metadata: dict[str, Any] | None = None, seed: int = 0) -> Path:
-    onnx.save(build(TINY, tiny_weights(seed), metadata or tiny_info().to_metadata()), path)
+def save_tiny(path: Path, info: ModelInfo | None = None, seed: int = 0) -> Path:
+    onnx.save(build(TINY, tiny_weights(seed), info or tiny_info()), path)
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from conftest import save_tiny, tiny_info
 import livesr
 from livesr import AudioError, LivesrError, ModelError, Recognizer
 from livesr.frontend import FrontEndSettings
+from livesr.metadata import METADATA_KEY
 from livesr.model import load_model
 
 OK = np.zeros(100, np.float32)
@@ -121,7 +123,9 @@ def changed(**changes: Any) -> dict[str, Any]:
 )
 def test_models_that_do_not_fit(tmp_path: Path, metadata: dict[str, Any], message: str) -> None:
     path = tmp_path / "odd.onnx"
-    save_tiny(path, metadata)
+    model = onnx.load(save_tiny(path))
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(metadata)})
+    onnx.save(model, path)
     with pytest.raises(ModelError, match=message) as caught:
         load_model(path)
     assert str(path) in str(caught.value)

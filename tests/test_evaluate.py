@@ -81,7 +81,7 @@ def test_warm_is_after_other_clips_of_the_same_speaker(clips: list[Clip]) -> Non
 
 def test_adaptation_tells_when_warm_and_not_when_cold(clips: list[Clip], tmp_path: Path) -> None:
     loud = DecisionSettings(adaptation=1.0, adaptation_seconds=0.1)
-    model = str(save_tiny(tmp_path / "m.onnx", tiny_info(decision=loud).to_metadata()))
+    model = str(save_tiny(tmp_path / "m.onnx", tiny_info(decision=loud)))
 
     def shares(**how: float) -> np.ndarray:
         return np.stack([v.probabilities for v in judge_all(clips[:2], Hearing(model, **how))])
@@ -100,11 +100,11 @@ def test_the_table_counts_every_clip(clips: list[Clip]) -> None:
 
 
 def test_the_temperature_fits_what_the_stream_decides(clips: list[Clip], tmp_path: Path) -> None:
-    model = save_tiny(tmp_path / "m.onnx", tiny_info(temperature=1.0).to_metadata())
+    model = save_tiny(tmp_path / "m.onnx", tiny_info(temperature=1.0))
     settings = DecisionSettings()
     temperature, said = calibrate.fit([(clip, str(model)) for clip in clips], settings)
     assert temperature > 1  # weights drawn at random know nothing
-    shown = tiny_info(temperature=temperature).to_metadata()
+    shown = tiny_info(temperature=temperature)
     again = str(save_tiny(tmp_path / "n.onnx", shown))
     shares = np.stack([v.probabilities for v in judge_all(clips, Hearing(again))])
     np.testing.assert_allclose(said, shares, 1e-4)
@@ -123,10 +123,10 @@ def test_what_others_make_of_corpora_left_out_calibrates_a_model(
     clips = read_clips(tmp_path)
     odd = DecisionSettings(least_probability=0.9, smoothing_seconds=2.0)
     plain = tiny_info(temperature=2.0, decision=odd)
-    model = save_tiny(tmp_path / "m.onnx", plain.to_metadata())
+    model = save_tiny(tmp_path / "m.onnx", plain)
     folder = tmp_path / "runs" / "left-seed1"
     (folder / "made").mkdir(parents=True)
-    other = save_tiny(folder / "made" / "made.onnx", plain.to_metadata(), 2)
+    other = save_tiny(folder / "made" / "made.onnx", plain, 2)
     heard = calibrate.left_out(folder, clips, 3)
     assert len(heard) == 3
     assert {file for _, file in heard} == {str(other)}
@@ -163,7 +163,7 @@ def test_an_ensemble_says_what_its_members_say_on_average(
     files = []
     for seed in (1, 2, 3):
         info = tiny_info(version=f"3-seed{seed}", temperature=float(seed), decision=steady)
-        files.append(str(save_tiny(tmp_path / f"{seed}.onnx", info.to_metadata(), seed)))
+        files.append(str(save_tiny(tmp_path / f"{seed}.onnx", info, seed)))
     whole = tmp_path / "whole.onnx"
     monkeypatch.setattr("sys.argv", ["ensemble", *files, "--output", str(whole)])
     ensemble.main()
@@ -187,7 +187,7 @@ def test_an_ensemble_says_what_its_members_say_on_average(
     calibrate.written(whole, tmp_path / "warm.onnx", 1.0)
     warm = list(Recognizer(tmp_path / "warm.onnx").push(samples)[-1].probabilities.values())
     np.testing.assert_allclose(warm, expected**2 / (expected**2).sum(), rtol=1e-4)
-    other = save_tiny(tmp_path / "o.onnx", tiny_info(training_data="other").to_metadata())
+    other = save_tiny(tmp_path / "o.onnx", tiny_info(training_data="other"))
     monkeypatch.setattr("sys.argv", ["ensemble", *files, str(other), "--output", str(whole)])
     with pytest.raises(SystemExit, match="are not seeds of one recipe"):
         ensemble.main()
@@ -241,7 +241,7 @@ def test_the_report_tells_of_every_network_and_seed(
     files = []
     for name, seed in (("one", 1), ("one", 2), ("other", 1)):
         path = tmp_path / f"{name}{seed}.onnx"
-        files.append(str(save_tiny(path, tiny_info(name=name).to_metadata(), seed)))
+        files.append(str(save_tiny(path, tiny_info(name=name), seed)))
     out = tmp_path / "runs" / "one-seed1" / "made"
     out.mkdir(parents=True)
     save_tiny(out / "made.onnx")

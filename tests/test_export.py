@@ -69,7 +69,7 @@ def test_torch_offline_the_stream_and_a_batch_agree(
     """A whole recording encoded at once in torch, against hop by hop through Recognizer."""
     info = tiny_info(temperature=1.0, decision=DecisionSettings(adaptation=0.0))
     path = tmp_path / "network.onnx"
-    onnx.save(build(network.widths, network.weights(), info.to_metadata()), path)
+    onnx.save(build(network.widths, network.weights(), info), path)
     samples = speech[:112_000]
     readings = Recognizer(path).push(samples)
     levels, _ = hear(samples)
@@ -94,7 +94,7 @@ def test_torch_offline_the_stream_and_a_batch_agree(
 def test_a_training_window_is_what_the_stream_sees(network: ACRNN) -> None:
     features = np.random.default_rng(0).standard_normal((700, 40, 3)).astype(np.float32)
     session = open_session(
-        build(network.widths, network.weights(), {"temperature": 1.0}).SerializeToString()
+        build(network.widths, network.weights(), tiny_info(temperature=1.0)).SerializeToString()
     )
     state = {
         node.name: np.zeros((1, *node.shape[1:]), np.float32)

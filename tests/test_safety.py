@@ -261,7 +261,7 @@ def test_shipped_models_ask_for_no_more() -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_of_any_kind_ask_for_no_more(name: str) -> None:
     weights = {k: np.zeros(shape, np.float32) for k, shape in weight_shapes(NETWORKS[name]).items()}
-    model = build(NETWORKS[name], weights, tiny_info().to_metadata())
+    model = build(NETWORKS[name], weights, tiny_info())
     foreign_model(model.SerializeToString(), name)
 
 
@@ -278,7 +278,7 @@ def test_no_array_is_larger_than_was_told(changes: dict[str, Any]) -> None:
     """onnxruntime's own arrays, every one of them, against what is followed by hand."""
     widths = replace(TINY, **changes)
     weights = {k: np.ones(shape, np.float32) for k, shape in weight_shapes(widths).items()}
-    model = build(widths, weights, tiny_info().to_metadata())
+    model = build(widths, weights, tiny_info())
     told = follow(look_through(model.SerializeToString()), bands=40)
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=n.output[0]) for n in model.graph.node)
@@ -297,7 +297,7 @@ def test_a_window_without_end(tmp_path: Path) -> None:
     widths = replace(TINY, steps=3001)
     weights = {k: np.zeros(shape, np.float32) for k, shape in weight_shapes(widths).items()}
     path = tmp_path / "a.onnx"
-    onnx.save(build(widths, weights, tiny_info().to_metadata()), path)
+    onnx.save(build(widths, weights, tiny_info()), path)
     with pytest.raises(ModelError, match=r"a\.onnx looks back on 3,001 steps, livesr on 3,000"):
         Recognizer(path)
 
@@ -341,7 +341,7 @@ def test_a_model_whose_answer_is_no_number(tmp_path: Path, tiny: Path) -> None:
 
 def test_a_model_replaced_at_once_is_read_again(tmp_path: Path) -> None:
     first = Recognizer(save_tiny(tmp_path / "a.onnx"))
-    named = tiny_info(name="another").to_metadata()
+    named = tiny_info(name="another")
     second = Recognizer(save_tiny(tmp_path / "a.onnx", named))
     with pytest.raises(ModelError, match=r"the model tiny .* has another"):
         second.restore(first.state())

@@ -45,8 +45,7 @@ def windows(samples: Float32, quick: bool) -> Table:
         for seconds in _WINDOWS:
             path = Path(folder) / f"{seconds}.onnx"
             widths = replace(COMPACT, steps=seconds * _STEPS_A_SECOND)
-            about = timing_info(f"{seconds} s").to_metadata()
-            onnx.save(build(widths, _made_up(widths), about), path)
+            onnx.save(build(widths, _made_up(widths), timing_info(f"{seconds} s")), path)
             calls[f"{seconds} s"] = hop_by_hop(path, samples)
             calls[f"{seconds} s again"] = again(path, samples[: seconds * RATE])
     cost = medians(calls, 3 if quick else 15)
