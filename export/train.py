@@ -205,6 +205,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--network", help="in place of the config's")
     parser.add_argument("--epochs", type=int, help="in place of the config's")
+    parser.add_argument("--splits", nargs="+", help="to train on, in place of the config's")
     parser.add_argument("--name", default="acrnn-compact", help="of the run and its model")
     parser.add_argument("--folds", choices=FOLDS, help="leave each of these out in turn")
     parser.add_argument("--only", nargs="+", help="of the folds, in a process of their own")
@@ -215,7 +216,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     try:
         config = read_config(
-            options.config, seed=options.seed, network=options.network, epochs=options.epochs
+            options.config,
+            seed=options.seed,
+            network=options.network,
+            epochs=options.epochs,
+            splits=options.splits,
         )
         folder = ROOT / "runs" / f"{options.name}-seed{config.seed}"
         if not options.folds:
