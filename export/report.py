@@ -7,7 +7,9 @@ Models of one name are its seeds. The name given first is told in full: by label
 calibrated, covered; and its first model alone warm, in conversation and where nobody speaks.
 Everything is on the `test` split, through `Recognizer`, by speakers unseen in training, but for
 --left-out: folders of `export.train --folds corpus`, each network judged on all clips of the
-corpus it never heard.
+corpus it never heard. They may be told alone:
+
+    python -m export.report --corpora ../shared/speech --left-out runs/*-left-seed*
 """
 
 from __future__ import annotations
@@ -229,13 +231,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("models", nargs="+", help="livesr .onnx files, all seeds of all networks")
+    parser.add_argument("models", nargs="*", help="livesr .onnx files, all seeds of all networks")
     parser.add_argument(
         "--corpora", nargs="+", required=True, help="a folder with clips.csv, or NAME=FOLDER"
     )
     parser.add_argument("--output", type=Path, default=Path("report"), help="a folder")
     parser.add_argument("--left-out", nargs="*", type=Path, default=[], help="folders of runs")
     options = parser.parse_args()
+    if not options.models and not options.left_out:
+        parser.error("nothing to report: give models, or --left-out and folders of runs")
     try:
         models: dict[str, list[str]] = defaultdict(list)
         for file in options.models:
@@ -246,8 +250,8 @@ def main() -> None:
             folders[folder.name.rsplit("-seed", 1)[0]].append(folder)
         options.output.mkdir(parents=True, exist_ok=True)
         with (options.output / "report.md").open("w") as file:
-            lines = chain(told(clips, models, options.output), left_out(folders, clips))
-            for line in lines:
+            found = told(clips, models, options.output) if models else ()
+            for line in chain(found, left_out(folders, clips) if folders else ()):
                 print(line, flush=True)
                 file.write(line + "\n")
     except (CorpusError, LivesrError) as error:

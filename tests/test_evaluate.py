@@ -233,7 +233,10 @@ def test_metrics() -> None:
 
 
 def test_the_report_tells_of_every_network_and_seed(
-    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clips: list[Clip],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     pytest.importorskip("matplotlib")
     from export import report  # noqa: PLC0415
@@ -263,3 +266,11 @@ def test_the_report_tells_of_every_network_and_seed(
     assert "### Leave one corpus out" in text
     for name in ("confusion-one", "confusion-other", "networks", "calibration", "coverage"):
         assert (folder / f"{name}.png").stat().st_size > 5000
+    alone = ["report", "--corpora", str(tmp_path), "--output", str(folder)]
+    monkeypatch.setattr("sys.argv", [*alone, "--left-out", str(out.parent)])
+    report.main()
+    assert (folder / "report.md").read_text() == text[text.index("### Leave one corpus out") :]
+    monkeypatch.setattr("sys.argv", alone)
+    with pytest.raises(SystemExit):
+        report.main()
+    assert "nothing to report" in capsys.readouterr().err
