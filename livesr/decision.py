@@ -27,8 +27,11 @@ class DecisionSettings:
     memory_seconds: float = 60.0  # of speech that it looks back on
     # Of the leading emotion, smoothed: of strangers' labels 7 in 10 are then right.
     least_probability: float = 0.55
-    least_margin: float = 0.1  # over the runner-up, smoothed, for a new label
-    keep_margin: float = 0.05  # the same, for the label already shown
+    # Over the runner-up, smoothed, for a new label and for the one shown: they tell where a model
+    # takes less than even odds for a label. Where it takes more, letting go of the label shown any
+    # later than a new one would come made it more often wrong, and hardly steadier.
+    least_margin: float = 0.1
+    keep_margin: float = 0.05
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, for a model's metadata."""
