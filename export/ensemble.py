@@ -109,6 +109,7 @@ def main() -> None:
         info = described(infos, options.output.stem)
     except (LivesrError, ValueError) as error:
         raise SystemExit(str(error)) from None
+    options.output.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(ensemble([onnx.load(file) for file in options.models], info), options.output)
     print(f"wrote {options.output}, version {info.version}")
 
