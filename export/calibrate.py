@@ -9,11 +9,12 @@ speaks to livesr is of no corpus, and by no microphone of theirs; so what is shi
 on what models of its recipe make of corpora that they never heard (`export.train --folds corpus`):
 
     python -m export.calibrate runs/all.onnx --corpora ../shared/speech \\
-        --left-out runs/left-seed1 --output models/acrnn-compact.onnx
+        --left-out runs/together --output models/acrnn-compact.onnx
 
-The folder holds CORPUS/CORPUS.onnx for each corpus left out. The clips go through `Recognizer`;
-what reached its decision is kept, so that every temperature is tried on the very numbers a stream
-decides on. No clip of `test` is heard.
+The folder holds CORPUS/CORPUS.onnx for each corpus left out: a run, or for an ensemble, which is a
+little less sure than one network, ensembles of as many runs (`export.ensemble`). The clips go
+through `Recognizer`; what reached its decision is kept, so that every temperature is tried on the
+very numbers a stream decides on. No clip of `test` is heard.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ def main() -> None:
     )
     parser.add_argument("model", type=Path, help="a livesr .onnx file")
     parser.add_argument("--corpora", nargs="+", required=True, help="as for export.train")
-    parser.add_argument("--left-out", type=Path, required=True, help="a run of --folds corpus")
+    parser.add_argument("--left-out", type=Path, required=True, help="a folder of such files")
     parser.add_argument("--output", type=Path, required=True, help="the .onnx file to write")
     parser.add_argument("--most", type=int, default=240, help="clips of a left-out corpus")
     options = parser.parse_args()
