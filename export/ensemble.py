@@ -3,8 +3,8 @@
     python -m export.ensemble runs/acrnn-compact-seed*/acrnn-compact.onnx --output all.onnx
 
 Networks that differ by their random numbers alone are wrong about different strangers (deep
-ensembles, Lakshminarayanan et al. 2017). Logits and attention are means of theirs; the memory is
-all of theirs. `export.calibrate` then gives the whole its own temperature.
+ensembles, Lakshminarayanan et al. 2017). Logits and attention are means of theirs; context and
+memory are all of theirs, side by side. `export.calibrate` then gives the whole its own temperature.
 """
 
 from __future__ import annotations
@@ -49,8 +49,10 @@ def ensemble(models: Sequence[onnx.ModelProto], info: ModelInfo) -> onnx.ModelPr
             total = graph.node("Add", [total, f"{number}.{what}"], f"{what}+{number}")
         graph.node("Mul", [total, "share"], what)
     graph.node("Softmax", [graph.node("Div", ["logits", "temperature"], "cooled")], "probabilities")
+    graph.node("Concat", [f"{number}.context" for number in range(len(models))], "context", axis=1)
     told = {part.name: _shape(part) for part in models[0].graph.output}
     outputs = {name: told[name] for name in ("probabilities", *_MEANS)}
+    outputs["context"] = ["N", len(models) * told["context"][1]]
     outputs |= {f"new_{name}": shape for name, shape in inputs.items() if name != "features"}
     merged = graph.model("acrnn", inputs, outputs)
     tell(merged, info)

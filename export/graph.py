@@ -8,7 +8,7 @@ state out, masks), and every tensor of it has a name here.
              encodings [N, S, D]         one row per step (two frames) of the last 3 s
              valid    [N, S]             1 where that step exists, 0 before the stream began
     outputs  probabilities [N, C] (calibrated), logits [N, C], attention [N, S] (0 where not
-             valid), and new_* for each part of the state
+             valid), context [N, hidden] (c of eq. 5), and new_* for each part of the state
 
 Convolutions look back only, so a step's encoding never changes once made. A step that does not
 exist yet carries a flag that shuts the LSTM's input gate: cell and output stay exactly zero
@@ -68,6 +68,7 @@ def build(
             "probabilities": ["N", widths.labels],
             "logits": ["N", widths.labels],
             "attention": ["N", widths.steps],
+            "context": ["N", widths.hidden],
             **{f"new_{name}": shape for name, shape in state.items()},
         },
     )
@@ -166,8 +167,8 @@ def _attend(graph: Graph, widths: Widths, hidden: str, absent: str) -> str:
 def _classify(graph: Graph, hidden: str, attention: str) -> None:
     """c = sum a_t h_t (eq. 4), then the classifier."""
     row = graph.node("Unsqueeze", [attention, "axis_1"], "attention_row")
-    flow = graph.node("MatMul", [row, hidden], "context")
-    flow = graph.node("Squeeze", [flow, "axis_1"], "context_flat")
+    flow = graph.node("MatMul", [row, hidden], "context_row")
+    flow = graph.node("Squeeze", [flow, "axis_1"], "context")
     flow = graph.node("Gemm", [flow, "dense.weight", "dense.bias"], "dense")
     flow = graph.node("Relu", [flow], "dense_on")
     logits = graph.node("Gemm", [flow, "output.weight", "output.bias"], "logits")

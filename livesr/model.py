@@ -49,18 +49,22 @@ class Model:
             text = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
             self.outputs = [output.name for output in self.session.get_outputs()]
             shapes = {node.name: list(node.shape[1:]) for node in self.session.get_inputs()}
+            told = {node.name: list(node.shape[1:]) for node in self.session.get_outputs()}
         except Exception as error:  # onnxruntime's own types are not public
             raise _no_model(source, str(error)) from None
         self.info = ModelInfo.from_metadata(source, text)
         self.identity = hashlib.sha256(data).hexdigest()
         self.memory_shapes = {name: dims for name, dims in shapes.items() if name != "features"}
-        needed = {"probabilities", "logits", "attention", *(f"new_{n}" for n in self.memory_shapes)}
+        needed = {"probabilities", "logits", "attention", "context"}
+        needed |= {f"new_{name}" for name in self.memory_shapes}
         sizes = [size for dims in self.memory_shapes.values() for size in dims]
         if not (
             {"features", "encodings", "valid"} <= set(shapes)
             and all(isinstance(size, int) and size > 0 for size in sizes)
             and len(self.memory_shapes["valid"]) == 1
             and needed <= set(self.outputs)
+            and len(told["context"]) == 1
+            and isinstance(told["context"][0], int)
         ):
             raise ModelError(
                 f"{source} is not a streaming ACRNN: its inputs are {sorted(shapes)!s:.300} and "
@@ -68,6 +72,7 @@ class Model:
                 "`python -m export.train`."
             )
         self.steps = int(self.memory_shapes["valid"][0])
+        self.context_size = int(told["context"][0])  # of c, eq. (5)
         if self.steps > _MOST_STEPS:
             raise ModelError(
                 f"{source} looks back on {self.steps:,} steps, livesr on {_MOST_STEPS:,} at most; "
@@ -106,10 +111,15 @@ class Model:
         for name, shape in (
             ("probabilities", (len(features), len(self.info.labels))),
             ("attention", (len(features), self.steps)),
+            ("context", (len(features), self.context_size)),
         ):
             values = outputs[name]
             if values.shape != shape or values.dtype != np.float32:
                 raise self._failed(f"{name} are {values.dtype} {values.shape}")
+            if name == "context":
+                if not np.isfinite(values).all():
+                    raise self._failed("context is not finite")
+                continue
             sums = values.sum(1)
             if not (values.min() >= 0 and sums.min() > 0 and sums.max() < np.inf):
                 raise self._failed(f"{name} are not shares")

@@ -187,6 +187,13 @@ def test_an_ensemble_says_what_its_members_say_on_average(
     calibrate.written(whole, tmp_path / "warm.onnx", 1.0)
     warm = list(Recognizer(tmp_path / "warm.onnx").push(samples)[-1].probabilities.values())
     np.testing.assert_allclose(warm, expected**2 / (expected**2).sum(), rtol=1e-4)
+    features = np.random.default_rng(0).standard_normal((1, 50, 40, 3)).astype(np.float32)
+    contexts = []
+    for model in map(load_model, files):
+        contexts.append(model.run(features, model.memory())["context"])
+    model = load_model(whole)
+    context = model.run(features, model.memory())["context"]
+    np.testing.assert_allclose(context, np.concatenate(contexts, axis=1), atol=1e-5)
     other = save_tiny(tmp_path / "o.onnx", tiny_info(training_data="other"))
     monkeypatch.setattr("sys.argv", ["ensemble", *files, str(other), "--output", str(whole)])
     with pytest.raises(SystemExit, match="are not seeds of one recipe"):

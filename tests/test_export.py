@@ -108,9 +108,11 @@ def test_a_training_window_is_what_the_stream_sees(network: ACRNN) -> None:
         state = {name: outputs[f"new_{name}"] for name in state}
         parts = window(features, max(0, end - 300), end, network.widths.steps)
         with torch.no_grad():
-            logits, attention, _ = network(*(torch.from_numpy(part)[None] for part in parts))
+            logits, attention, hidden = network(*(torch.from_numpy(part)[None] for part in parts))
+        context = torch.einsum("bs,bsh->bh", attention, hidden)  # eq. (5)
         np.testing.assert_allclose(logits.numpy(), outputs["logits"], atol=1e-4)
         np.testing.assert_allclose(attention.numpy(), outputs["attention"], atol=1e-4)
+        np.testing.assert_allclose(context.numpy(), outputs["context"], atol=1e-4)
 
 
 def test_our_voice_graph_is_the_published_one(speech: np.ndarray) -> None:

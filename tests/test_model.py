@@ -44,7 +44,7 @@ def test_hops_of_any_length_agree(tiny: Path) -> None:
     for size in (2, 24, 26, 100, 48, 200):
         hops = stream.push(features[:, start : start + size])
         start += size
-    for name in ("probabilities", "logits", "attention"):
+    for name in ("probabilities", "logits", "attention", "context"):
         np.testing.assert_allclose(hops[name], once[name], atol=1e-5)
 
 
@@ -65,7 +65,7 @@ def test_a_batch_of_streams_of_any_age_gives_what_each_gives_alone(tiny: Path) -
     together = batch.push(new)
     for row, single in enumerate(singles):
         alone = single.push(new[row : row + 1])
-        for name in ("probabilities", "attention"):
+        for name in ("probabilities", "attention", "context"):
             np.testing.assert_allclose(together[name][row], alone[name][0], atol=1e-6)
     assert not together["attention"][0, :-13].any()  # 26 frames are all the first has heard
     assert (together["attention"][2, :-150] > 0).all()
