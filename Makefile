@@ -28,10 +28,10 @@ $(VENV)/tested: $(VENV)/installed
 teacher: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps pipecat-ai==1.14.0
 
-# Unlabelled speech to imitate it on (export/voices.py), from Debian's packages.
+# Unlabelled speech to imitate it on (export/unlabelled.py), from Debian's packages.
 voices: $(VENV)/installed
 	mkdir -p .cache/raw
 	cd .cache/raw && for language in it ru; do \
 		apt-get download asterisk-core-sounds-$$language-g722 && \
 		dpkg -x asterisk-core-sounds-$$language-g722_*.deb asterisk-$$language || exit 1; done
-	$(BIN)/python -m export.voices .cache/raw .cache/voices
+	$(BIN)/python -m export.unlabelled .cache/raw .cache/voices

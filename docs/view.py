@@ -5,7 +5,7 @@ import os
 from rich.console import Console
 
 import livesr
-from livesr.ui.view import View
+from livesr.app.ui.view import View
 
 RECORDING, SECONDS, WHOLE = "tests/data/conversation.flac", 20.0, 27.1
 

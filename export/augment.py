@@ -13,7 +13,7 @@ import soxr
 from scipy.signal import butter, fftconvolve, sosfilt
 
 from export.corpora import RATE
-from livesr.stage import Float32
+from livesr.arrays import Float32
 
 
 def trimmed(samples: Float32) -> Float32:

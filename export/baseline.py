@@ -24,7 +24,7 @@ from tqdm import tqdm
 from export.corpora import RATE, Clip, CorpusError, check, leave_one_corpus_out
 from export.metrics import confusion, mean_uar, uar
 from export.readers import read_corpora
-from livesr.stage import Array
+from livesr.arrays import Array
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -1,7 +1,7 @@
 """Probabilities that mean what they say.
 
 When a label is given then follows from one threshold for all models
-(`livesr.decision.DecisionSettings`), chosen on the risk-coverage curve of strangers, which is
+(`livesr.settings.DecisionSettings`), chosen on the risk-coverage curve of strangers, which is
 printed at the end.
 
 When a network is trained its temperature is fitted on `dev`, speakers of the corpora it knows. Who
@@ -35,12 +35,13 @@ from export.corpora import Clip, CorpusError, named
 from export.graph import tell
 from export.metrics import calibration_error
 from export.readers import read_corpora
-from livesr.decision import Decision, DecisionSettings, Verdict
+from livesr.arrays import Bool, Float64
 from livesr.errors import LivesrError
-from livesr.model import load_model
+from livesr.model.load import load_model
 from livesr.recognizer import Recognizer
-from livesr.stage import Bool, Float64
-from livesr.voice import BLOCK_SAMPLES
+from livesr.settings import DecisionSettings
+from livesr.stages.decision import Decision, Verdict
+from livesr.stages.vad import BLOCK_SAMPLES
 
 Hop = tuple[Float64, Bool, float]  # what `Decision.push` takes
 _BLOCK_SECONDS = BLOCK_SAMPLES / 16000

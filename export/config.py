@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from export.widths import NETWORKS
+from export.sizes import NETWORKS
 
 
 class ConfigError(Exception):
@@ -30,7 +30,7 @@ class Config:
     dropout: float = 0.15
     label_smoothing: float = 0.05
     teach: float = 2.0  # weight of imitating export.teacher, step by step; 0 for no teacher
-    unlabelled: float = 0.0  # windows of export.voices beside each of the corpora
+    unlabelled: float = 0.0  # windows of export.unlabelled beside each of the corpora
     styles: float = 0.6  # share of windows that take on another's level and spread, band by band
     background: float = 0.03  # share of windows that are babble, which is nobody's emotion
     balance: float = 0.5  # a corpus-and-class is drawn in proportion to its size to this power

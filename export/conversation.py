@@ -18,9 +18,9 @@ from export import augment
 from export.corpora import RATE, Clip
 from export.evaluate import Hearing
 from export.metrics import confusion, uar
-from livesr.metadata import LABELS
+from livesr.arrays import Array, Float32
+from livesr.model.metadata import LABELS
 from livesr.reading import Reading
-from livesr.stage import Array, Float32
 
 _NOISE_SNR_DB = 20.0
 _MOST_CLIPS = 40  # of one speaker, or one of nEMO would talk for a quarter of an hour

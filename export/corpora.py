@@ -16,8 +16,8 @@ from pathlib import Path
 import soundfile as sf
 import soxr
 
-from livesr.metadata import LABELS
-from livesr.stage import Float32
+from livesr.arrays import Float32
+from livesr.model.metadata import LABELS
 
 RATE = 16000
 SPLITS = ("train", "dev", "test")

@@ -21,8 +21,8 @@ import onnx
 
 from export.graph import Graph, tell
 from livesr.errors import LivesrError
-from livesr.metadata import ModelInfo
-from livesr.model import load_model
+from livesr.model.load import load_model
+from livesr.model.metadata import ModelInfo
 
 _SEEDS = "-seed"  # in a version, before the number
 _SHARED = ("features", "temperature")

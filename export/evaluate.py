@@ -27,13 +27,13 @@ from export import augment
 from export.corpora import RATE, SPLITS, Clip, CorpusError
 from export.metrics import calibration_error, confusion, mean_uar, uar, wa
 from export.readers import read_corpora
-from livesr.adaptation import Adaptation
+from livesr.arrays import Float32, Float64
 from livesr.errors import LivesrError
-from livesr.metadata import LABELS, ModelInfo
-from livesr.model import load_model
+from livesr.model.load import load_model
+from livesr.model.metadata import LABELS, ModelInfo
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
-from livesr.stage import Float32, Float64
+from livesr.stages.adaptation import Adaptation
 
 WARM_SECONDS, PAUSE_SECONDS = 30.0, 3.0
 _TOLERANCE = 0.02  # of a UAR: another processor may round one clip of 13 the other way

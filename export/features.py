@@ -25,10 +25,11 @@ from tqdm import tqdm
 from export import augment
 from export.corpora import RATE, Clip
 from export.teacher import VALUES, taught
-from livesr.deltas import Deltas
-from livesr.frontend import FrontEnd, FrontEndSettings
-from livesr.stage import Bool, Float32, Float64
-from livesr.voice import BLOCK_SAMPLES, VoiceActivity
+from livesr.arrays import Bool, Float32, Float64
+from livesr.settings import FrontEndSettings
+from livesr.stages.deltas import Deltas
+from livesr.stages.frontend import FrontEnd
+from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
 
 NOBODY = -1  # the label of what is nobody's emotion
 SCENES = 3  # raise when scenes change: those cached are then made anew

@@ -26,9 +26,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from export.widths import KERNEL_TIME, PAPER, Widths, weight_shapes
-from livesr.metadata import LABELS, METADATA_KEY, ModelInfo
-from livesr.model import models_directory
+from export.sizes import KERNEL_TIME, PAPER, Widths, weight_shapes
+from livesr.model.load import models_directory
+from livesr.model.metadata import LABELS, METADATA_KEY, ModelInfo
 
 OPSET, IR_VERSION = 17, 8
 SHUT = -1e4  # added to an input gate: its sigmoid is then exactly 0 in float32

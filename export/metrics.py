@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from livesr.metadata import LABELS
-from livesr.stage import Array, Float64
+from livesr.arrays import Array, Float64
+from livesr.model.metadata import LABELS
 
 
 def confusion(truth: Sequence[int], guess: Sequence[int]) -> Array:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from export.graph import SHUT
-from export.widths import KERNEL_TIME, Widths
+from export.sizes import KERNEL_TIME, Widths
 
 CONTEXT_FRAMES = 20  # that a step's encoding can reach back, beyond its own two
 

@@ -11,9 +11,9 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 
 import livesr
-from livesr.model import DEFAULT
-from livesr.replay import SoundFile
-from livesr.ui.view import View
+from livesr.app.ui.view import View
+from livesr.files.soundfile import SoundFile
+from livesr.model.load import DEFAULT
 
 RECORDING = Path(__file__).resolve().parents[1] / "tests" / "data" / "conversation.flac"
 WIDTH, HEIGHT, SECONDS = 100, 30, 21.5

@@ -8,8 +8,8 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from livesr.metadata import LABELS
-from livesr.stage import Array, Float64
+from livesr.arrays import Array, Float64
+from livesr.model.metadata import LABELS
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from export.corpora import Clip, CorpusError, check_speakers, read_clips, split_speakers
-from livesr.metadata import LABELS
+from livesr.model.metadata import LABELS
 
 IEMOCAP_OPTIONS = frozenset({"excited", "improvised"})
 

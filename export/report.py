@@ -37,13 +37,13 @@ from export.metrics import (
     uar,
     wa,
 )
-from export.nobody import labelled
+from export.nonspeech import labelled
 from export.readers import read_corpora
-from livesr.decision import DecisionSettings
+from livesr.arrays import Array, Float64
 from livesr.errors import LivesrError
-from livesr.metadata import LABELS
-from livesr.model import load_model
-from livesr.stage import Array, Float64
+from livesr.model.load import load_model
+from livesr.model.metadata import LABELS
+from livesr.settings import DecisionSettings
 
 _SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45, 0.4)
 _METRICS = ("UAR", "WA", "macro F1")

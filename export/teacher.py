@@ -19,8 +19,8 @@ import numpy as np
 import onnx
 
 from export.corpora import RATE, CorpusError
-from livesr.session import Session, open_session
-from livesr.stage import Float32
+from livesr.arrays import Float32
+from livesr.model.runtime import Session, open_session
 
 VALUES = 384  # of a step
 STEP = 320  # samples: 20 ms, like the ACRNN's

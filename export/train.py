@@ -19,6 +19,7 @@ import onnx
 import torch
 
 from export import calibrate
+from export.batches import prepare, statistics
 from export.config import Config, ConfigError, read_config
 from export.corpora import (
     SPLITS,
@@ -36,10 +37,9 @@ from export.graph import build
 from export.metrics import spread
 from export.network import ACRNN
 from export.readers import read_corpora
-from export.run import Run, evaluate, recalls
-from export.voices import read_voices
-from export.windows import prepare, statistics
-from livesr.metadata import LABELS, ModelInfo
+from export.trainer import Run, evaluate, recalls
+from export.unlabelled import read_voices
+from livesr.model.metadata import LABELS, ModelInfo
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDS = {
@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("--name", default="acrnn-compact", help="of the run and its model")
     parser.add_argument("--folds", choices=FOLDS, help="leave each of these out in turn")
     parser.add_argument("--only", nargs="+", help="of the folds, in a process of their own")
-    parser.add_argument("--voices", type=Path, help="unlabelled speech: see export.voices")
+    parser.add_argument("--voices", type=Path, help="unlabelled speech: see export.unlabelled")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()

@@ -7,16 +7,15 @@ for reading in recognizer.push(samples, sample_rate=48000):
     print(reading.end, reading.label, reading.smoothed)
 """
 
+from livesr.batch import push_all
 from livesr.errors import AudioError, DeviceError, LivesrError, ModelError
 from livesr.event import Event
-from livesr.inputs import Device, devices
-from livesr.listener import Listener, listen
-from livesr.many import push_all
+from livesr.files.replay import replay
+from livesr.microphone.devices import Device, devices
+from livesr.microphone.listener import Listener, listen
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
-from livesr.replay import replay
-
-__version__ = "0.1.0"
+from livesr.version import __version__
 
 __all__ = [
     "AudioError",
@@ -28,6 +27,7 @@ __all__ = [
     "ModelError",
     "Reading",
     "Recognizer",
+    "__version__",
     "devices",
     "listen",
     "push_all",

@@ -1,5 +1,5 @@
 """`python -m livesr` is `livesr`."""
 
-from livesr.cli import main
+from livesr.app.cli import main
 
 main()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from livesr.stage import Float32, Float64
+from livesr.arrays import Float32, Float64
 
 MOST_SECONDS = 1e8  # of stream time: three years
 LONGEST_TEXT = 200  # characters of a reason, or of an event's text, from a file

@@ -10,20 +10,22 @@ from typing import Any
 
 import numpy as np
 
-import livesr
-from livesr.adaptation import Adaptation
-from livesr.audio import as_mono, check_gap, check_rate
-from livesr.decision import Decision
+from livesr.arrays import Bool, Float32
 from livesr.errors import AudioError, LivesrError, ModelError
-from livesr.frontend import FrontEnd
-from livesr.grid import Grid
-from livesr.inlet import Inlet
-from livesr.model import load_model
-from livesr.network import ModelStream
+from livesr.model.load import load_model
 from livesr.reading import Reading
 from livesr.saved import check, check_fits
-from livesr.stage import Bool, Float32, Stage, State, pack, unpack
-from livesr.voice import BLOCK_SAMPLES, VoiceActivity
+from livesr.stages.adaptation import Adaptation
+from livesr.stages.decision import Decision
+from livesr.stages.frontend import FrontEnd
+from livesr.stages.hops import HopCutter
+from livesr.stages.model_stream import ModelStream
+from livesr.stages.resample import InputResampler
+from livesr.stages.samples import as_mono, check_gap, check_rate
+from livesr.stages.stage import Stage
+from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
+from livesr.state import State, pack, unpack
+from livesr.version import __version__
 
 _SILENT_DBFS = -120.0
 
@@ -58,8 +60,8 @@ class Recognizer:
         self._model = load_model(model)
         info = self._model.info
         self._rate = info.front_end.sample_rate
-        self._inlet = Inlet(self._rate)
-        self._grid = Grid(hop, info.front_end)
+        self._inlet = InputResampler(self._rate)
+        self._grid = HopCutter(hop, info.front_end)
         self.labels: tuple[str, ...] = info.labels
         self.hop = self._grid.hop_samples / self._rate
         self.voice = VoiceActivity()
@@ -160,7 +162,7 @@ class Recognizer:
         return readings
 
     def hops(self, samples: Any, sample_rate: int) -> Iterator[Hop]:
-        """`push` in parts, for `livesr.many`: of each hop, what comes before the network.
+        """`push` in parts, for `livesr.batch`: of each hop, what comes before the network.
 
         Whoever takes a hop pushes its features to `network` and gives it to `read` before
         taking the next. Nothing is heard before the first is asked for.
@@ -180,7 +182,7 @@ class Recognizer:
     def state(self) -> bytes:
         """All that the stream has left in memory, to continue it elsewhere with `restore`."""
         own = {
-            "livesr": livesr.__version__,
+            "livesr": __version__,
             "model": self._model.identity,
             "model_name": self._model.info.name,
             "hop_samples": self._grid.hop_samples,

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from livesr.errors import ModelError
-from livesr.frontend import FrontEndSettings
-from livesr.stage import State
-from livesr.voice import BLOCK_SAMPLES, CONTEXT_SAMPLES
+from livesr.settings import FrontEndSettings
+from livesr.stages.vad import BLOCK_SAMPLES, CONTEXT_SAMPLES
+from livesr.state import State
 
 _LARGEST = 1e12  # sound 40 dB over full scale, squared and summed, stays below
 _MOST_SAMPLES = 10**18

@@ -5,48 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import soundfile as sf
-from virtual import AVAILABLE, VirtualMicrophone
 
-from export.graph import build
-from export.widths import Widths, weight_shapes
 from livesr import Recognizer
-from livesr.metadata import LABELS, ModelInfo
-
-DATA = Path(__file__).parent / "data"
-TINY = Widths(maps=(4, 6, 6), linear=8, cells=4, dense=8)
-
-
-def tiny_weights(seed: int = 0) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return {
-        name: (2 * rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
-        for name, shape in weight_shapes(TINY).items()
-    }
-
-
-def tiny_info(**changes: Any) -> ModelInfo:
-    values: dict[str, Any] = {
-        "name": "tiny",
-        "labels": LABELS,
-        "mean": np.full(40, -4.0),
-        "deviation": np.full(40, 2.0),
-        "temperature": 0.5,
-        "training_data": "none",
-        "licence": "MIT",
-        "version": "0",
-    }
-    return ModelInfo(**{**values, **changes})
-
-
-def save_tiny(path: Path, info: ModelInfo | None = None, seed: int = 0) -> Path:
-    onnx.save(build(TINY, tiny_weights(seed), info or tiny_info()), path)
-    return path
+from tests.helpers.tiny import DATA, save_tiny
+from tests.helpers.virtual import AVAILABLE, VirtualMicrophone
 
 
 @pytest.fixture(scope="session")

@@ -29,8 +29,8 @@ import soundfile as sf
 import soxr
 
 from livesr import Reading, Recognizer
-from livesr.replay import play
-from tests.virtual import VirtualMicrophone
+from livesr.files.replay import play
+from tests.helpers.virtual import VirtualMicrophone
 
 DATA = Path(__file__).parent / "data"
 RATE, HOP = 16000, 4000

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import save_tiny
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from livesr import LivesrError, ModelError, Reading, Recognizer
-from livesr.audio import as_mono
-from livesr.metadata import LABELS
-from livesr.stage import pack, unpack
+from livesr.model.metadata import LABELS
+from livesr.stages.samples import as_mono
+from livesr.state import pack, unpack
+from tests.helpers.tiny import save_tiny
 
 CHUNKS = st.lists(
     st.one_of(st.integers(1, 64), st.integers(65, 8000), st.integers(8001, 160_000)),

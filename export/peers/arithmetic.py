@@ -11,11 +11,12 @@ import numpy as np
 from export.peers.counting import REST, kernel_times, multiply_adds, peak_rate
 from export.peers.readings import PAPER
 from export.peers.timing import HOP, RATE, Table, hops, ms
-from livesr.bench import stage_times
-from livesr.frontend import FrontEndSettings, mel_filterbank
-from livesr.model import DEFAULT, bundled, load_model, models_directory
-from livesr.stage import Float32
-from livesr.voice import BLOCK_SAMPLES
+from livesr.app.bench import stage_times
+from livesr.arrays import Float32
+from livesr.model.load import DEFAULT, bundled, load_model, models_directory
+from livesr.settings import FrontEndSettings
+from livesr.stages.logmel import mel_filterbank
+from livesr.stages.vad import BLOCK_SAMPLES
 
 _HOP_FRAMES = 26  # 24 in turn with it: the graph takes pairs
 _DEVICE_RATE = 48000

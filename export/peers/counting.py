@@ -14,8 +14,8 @@ import onnx
 import onnxruntime as ort
 from onnx import numpy_helper
 
-from livesr.session import open_session
-from livesr.stage import Float32
+from livesr.arrays import Float32
+from livesr.model.runtime import open_session
 
 _COUNTED = {
     "Conv": lambda x, w, y: math.prod(y) * math.prod(w[1:]),

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from export.peers.timing import HOP, HOP_SECONDS, RATE, WINDOW, Table, hops, medians, ms, times
-from livesr.frontend import Framer, FrontEnd, FrontEndSettings, LogMel
-from livesr.stage import Float32
-from livesr.voice import BLOCK_SAMPLES, VoiceActivity
+from livesr.arrays import Float32
+from livesr.settings import FrontEndSettings
+from livesr.stages.frontend import FrontEnd
+from livesr.stages.logmel import Framer, LogMel
+from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
 
 _SETTINGS = FrontEndSettings()
 _OURS = "livesr, every 250 ms"

@@ -17,11 +17,11 @@ import onnx
 from export.graph import build, timing_info
 from export.peers.readings import again, hop_by_hop
 from export.peers.timing import HOP, HOP_SECONDS, RATE, ROOT, Table, core, medians, ms, times
-from export.widths import COMPACT, Widths, weight_shapes
-from livesr.bench import resident_mb
-from livesr.many import push_all
+from export.sizes import COMPACT, Widths, weight_shapes
+from livesr.app.bench import resident_mb
+from livesr.arrays import Float32
+from livesr.batch import push_all
 from livesr.recognizer import Recognizer
-from livesr.stage import Float32
 
 _STEPS_A_SECOND = 50
 _WINDOWS = (1, 2, 3, 5, 10)  # seconds

@@ -12,9 +12,9 @@ import numpy as np
 import onnx
 
 from export.peers.timing import HOP, Table, hops, medians, ms
-from livesr.model import DEFAULT, Model, bundled
+from livesr.arrays import Float32
+from livesr.model.load import DEFAULT, Model, bundled
 from livesr.recognizer import Recognizer
-from livesr.stage import Float32
 
 Feed = dict[str, Float32]
 

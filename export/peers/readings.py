@@ -8,12 +8,12 @@ from pathlib import Path
 
 from export.peers.frontends import egemaps
 from export.peers.timing import HOP_SECONDS, RATE, WINDOW, Table, core, hops, medians, ms, times
-from livesr.frontend import FrontEnd
-from livesr.model import load_model, models_directory
-from livesr.network import ModelStream
+from livesr.arrays import Float32
+from livesr.model.load import load_model, models_directory
 from livesr.recognizer import Recognizer
-from livesr.stage import Float32
-from livesr.voice import BLOCK_SAMPLES, VoiceActivity
+from livesr.stages.frontend import FrontEnd
+from livesr.stages.model_stream import ModelStream
+from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
 
 PAPER = models_directory() / "acrnn-timing.onnx"
 _COMPACT, _PAPER = "livesr, acrnn-compact", "livesr, the paper's widths"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from livesr.stage import Float32
+from livesr.arrays import Float32
 
 RATE = 16000
 HOP_SECONDS, WINDOW_SECONDS = 0.25, 3

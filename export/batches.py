@@ -1,0 +1,193 @@
+"""Clips' features to batches of windows, cut and weighted as a live stream would bring them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.ndimage import uniform_filter1d
+from torch import Tensor
+
+from export.config import Config
+from export.features import Heard, with_deltas
+from export.network import CONTEXT_FRAMES
+from export.teacher import VALUES
+from livesr.arrays import Float32, Float64
+from livesr.model.load import STEP_FRAMES
+from livesr.model.metadata import LABELS
+
+_LESSON_STEPS = 25  # half a second
+_EVERY = 5  # steps of it are kept
+
+
+@dataclass(slots=True)
+class Scenes:
+    """One version of a set of clips as the network's input."""
+
+    features: list[Float32]  # float16 [frames, bands, 3]
+    lessons: list[Float32]  # float16 [steps / 5, 384]: what the teacher heard, smoothed
+    targets: Float32  # [clips, labels]: what the network shall say
+    heard: list[Heard]
+
+
+def statistics(versions: Sequence[Sequence[Heard]]) -> tuple[Float64, Float64]:
+    """Mean and deviation of levelled log-mels over the training set, band by band."""
+    levels = np.concatenate([item.levels for version in versions for item in version])
+    return levels.mean(0, dtype=np.float64), levels.std(0, dtype=np.float64)
+
+
+def prepare(heard: list[Heard], mean: Float64, deviation: Float64) -> Scenes:
+    """Standardise and add deltas, through `livesr.frontend`; smooth what the teacher heard.
+
+    Half a second of its steps tells how something is said; one alone tells what, and nothing
+    that a small network could learn of it.
+    """
+    features = [with_deltas(h.levels.astype(np.float32), mean, deviation) for h in heard]
+    lessons = [_smooth(h.taught) for h in heard]
+    targets = aims([h.label for h in heard])
+    kept = [replace(h, taught=h.taught[:0].copy()) for h in heard]  # gigabytes
+    return Scenes([f.astype(np.float16) for f in features], lessons, targets, kept)
+
+
+def aims(labels: Sequence[int]) -> Float32:
+    """What the network shall say, [clips, labels]: one label, or all alike of nobody's emotion.
+
+    Nothing but zeros where there is no label.
+    """
+    count = len(LABELS)
+    rows = (np.eye(count), np.zeros(count), np.full(count, 1 / count))
+    return np.vstack(rows).astype(np.float32)[np.asarray(labels, int)]  # the last two: negative
+
+
+def _smooth(lesson: Float32) -> Float32:
+    smooth = uniform_filter1d(lesson.astype(np.float32), _LESSON_STEPS, axis=0, mode="nearest")
+    return smooth[_EVERY // 2 :: _EVERY].astype(np.float16)
+
+
+def window(features: Float32, start: int, end: int, steps: int) -> tuple[Float32, Float32, Float32]:
+    """Frames [start, end) as the network sees them in a stream.
+
+    Returns:
+        features [context + 2 steps, bands, 3] ending at `end`, which of those frames exist, and
+        which steps of the window count.
+    """
+    length = CONTEXT_FRAMES + STEP_FRAMES * steps
+    block = np.zeros((length, *features.shape[1:]), np.float32)
+    exists = np.zeros(length, np.float32)
+    have = min(end, length)
+    block[length - have :] = features[end - have : end]
+    exists[length - have :] = 1
+    valid = np.zeros(steps, np.float32)
+    valid[steps - min(steps, (end - start) // STEP_FRAMES) :] = 1
+    return block, exists, valid
+
+
+def lesson(heard: Float32, end: int, steps: int) -> tuple[Float32, Float32]:
+    """What a teacher heard, of `Scenes.lessons`, in the steps of the window up to frame `end`.
+
+    Returns:
+        values float32 [steps, 384], and 1 for each step of which there are any.
+    """
+    values, known = np.zeros((steps, VALUES), np.float32), np.zeros(steps, np.float32)
+    last = end // STEP_FRAMES
+    first = max(0, last - steps)
+    if len(heard):
+        there = np.minimum(np.arange(first, last) // _EVERY, len(heard) - 1)
+        values[steps - len(there) :] = heard[there]
+        known[steps - len(there) :] = 1
+    return values, known
+
+
+def draw(heard: Heard, config: Config, steps: int, rng: np.random.Generator) -> tuple[int, int]:
+    """A window inside the labelled part, cut as a stream cuts it: [start, end), even frames."""
+    longest = STEP_FRAMES * steps
+    first = heard.first + heard.first % STEP_FRAMES
+    whole = len(heard.speech) - len(heard.speech) % STEP_FRAMES
+    best = (max(first, whole - longest), whole)
+    for _ in range(6):
+        end = int(rng.integers(min(whole, first + config.shortest_frames), whole + 1))
+        end -= end % STEP_FRAMES
+        short = rng.random() < config.partial
+        length = int(rng.integers(config.shortest_frames, longest)) if short else longest
+        start = max(first, end - length + length % STEP_FRAMES)
+        if heard.speech[start:end].sum() >= config.least_speech_frames:
+            return start, end
+    return best
+
+
+def batches(
+    versions: Sequence[Scenes],
+    nobody: Scenes,
+    voices: Sequence[Scenes],
+    config: Config,
+    steps: int,
+    rng: np.random.Generator,
+) -> Iterator[tuple[Tensor, ...]]:
+    """One epoch of balanced, augmented windows; the first version is the clips as recorded.
+
+    Now and then a window of `nobody` stands in, whose label is NOBODY. To each batch come some of
+    `voices`, if there are any, whose label is UNLABELLED.
+    """
+    groups = [(item.corpus, item.label) for item in versions[0].heard]
+    sizes = Counter(groups)
+    chance = np.array([sizes[group] ** (config.balance - 1.0) for group in groups])
+    order = rng.choice(len(groups), len(groups), p=chance / chance.sum())
+    unlabelled = round(config.unlabelled * config.batch) if voices else 0
+
+    def cut(scenes: Scenes, item: int) -> tuple[Float32, ...]:
+        start, end = draw(scenes.heard[item], config, steps, rng)
+        features = window(scenes.features[item], start, end, steps)
+        return *features, *lesson(scenes.lessons[item], end, steps), scenes.targets[item]
+
+    def any_of(scenes: Scenes) -> tuple[Float32, ...]:
+        return cut(scenes, int(rng.integers(len(scenes.heard))))
+
+    for begin in range(0, len(order) - config.batch + 1, config.batch):
+        parts = []
+        for i in order[begin : begin + config.batch]:
+            if rng.random() < config.background:
+                parts.append(any_of(nobody))
+            elif len(versions) > 1 and rng.random() >= config.recorded:
+                parts.append(cut(versions[int(rng.integers(1, len(versions)))], i))
+            else:
+                parts.append(cut(versions[0], i))
+        parts += [any_of(voices[int(rng.integers(len(voices)))]) for _ in range(unlabelled)]
+        columns = (torch.from_numpy(np.stack(column)) for column in zip(*parts, strict=True))
+        seen, exists, *rest = columns
+        yield spec_augment(mix_styles(seen, exists, config.styles, rng), rng), exists, *rest
+
+
+def mix_styles(features: Tensor, exists: Tensor, share: float, rng: np.random.Generator) -> Tensor:
+    """Give a share of the windows, band by band, a level and a spread between theirs and another's.
+
+    Freq-MixStyle (Schmid et al. 2022, after Zhou et al. 2021): a band's mean and deviation over
+    time tell microphone, room and voice from others', and are not what an emotion shall be heard
+    by. Deltas have no level of their own.
+    """
+    count = len(features)
+    there = exists[:, :, None, None]
+    total = there.sum(1, keepdim=True)
+    mean = (features * there).sum(1, keepdim=True) / total
+    spread = (((features - mean).square() * there).sum(1, keepdim=True) / total + 1e-4).sqrt()
+    own = rng.beta(0.4, 0.4, count)
+    own = torch.from_numpy(np.where(rng.random(count) < share, own, 1)).float()[:, None, None, None]
+    other = torch.from_numpy(rng.permutation(count))
+    new_mean = own * mean + (1 - own) * mean[other]
+    new_spread = own * spread + (1 - own) * spread[other]
+    return ((features - mean) / spread * new_spread + new_mean) * there
+
+
+def spec_augment(features: Tensor, rng: np.random.Generator) -> Tensor:
+    """Masks over time and band, per window (Park et al. 2019, without warping)."""
+    count, frames, bands, _ = features.shape
+    for row in range(count):
+        size = int(rng.integers(0, 9))
+        low = int(rng.integers(0, bands - size))
+        features[row, :, low : low + size] = 0
+        size = int(rng.integers(0, 31))
+        begin = int(rng.integers(0, frames - size))
+        features[row, begin : begin + size] = 0
+    return features

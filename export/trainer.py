@@ -1,0 +1,183 @@
+"""A training run: epochs, checkpoints, and how it stands on `dev` meanwhile."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from export.batches import Scenes, batches, window
+from export.config import Config, ConfigError
+from export.network import ACRNN
+from export.sizes import NETWORKS
+from export.teacher import VALUES
+from livesr.arrays import Float64
+from livesr.model.load import STEP_FRAMES
+
+_KEPT = ("network", "pupil", "average", "optimiser")
+
+
+@torch.no_grad()
+def evaluate(network: ACRNN, scenes: Scenes, stride: int = 100) -> Float64:
+    """Mean logits of each clip's windows, one every `stride` frames, float64 [clips, labels]."""
+    network.eval()
+    steps, device = network.widths.steps, network.output.weight.device
+    parts, owners = [], []
+    for clip, (features, heard) in enumerate(zip(scenes.features, scenes.heard, strict=True)):
+        whole = len(features) - len(features) % STEP_FRAMES
+        ends = [*range(100, whole, stride), whole]
+        starts = [max(heard.first, end - STEP_FRAMES * steps) for end in ends]
+        spoken = [int(heard.speech[a:b].sum()) for a, b in zip(starts, ends, strict=True)]
+        enough = min(max(spoken), 50)
+        for start, end, frames in zip(starts, ends, spoken, strict=True):
+            if frames >= enough:
+                parts.append(window(features, start, end, steps))
+                owners.append(clip)
+    rows = []
+    for begin in range(0, len(parts), 64):
+        columns = zip(*parts[begin : begin + 64], strict=True)
+        tensors = (torch.from_numpy(np.stack(column)).to(device) for column in columns)
+        rows.append(network(*tensors)[0].cpu())
+    logits, owner = torch.cat(rows).double().numpy(), np.array(owners)
+    return np.stack([logits[owner == clip].mean(0) for clip in range(len(scenes.heard))])
+
+
+def recalls(scores: Float64, scenes: Scenes) -> dict[str, float]:
+    """UAR of each corpus, and their mean."""
+    truth = np.array([item.label for item in scenes.heard])
+    corpora = np.array([item.corpus for item in scenes.heard])
+    guess = scores.argmax(1)
+    found = {
+        corpus: float(
+            np.mean(
+                [
+                    (guess[(corpora == corpus) & (truth == k)] == k).mean()
+                    for k in np.unique(truth[corpora == corpus])
+                ]
+            )
+        )
+        for corpus in sorted({item.corpus for item in scenes.heard})
+    }
+    return {**found, "mean": float(np.mean(list(found.values())))}
+
+
+def _running_mean(decay: float, mean: Tensor, new: Tensor, count: Tensor) -> Tensor:
+    """Exponential mean that does not hold on to where training began."""
+    kept = min(decay, (1 + int(count)) / (10 + int(count)))
+    return mean + (new - mean) * (1 - kept) if mean.is_floating_point() else new
+
+
+class Run:
+    """A training run and what it keeps on disk."""
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        self.config, self.folder = config, folder
+        torch.manual_seed(config.seed)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = ACRNN(NETWORKS[config.network], config.dropout).to(self.device)
+        self.pupil = nn.Linear(self.network.widths.hidden, VALUES).to(self.device)
+        self.average = torch.optim.swa_utils.AveragedModel(
+            self.network,
+            avg_fn=partial(_running_mean, config.average),
+            use_buffers=True,
+        )
+        self.trained = [*self.network.parameters(), *self.pupil.parameters()]
+        self.optimiser = torch.optim.AdamW(
+            self.trained, config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.epoch = 0
+        self.log: list[dict[str, float]] = []
+        self._resume()
+
+    def _resume(self) -> None:
+        file = self.folder / "checkpoint.pt"
+        if not file.is_file():
+            return
+        kept = torch.load(file, weights_only=True, map_location=self.device)
+        if not self.config.wrote(kept["config"]):
+            raise ConfigError(
+                f"{file} was made with another config; remove {self.folder} or name another run."
+            )
+        for name in _KEPT:
+            getattr(self, name).load_state_dict(kept[name])
+        self.epoch, self.log = kept["epoch"], kept["log"]
+
+    def save(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        parts = {name: getattr(self, name).state_dict() for name in _KEPT}
+        part = self.folder / "checkpoint.part"
+        facts = {"config": self.config.to_json(), "epoch": self.epoch, "log": self.log}
+        torch.save({**facts, **parts}, part)
+        part.rename(self.folder / "checkpoint.pt")
+
+    def _lessons(self, scenes: Scenes) -> list[Tensor]:
+        """Mean and deviation of each of the teacher's values."""
+        values = np.concatenate(scenes.lessons).astype(np.float32)
+        return [torch.from_numpy(part).to(self.device) for part in (values.mean(0), values.std(0))]
+
+    def train(
+        self, versions: Sequence[Scenes], nobody: Scenes, voices: Sequence[Scenes], dev: Scenes
+    ) -> None:
+        """The epochs that are left; see `export.batches.batches`."""
+        config, steps = self.config, self.network.widths.steps
+        criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
+        per_epoch = len(versions[0].heard) // config.batch
+        total = config.epochs * per_epoch
+        lessons_scale = self._lessons(versions[0]) if config.teach else []
+        while self.epoch < config.epochs:
+            rng = np.random.default_rng((config.seed, self.epoch))
+            self.network.train()
+            began, losses, misses = time.monotonic(), [], []
+            epoch = tqdm(
+                batches(versions, nobody, voices, config, steps, rng),
+                f"{self.folder.name}, epoch {self.epoch + 1} of {config.epochs}",
+                per_epoch,
+                leave=False,
+                disable=None,  # where nobody watches
+            )
+            for step, batch in enumerate(epoch):
+                *seen, lessons, known, targets = (part.to(self.device) for part in batch)
+                done = (self.epoch * per_epoch + step) / total
+                warm = min(1.0, (self.epoch * per_epoch + step + 1) / (2 * per_epoch))
+                for group in self.optimiser.param_groups:
+                    group["lr"] = (
+                        config.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * done))
+                    )
+                logits, _, hidden = self.network(*seen)
+                labelled = targets.sum(1) > 0
+                loss = criterion(logits[labelled], targets[labelled])
+                if lessons_scale:
+                    mean, deviation = lessons_scale
+                    wrong = (self.pupil(hidden) - (lessons - mean) / deviation).square().mean(2)
+                    known = known * seen[2]
+                    imitated = (wrong * known).sum() / known.sum().clamp(min=1)
+                    loss = loss + config.teach * imitated
+                    misses.append(float(imitated.detach()))
+                self.optimiser.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(self.trained, 2.0)
+                self.optimiser.step()
+                self.average.update_parameters(self.network)
+                losses.append(float(loss.detach()))
+            self.epoch += 1
+            row = {"epoch": self.epoch, "loss": float(np.mean(losses))}
+            if misses:
+                row["unlike the teacher"] = float(np.mean(misses))
+            if dev.heard and (self.epoch % 8 == 0 or self.epoch == config.epochs):
+                row |= recalls(evaluate(self.average.module, dev), dev)
+            row["seconds"] = time.monotonic() - began
+            self.log.append(row)
+            print(
+                "  ".join(
+                    f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()
+                ),
+                flush=True,
+            )
+            self.save()

@@ -1,0 +1,81 @@
+"""What listening costs on this machine: `livesr bench --microphone`.
+
+A real microphone is heard by a real `Listener`. Latency is from the moment at which the callback
+got the last sound that a reading speaks for to the moment at which the reading is there; it
+holds what the resampler keeps back (some 30 ms; nothing at 16 kHz), not what the device does.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from livesr.errors import LivesrError
+from livesr.microphone.listener import listen
+from livesr.model.load import load_model, models_directory
+from livesr.reading import Reading
+
+_SETTLE_SECONDS = 3.0
+_PERCENTILES = (50, 95, 99)
+
+
+def run(device: str | None, model: str | None, seconds: float, load: int) -> None:
+    """Print a row for the model, and one for the network at the paper's widths.
+
+    Args:
+        device: as for `listen`.
+        model: as for `listen`.
+        seconds: heard by each.
+        load: processes that keep a core busy meanwhile.
+
+    Raises:
+        LivesrError: if a reading is missing that no gap accounts for.
+    """
+    table = Table(box=None, pad_edge=False)
+    for title in ("network", "p50", "p95", "p99", "of a core", "readings", "dropped"):
+        table.add_column(title, justify="left" if title == "network" else "right")
+    paper = sorted(models_directory().glob("*-timing.onnx"))
+    with ExitStack() as stack:
+        for _ in range(load):
+            busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            stack.callback(busy.wait)
+            stack.callback(busy.kill)
+        for name in [model, *paper]:
+            table.add_row(*_heard(device, name, seconds))
+    console = Console(width=100, highlight=False)
+    console.print(f"{seconds:.0f} s each at four readings a second, {load} busy processes beside")
+    console.print(table)
+
+
+def _heard(device: str | None, model: str | Path | None, seconds: float) -> list[str]:
+    ends, missing = [], 0.0
+    with listen(device, model=model) as listener:
+        time.sleep(_SETTLE_SECONDS)
+        began, spent = time.monotonic(), time.process_time()
+        time.sleep(seconds)
+        share = (time.process_time() - spent) / (time.monotonic() - began)
+        late = listener.latency(*_PERCENTILES)
+        dropped = listener.dropped_seconds
+    for item in listener.items(0) or []:
+        if isinstance(item, Reading):
+            ends.append(item.end)
+            missing += item.gap
+    expected = round((ends[-1] - missing) * 4)
+    # Of a gap up to 4 s are heard as silence, and have readings too.
+    if not expected - 1 <= len(ends) <= expected + 1 + 4 * missing:
+        raise LivesrError(
+            f"{len(ends)} readings came where {expected} were due; report this, please."
+        )
+    return [
+        load_model(model).info.name,
+        *(f"{1e3 * value:.1f} ms" for value in late),
+        f"{share:.1%}",
+        str(len(ends)),
+        f"{dropped:.2f} s",
+    ]

@@ -1,0 +1,30 @@
+"""A reading or an event as one plain line, for what is not a terminal."""
+
+from __future__ import annotations
+
+from livesr.app.ui.headline import ABSENCES
+from livesr.event import Event
+from livesr.reading import LONGEST_TEXT, Reading
+
+_SAID_CELLS = 31  # "unsure: too little speech yet", the longest, and a gap
+
+
+def line(reading: Reading) -> str:
+    """Stream time, label or why there is none, smoothed probabilities, speech and level."""
+    said = reading.label or ABSENCES[reading.status]
+    if reading.status == "unsure":
+        said += f": {reading.reason}"
+    shares = "  ".join(f"{label} {share:.2f}" for label, share in reading.smoothed.items())
+    return (
+        f"{reading.end:8.2f} s  {said:<{_SAID_CELLS}}{shares}  "
+        f"speech {reading.speech:.2f}  {reading.level_dbfs:6.1f} dBFS"
+    )
+
+
+def event_line(event: Event) -> str:
+    """Stream time, and what happened."""
+    lasted = f" of {event.seconds:.2f} s" if event.kind == "gap" else ""
+    # From outside: a device's name, or whatever a file holds.
+    text = "".join(cell if cell.isprintable() else "?" for cell in event.text[:LONGEST_TEXT])
+    why = f": {text}" if text else ""
+    return f"{event.at:8.2f} s  -- {event.kind}{lasted}{why}"

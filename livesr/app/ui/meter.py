@@ -1,0 +1,44 @@
+"""How loud it is, and whether somebody speaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
+from livesr.app.ui.theme import CLIPPING_DBFS, FAINT_DBFS, QUIET, Palette
+from livesr.reading import Reading
+
+_SPEECH = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """Level from -60 to 0 dBFS, and the probability of speech in the newest hop.
+
+    Attributes:
+        reading: the newest; the level is its hop's.
+        live: root mean square and peak of this moment, dBFS, shown instead where known.
+    """
+
+    reading: Reading | None
+    live: tuple[float, float] | None = None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.reading is None:
+            return
+        palette = Palette.of(console, options)
+        level, peak = self.live or (self.reading.level_dbfs, self.reading.level_dbfs)
+        clips = peak > CLIPPING_DBFS
+        words = f" {level:6.1f} dBFS" + (" CLIPS" if clips else "")
+        speaks = self.reading.speech > _SPEECH
+        voice = f"  {'speech' if speaks else 'quiet '} {self.reading.speech:4.0%}"
+        width = max(4, options.max_width - 12 - len(words) - len(voice))
+        row = Text("   level   ", QUIET)
+        share = 1 - level / FAINT_DBFS
+        row.append(palette.across(share, width), "bold red" if clips else "")
+        row.append(words, "bold red" if clips else QUIET)
+        row.append(voice, "" if speaks else QUIET)
+        row.truncate(options.max_width)
+        yield row

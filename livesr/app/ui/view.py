@@ -1,0 +1,153 @@
+"""The whole picture, fitted to the terminal."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.layout import Layout
+from rich.text import Text
+
+from livesr.app.ui.attention import AttentionStrip
+from livesr.app.ui.bars import Bars
+from livesr.app.ui.headline import Headline
+from livesr.app.ui.history import History
+from livesr.app.ui.meter import Meter
+from livesr.app.ui.theme import QUIET, Palette
+from livesr.reading import Reading
+
+_HISTORY_SECONDS = 60.0  # of readings kept; a shorter file fills the width by itself
+_SHORTEST_SECONDS = 10.0
+_WIDE, _TALL = 110, 24  # cells from which the strip stands beside the bars, and air is left
+_TWO_FOOTERS = 18  # rows from which what does not fit into one footer gets a second
+_AIRY = 28  # rows from which there is air above every title too
+
+
+@dataclass(slots=True)
+class View:
+    """What a stream looks like now; `add` each reading, then render.
+
+    Attributes:
+        source: the file or device heard.
+        model: the network's name.
+        duration: seconds that the source lasts, for the progress bar; None where it has no end.
+        facts: what else the footer says.
+        keys: what the keyboard does, at the footer's right.
+        notice: what is wrong or on purpose just now, in place of a label.
+        note: what a key did, for a moment.
+        now: stream time, where it is known between readings.
+        level: root mean square and peak of this moment, dBFS, where known.
+    """
+
+    source: str
+    model: str
+    duration: float | None = None
+    facts: dict[str, str] = field(default_factory=dict)
+    keys: str = ""
+    notice: str = ""
+    note: str = ""
+    now: float = 0.0
+    level: tuple[float, float] | None = None
+    readings: deque[Reading] = field(default_factory=deque)
+
+    def add(self, reading: Reading) -> None:
+        """Show this reading as the newest; what is over a minute old is forgotten."""
+        self.readings.append(reading)
+        while self.readings[0].end < reading.end - _HISTORY_SECONDS:
+            self.readings.popleft()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        height = options.height or console.height
+        palette = Palette.of(console, options)
+        width = options.max_width
+        newest = self.readings[-1] if self.readings else None
+        spacious = height >= _TALL
+        wide = width >= _WIDE
+        now = Group(Bars(newest), Text("") if spacious else Group(), Meter(newest, self.level))
+        air = int(height >= _AIRY)
+        above = 0 if wide else air
+        strip = _titled(
+            "which moments of the last 3 s decided", AttentionStrip(self.readings), above
+        )
+        span = min(_HISTORY_SECONDS, self.duration or _HISTORY_SECONDS)
+        span = max(span, _SHORTEST_SECONDS)
+        words = "the last minute" if span == _HISTORY_SECONDS else f"the last {span:.0f} s"
+        history = _titled(words, History(self.readings, span), air)
+        upper = 6 if spacious else 5
+        header = 2 + air if self.duration else 2 if height > 9 else 1
+        parts = [Layout(self._header(width, palette), size=header)]
+        parts.append(
+            Layout(Headline(newest, self.notice), size=4 if spacious else 1 if height < 19 else 3)
+        )
+        if wide:
+            beside = Layout(size=max(upper, min(10, height // 3)))
+            beside.split_row(Layout(now), Layout(strip))
+            parts.append(beside)
+        else:
+            parts.append(Layout(now, size=upper))
+            if height >= 17:
+                parts.append(Layout(strip, size=min(8, max(4, height // 4)) + air))
+        if height >= 13:
+            parts.append(Layout(history, minimum_size=3))
+        foot = self._footer(width, palette, rows=2 if height >= _TWO_FOOTERS else 1)
+        parts.append(Layout(foot, size=foot.plain.count("\n") + 1))
+        layout = Layout()
+        layout.split_column(*parts)
+        yield from console.render(layout, options.update(height=height))
+
+    def _header(self, width: int, palette: Palette) -> RenderableType:
+        now = max(self.now, self.readings[-1].end if self.readings else 0.0)
+        clock = _clock(now) + (f" / {_clock(self.duration)}" if self.duration else "")
+        source = palette.printable(self.source)
+        top = Text(" ").append(" livesr ", "bold reverse").append(f"  {source}")
+        if self.note:
+            top.append(f"  {self.note}", "bold")
+        top.truncate(max(1, width - len(clock) - 2))
+        top.append(clock.rjust(max(0, width - top.cell_len - 1)))
+        if not self.duration:
+            return Group(top, Text(""))
+        done = min(1.0, now / self.duration)
+        cells = max(1, width - 2)
+        filled = round(cells * done)
+        full, empty = ("=", "-") if palette.ascii_only else ("━", "─")
+        bar = Text(" " + full * filled).append(empty * (cells - filled), QUIET)
+        return Group(top, bar)
+
+    def _footer(self, width: int, palette: Palette, rows: int) -> Text:
+        """Facts and keys in one row if they fit, else in two if there may be."""
+        dot = " | " if palette.ascii_only else " · "
+        keys = Text(palette.printable(self.keys))
+        known = {"model": self.model, **self.facts}
+        facts = [f"{name} {value}" for name, value in known.items() if value]
+        beside = width - (keys.cell_len + 3 if keys.plain else 1)
+        split = rows > 1 and keys.plain and len(" " + dot.join(facts)) > beside
+        room = width - 1 if split else beside
+        foot = Text(" ", QUIET)
+        for fact in facts:
+            words = Text((dot if foot.cell_len > 1 else "") + palette.printable(fact))
+            # Half a number would mislead: a fact that does not fit whole is left out.
+            if foot.cell_len + words.cell_len <= room:
+                foot.append(words)
+        if split:
+            foot.append("\n ").append(keys)
+            return foot
+        foot.append(" " * max(0, width - foot.cell_len - keys.cell_len - 1)).append(keys)
+        foot.truncate(width)
+        return foot
+
+
+def _titled(title: str, part: RenderableType, above: int) -> Layout:
+    """A part under its title, with so many rows of air above."""
+    layout = Layout()
+    heading = Text("\n" * above + f" {title}", QUIET)
+    layout.split_column(Layout(heading, size=1 + above), Layout(part))
+    return layout
+
+
+def _clock(seconds: float) -> str:
+    # Rounded before it is split: 59.97 s is 01:00.0, not 00:60.0.
+    minutes, tenths = divmod(round(seconds * 10), 600)
+    hours, minutes = divmod(minutes, 60)
+    rest = f"{minutes:02}:{tenths / 10:04.1f}"
+    return f"{hours}:{rest}" if hours else rest

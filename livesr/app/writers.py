@@ -1,0 +1,106 @@
+"""Readings and events to JSON lines, CSV and plain lines, handed over one by one."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+from livesr.app.ui.lines import event_line, line
+from livesr.errors import LivesrError
+from livesr.event import Item
+from livesr.reading import Reading
+
+STDOUT = "-"
+
+
+class Writer:
+    """A file, or standard output as "-", that takes one reading or event at a time.
+
+    Raises:
+        LivesrError: if it cannot be opened or written. A closed pipe stays a BrokenPipeError:
+            that is the reader's wish, not a fault.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        to_stdout = str(path) == STDOUT
+        self._name = "standard output" if to_stdout else str(path)
+        self._file: TextIO = sys.stdout
+        if to_stdout:
+            return
+        try:
+            self._file = Path(path).open("w", encoding="utf-8", errors="replace", newline="")  # noqa: SIM115 (kept)
+        except OSError as error:
+            raise LivesrError(f"{path} cannot be written: {error.strerror}.") from None
+
+    def write(self, item: Item) -> None:
+        """Write one reading or event and hand it to the system at once."""
+        try:
+            self._write(self._file, item)
+            self._file.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise LivesrError(
+                f"{self._name} cannot be written further: {error.strerror}; "
+                "the readings so far are in it."
+            ) from None
+
+    def _write(self, file: TextIO, item: Item) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not sys.stdout:
+            with suppress(OSError):  # a full disk was already told of by write()
+                self._file.close()
+
+
+class JsonlWriter(Writer):
+    """One JSON object a line, as `to_dict` has it; an event has the key "event"."""
+
+    def _write(self, file: TextIO, item: Item) -> None:
+        file.write(json.dumps(item.to_dict(), allow_nan=False) + "\n")
+
+
+class LineWriter(Writer):
+    """One plain line a reading or event, for eyes."""
+
+    def _write(self, file: TextIO, item: Item) -> None:
+        file.write((line(item) if isinstance(item, Reading) else event_line(item)) + "\n")
+
+
+class CsvWriter(Writer):
+    """A header, then one row a reading; attention and events stay out."""
+
+    _header = False
+
+    def _write(self, file: TextIO, item: Item) -> None:
+        if not isinstance(item, Reading):
+            return
+        reading, out = item, csv.writer(file, lineterminator="\n")
+        if not self._header:
+            self._header = True
+            names = [f"{kind}_{label}" for kind in ("p", "smoothed") for label in reading.smoothed]
+            out.writerow(
+                ["start", "end", "status", "label", "reason", *names, "speech", "level_dbfs", "gap"]
+            )
+        out.writerow(
+            [
+                reading.start,
+                reading.end,
+                reading.status,
+                reading.label or "",
+                reading.reason or "",
+                *reading.probabilities.values(),
+                *reading.smoothed.values(),
+                reading.speech,
+                reading.level_dbfs,
+                reading.gap,
+            ]
+        )

@@ -1,0 +1,1 @@
+"""Sound files, recordings and sessions on disk."""

@@ -1,0 +1,128 @@
+"""A microphone's sound on its way to readings: resampled, rounded, recorded, recognised."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from livesr.arrays import Float32
+from livesr.errors import AudioError, LivesrError
+from livesr.event import Event, Item, Kind
+from livesr.files.recording import RATE, Recording, to_grid
+from livesr.recognizer import Recognizer
+from livesr.stages.resample import Resampler
+from livesr.stages.samples import as_mono
+
+
+class Capture:
+    """One session: what devices deliver and lose, in order, to readings and events.
+
+    Its clock counts what the microphone has delivered or lost, so it stays true to the wall's.
+    Everything the recognizer hears is in the recording, and what is not sound is beside it.
+
+    Args:
+        recognizer: a fresh one; nobody else may push into it.
+        recording: takes all that is heard; closed by `finish`.
+    """
+
+    def __init__(self, recognizer: Recognizer, recording: Recording | None = None) -> None:
+        self._recognizer, self._recording = recognizer, recording
+        self.lost: Counter[str] = Counter()  # samples at 16 kHz, by why
+        self._start(RATE)
+
+    @property
+    def seconds(self) -> float:
+        """Stream time so far."""
+        return self._recognizer.position / RATE
+
+    def begin(self, rate: int) -> list[Item]:
+        """From now on a device with this rate delivers."""
+        items = self._flush()
+        self._start(rate)
+        return items
+
+    def _start(self, rate: int) -> None:
+        self._rate, self._resampler = rate, Resampler(rate, RATE)
+        self._began, self._frames = self._recognizer.position, 0
+
+    def frame_of(self, seconds: float) -> int:
+        """How many frames, lost ones included, the device had counted by this stream time."""
+        return -(-(round(seconds * RATE) - self._began) * self._rate // RATE)
+
+    @property
+    def held_back(self) -> int:
+        """Frames that the resampler keeps until it has heard what follows."""
+        return max(0, self._frames - self.frame_of(self.seconds))
+
+    def hear(self, samples: Float32) -> list[Item]:
+        """float32 [n, channels] that the device delivered; what is not a number is lost."""
+        try:
+            mono = as_mono(samples)
+        except AudioError:
+            return self.lose(len(samples), "the device delivered what is not sound")
+        self._frames += len(samples)
+        return self._take(self._resampler.push(mono))
+
+    def lose(self, frames: int, why: str) -> list[Item]:
+        """So many of the device's frames were lost."""
+        self._frames += frames
+        return self._gap(why)
+
+    def pause(self, seconds: float, why: str) -> list[Item]:
+        """So many seconds went by without a device that delivers."""
+        self._began += round(seconds * RATE)
+        return self._gap(why)
+
+    def reset(self) -> list[Item]:
+        """Forget the voice; the clock goes on."""
+        items: list[Item] = [*self._flush()]
+        self._recognizer.reset(start=self.seconds)
+        return items + self.note("reset")
+
+    def note(self, kind: Kind, text: str = "", seconds: float = 0.0) -> list[Item]:
+        """Something happened now."""
+        event = Event(kind, self.seconds, seconds, text)
+        return [event, *self._record(event)]
+
+    def finish(self) -> list[Item]:
+        """The end of the session, and of its recording."""
+        items: list[Item] = [*self._flush(), *self._recognizer.finish()]
+        if self._recording:
+            self._recording.close()
+        return items
+
+    def _gap(self, why: str) -> list[Item]:
+        """Catch up with the device's clock."""
+        items: list[Item] = [*self._flush()]
+        now = self._began + self._frames * RATE // self._rate
+        lost = max(0, now - self._recognizer.position)
+        if not lost:
+            return items
+        self.lost[why] += lost
+        items += self.note("gap", why, lost / RATE)
+        silence = np.zeros(self._recognizer.silence_of(lost), np.float32)
+        return [*items, *self._record(silence), *self._recognizer.skip(lost)]
+
+    def _flush(self) -> list[Item]:
+        """What the resampler held back: the device's sound does not go on from it."""
+        return self._take(self._resampler.finish())
+
+    def _take(self, samples: Float32) -> list[Item]:
+        heard = to_grid(samples)
+        return [*self._record(heard), *self._recognizer.push(heard)]
+
+    def _record(self, what: Float32 | Event) -> list[Item]:
+        if self._recording is None:
+            return []
+        try:
+            if isinstance(what, Event):
+                self._recording.event(what)
+            else:
+                self._recording.write(what)
+        except LivesrError as error:
+            # Listening is worth more than the recording of it.
+            self._recording.close()
+            self._recording = None
+            return [Event("recording", self.seconds, text=str(error))]
+        return []

@@ -1,0 +1,176 @@
+"""An input device, opened."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from livesr.arrays import Float32
+from livesr.errors import DeviceError
+from livesr.microphone.devices import Device, portaudio, words
+from livesr.microphone.ring import Ring
+from livesr.stages.samples import RATES
+
+_RING_SECONDS = 8
+_LATENCY_SECONDS = 0.08  # asked of PortAudio: less drops sound when Python is busy, and costs more
+_SLOTS = 1024  # callbacks remembered
+_DEAD_SECONDS = 2.0  # without a callback: the device has gone, whatever PortAudio says
+_JUMP_SECONDS = 0.1  # by which capture times must run ahead of the samples to be a loss
+_CONFIRMED = 3  # callbacks in a row that must say so
+_SETTLED = 20  # callbacks before any may
+
+
+class Microphone:
+    """An open device; its callback copies, counts and returns.
+
+    Args:
+        device: opened at its own rate, in stereo or as it will.
+        wake: a lock, held; released by the callback when there is enough.
+
+    Attributes:
+        wake_at: frames that are enough.
+
+    Raises:
+        DeviceError: if PortAudio cannot open it.
+    """
+
+    def __init__(self, device: Device, wake: threading.Lock) -> None:
+        self.device, self._wake = device, wake
+        self._ends = np.zeros(_SLOTS, np.int64)  # of each callback's block, frames
+        self._arrived = np.zeros(_SLOTS)  # when it came, monotonic seconds
+        self._captured = np.zeros(_SLOTS)  # when its first frame was sound, monotonic seconds
+        self._count = 0  # callbacks so far
+        self.wake_at = 0
+        self._seen = 0  # of them checked for losses
+        self._suspect: list[float] = []
+        self._suspect_at = 0
+        self._drift = 0.0  # capture time of frame 0, as the newest blocks have it
+        self._stream = self._open()
+        self.rate: int = round(self._stream.samplerate)
+        self.channels: int = self._stream.channels
+        self.ring = Ring(_RING_SECONDS * self.rate, self.channels)
+        try:
+            self._stream.start()
+        except portaudio().PortAudioError as error:
+            self.close()
+            raise DeviceError(f"{device.name} cannot be started: {words(error)}.") from None
+        self._started = time.monotonic()
+
+    def _open(self) -> Any:
+        sd = portaudio()
+        last: Exception | None = None
+        for rate, channels in self._ways():
+            try:
+                return sd.InputStream(
+                    samplerate=rate,
+                    device=self.device.index,
+                    channels=channels,
+                    dtype="float32",
+                    latency=_LATENCY_SECONDS,
+                    callback=self._callback,
+                )
+            except (sd.PortAudioError, ValueError) as error:
+                last = error
+        raise DeviceError(
+            f"{self.device.name} cannot be opened: {words(last)}. Another program may hold it, or "
+            "this one may not be permitted to use it; 'livesr devices' lists the others."
+        )
+
+    def _ways(self) -> Iterator[tuple[int, int]]:
+        """Rates and channels to try: the device's own rate first, no more than stereo first."""
+        own, channels = self.device.rate, self.device.channels
+        rates = dict.fromkeys(r for r in (own, 48000, 44100, 16000) if RATES[0] <= r <= RATES[1])
+        for rate in rates:
+            for count in dict.fromkeys((min(2, channels), channels, 1)):
+                yield rate, count
+
+    def _callback(self, block: Float32, frames: int, times: Any, _status: Any) -> None:
+        now = time.monotonic()
+        slot = self._count % _SLOTS
+        self._ends[slot] = self.ring.written + frames
+        self._arrived[slot] = now
+        heard = times.inputBufferAdcTime
+        self._captured[slot] = now - (times.currentTime - heard if heard else 0.0)
+        self.ring.push(block)
+        self._count += 1
+        # A lock as a flag: only this releases it and only the worker takes it, so neither waits.
+        if self.ring.written >= self.wake_at and self._wake.locked():
+            self._wake.release()
+
+    def arrival(self, frame: int) -> float | None:
+        """When the block that holds this frame came, monotonic seconds; None if forgotten."""
+        count = self._count
+        slots = np.arange(max(0, count - _SLOTS + 1), count) % _SLOTS
+        ends = self._ends[slots]
+        index = int(np.searchsorted(ends, frame, side="right"))
+        if index == len(ends) or (index == 0 and count >= _SLOTS):
+            return None
+        return float(self._arrived[slots[index]])
+
+    def losses(self) -> list[tuple[int, int]]:
+        """Losses that PortAudio had before it called back: at which frame, how many frames.
+
+        What a device drops shows as a jump of the time at which its sound was captured against
+        the count of what it delivered. Each is told once.
+        """
+        found = []
+        for count in range(max(self._seen, self._count - _SLOTS + 1), self._count):
+            slot = count % _SLOTS
+            begin = int(self._ends[(count - 1) % _SLOTS]) if count else 0
+            drift = float(self._captured[slot]) - begin / self.rate
+            if count < _SETTLED:  # a device's first times are guesses
+                self._drift = drift
+            if drift < self._drift + _JUMP_SECONDS:
+                # The two clocks differ a little; follow them.
+                self._drift += 0.02 * (drift - self._drift)
+                self._suspect.clear()
+                continue
+            self._suspect.append(drift)
+            if len(self._suspect) == 1:
+                self._suspect_at = begin
+            if len(self._suspect) == _CONFIRMED:
+                lost = min(self._suspect) - self._drift
+                found.append((self._suspect_at, round(lost * self.rate)))
+                self._drift += lost
+                self._suspect.clear()
+        self._seen = self._count
+        return found
+
+    @property
+    def checked(self) -> int:
+        """Frames that have come and hold no loss that is not told yet."""
+        if self._suspect:
+            return self._suspect_at
+        return int(self._ends[(self._seen - 1) % _SLOTS]) if self._seen else 0
+
+    @property
+    def captured_until(self) -> float:
+        """When the newest frame was sound, monotonic seconds."""
+        if not self._count:
+            return self._started
+        newest, before = (self._count - 1) % _SLOTS, (self._count - 2) % _SLOTS
+        begin = int(self._ends[before]) if self._count > 1 else 0
+        return float(self._captured[newest] + (self._ends[newest] - begin) / self.rate)
+
+    @property
+    def captured_from(self) -> float | None:
+        """When the first frame was sound, monotonic seconds; None before it came."""
+        return float(self._captured[0]) if 0 < self._count <= _SLOTS else None
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing will come any more."""
+        last = float(self._arrived[(self._count - 1) % _SLOTS]) if self._count else self._started
+        return not self._stream.active or time.monotonic() - last > _DEAD_SECONDS
+
+    def close(self) -> None:
+        """Give the device back; never fails."""
+        try:
+            self._stream.abort(ignore_errors=True)
+            self._stream.close(ignore_errors=True)
+        except portaudio().PortAudioError:
+            pass

@@ -1,0 +1,1 @@
+"""Model files: found, checked, opened and described."""

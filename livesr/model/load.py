@@ -1,0 +1,197 @@
+"""Models: self-describing ONNX files of a streaming ACRNN, found, looked through and opened."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from stat import S_IFDIR, S_IFMT, S_IFREG
+
+import numpy as np
+
+from livesr.arrays import Float32
+from livesr.errors import ModelError
+from livesr.model.metadata import METADATA_KEY, ModelInfo
+from livesr.model.onnxfile import Refused, look_through
+from livesr.model.onnxsizes import follow
+from livesr.model.runtime import open_session
+from livesr.settings import FrontEndSettings
+
+DEFAULT = "acrnn-compact"
+STEP_FRAMES = 2  # the network pools pairs of frames: a step is 20 ms
+_LARGEST_BYTES = 256 * 2**20
+_MOST_STEPS = 3000  # a minute
+_MOST_MEMORY = 2**24  # numbers that a stream of a model may remember
+
+
+def models_directory() -> Path:
+    """Where the bundled models lie: in the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    packaged = package / "models"
+    return packaged if packaged.is_dir() else package.parent / "models"
+
+
+def bundled() -> dict[str, Path]:
+    """Name -> file of every emotion model that came with livesr."""
+    found = {path.stem: path for path in sorted(models_directory().glob("*.onnx"))}
+    return {name: path for name, path in found.items() if not name.endswith(("-timing", "-vad"))}
+
+
+class Model:
+    """A loaded model; every stream on it shares one onnxruntime session."""
+
+    def __init__(self, data: bytes, source: str) -> None:
+        self.source = source
+        try:
+            self.session = open_session(data)
+            text = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+            self.outputs = [output.name for output in self.session.get_outputs()]
+            shapes = {node.name: list(node.shape[1:]) for node in self.session.get_inputs()}
+            told = {node.name: list(node.shape[1:]) for node in self.session.get_outputs()}
+        except Exception as error:  # onnxruntime's own types are not public
+            raise _no_model(source, str(error)) from None
+        self.info = ModelInfo.from_metadata(source, text)
+        self.identity = hashlib.sha256(data).hexdigest()
+        self.memory_shapes = {name: dims for name, dims in shapes.items() if name != "features"}
+        needed = {"probabilities", "logits", "attention", "context"}
+        needed |= {f"new_{name}" for name in self.memory_shapes}
+        sizes = [size for dims in self.memory_shapes.values() for size in dims]
+        if not (
+            {"features", "encodings", "valid"} <= set(shapes)
+            and all(isinstance(size, int) and size > 0 for size in sizes)
+            and len(self.memory_shapes["valid"]) == 1
+            and needed <= set(self.outputs)
+            and len(told["context"]) == 1
+            and isinstance(told["context"][0], int)
+        ):
+            raise ModelError(
+                f"{source} is not a streaming ACRNN: its inputs are {sorted(shapes)!s:.300} and "
+                f"its outputs {sorted(self.outputs)!s:.300}. Export it with "
+                "`python -m export.train`."
+            )
+        self.steps = int(self.memory_shapes["valid"][0])
+        self.context_size = int(told["context"][0])  # of c, eq. (5)
+        if self.steps > _MOST_STEPS:
+            raise ModelError(
+                f"{source} looks back on {self.steps:,} steps, livesr on {_MOST_STEPS:,} at most; "
+                "export it with a shorter window."
+            )
+        if sum(math.prod(dims) for dims in self.memory_shapes.values()) > _MOST_MEMORY:
+            raise ModelError(f"{source} wants more memory for a stream than livesr gives a model.")
+        self._try()
+
+    def _try(self) -> None:
+        """See that it runs and remembers, before a stream depends on it."""
+        features = np.zeros((1, STEP_FRAMES, self.info.front_end.bands, 3), np.float32)
+        outputs = self.run(features, self.memory())
+        for name, before in self.memory().items():
+            after = outputs[f"new_{name}"]
+            if (after.shape, after.dtype) != (before.shape, before.dtype):
+                raise self._failed(f"{name} becomes {after.dtype} {after.shape}")
+
+    def memory(self) -> dict[str, Float32]:
+        """What a stream remembers before its first frame."""
+        return {
+            name: np.zeros((1, *shape), np.float32) for name, shape in self.memory_shapes.items()
+        }
+
+    def run(self, features: Float32, memory: Mapping[str, Float32]) -> dict[str, Float32]:
+        """A step of N streams: float32 [N, frames, bands, 3] and their memory to all outputs.
+
+        Raises:
+            ModelError: if the graph fails, or what it gives are no probabilities.
+        """
+        try:
+            found = self.session.run(self.outputs, {"features": features, **memory})
+        except Exception as error:
+            raise self._failed(str(error)) from None
+        outputs: dict[str, Float32] = dict(zip(self.outputs, found, strict=True))
+        for name, shape in (
+            ("probabilities", (len(features), len(self.info.labels))),
+            ("attention", (len(features), self.steps)),
+            ("context", (len(features), self.context_size)),
+        ):
+            values = outputs[name]
+            if values.shape != shape or values.dtype != np.float32:
+                raise self._failed(f"{name} are {values.dtype} {values.shape}")
+            if name == "context":
+                if not np.isfinite(values).all():
+                    raise self._failed("context is not finite")
+                continue
+            sums = values.sum(1)
+            if not (values.min() >= 0 and sums.min() > 0 and sums.max() < np.inf):
+                raise self._failed(f"{name} are not shares")
+        return outputs
+
+    def _failed(self, why: str) -> ModelError:
+        return ModelError(
+            f"The network of {self.source} does not work ({_first_line(why)}); "
+            "use another model, or export it again."
+        )
+
+    @property
+    def window_seconds(self) -> float:
+        """How far back a reading looks."""
+        settings = self.info.front_end
+        return self.steps * STEP_FRAMES * settings.shift_samples / settings.sample_rate
+
+
+def load_model(model: str | Path | None = None) -> Model:
+    """A bundled model by name, or any livesr model by path; None means the default.
+
+    Raises:
+        ModelError: if there is no such model, or it is not one livesr can run.
+    """
+    known = bundled()
+    name = DEFAULT if model is None else str(model)
+    path = known.get(name, Path(name))
+    try:
+        stat = path.stat()
+        kind = S_IFMT(stat.st_mode)
+    except (OSError, ValueError):  # also of names that no file can have
+        kind = 0
+    if kind != S_IFREG:
+        state = "is a directory" if kind == S_IFDIR else "is neither a bundled model nor a file"
+        raise ModelError(
+            f"The model {name!r} {state}. Bundled: {', '.join(known) or 'none'}; "
+            "or give the path of a .onnx file."
+        )
+    if stat.st_size > _LARGEST_BYTES:
+        raise ModelError(f"{name} is {stat.st_size:,} bytes, too large for a livesr model.")
+    return _load(path.resolve(), name, (stat.st_mtime_ns, stat.st_size))
+
+
+@lru_cache(maxsize=8)
+def _load(path: Path, source: str, _version: tuple[int, int]) -> Model:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"The model {source!r} cannot be read: {error.strerror}.") from None
+    if path.parent != models_directory():
+        foreign_model(data, source)
+    return Model(data, source)
+
+
+def foreign_model(data: bytes, source: str) -> None:
+    """Look through a file that did not come with livesr, before onnxruntime does.
+
+    Raises:
+        ModelError: if it asks for what no model of livesr's does.
+    """
+    try:
+        follow(look_through(data), FrontEndSettings().bands)
+    except Refused as error:
+        raise _no_model(source, f"it {error}") from None
+
+
+def _no_model(source: str, why: str) -> ModelError:
+    return ModelError(
+        f"{source} is not an ONNX model that can be loaded ({_first_line(why)}). "
+        "Give the name of a bundled model (see `livesr models`) or a livesr .onnx file."
+    )
+
+
+def _first_line(text: str) -> str:
+    return next(iter(text.splitlines()), "")[:120]

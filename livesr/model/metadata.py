@@ -1,0 +1,131 @@
+"""What a model file says of itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from livesr.arrays import Float64
+from livesr.errors import ModelError
+from livesr.settings import DecisionSettings, FrontEndSettings
+
+METADATA_KEY = "livesr"
+FORMAT = 1
+LABELS = ("angry", "happy", "neutral", "sad")
+_KIND = "emotion"
+_LARGEST = 1000.0  # of log-mels and of their deviations, whose inverse is as bounded
+_LONGEST_SECONDS = 3600.0
+_POSITIVE = (
+    "window_seconds",
+    "silence_seconds",
+    "smoothing_seconds",
+    "adaptation_seconds",
+    "memory_seconds",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a model file says of itself; see `export.graph` for the graph beside it."""
+
+    name: str
+    labels: tuple[str, ...]
+    mean: Float64 = field(repr=False)  # of the levelled log-mels over the training set, [bands]
+    deviation: Float64 = field(repr=False)
+    temperature: float
+    training_data: str
+    licence: str
+    version: str
+    front_end: FrontEndSettings = field(default_factory=FrontEndSettings)
+    decision: DecisionSettings = field(default_factory=DecisionSettings)
+
+    def to_metadata(self) -> dict[str, Any]:
+        """The JSON object stored in the file."""
+        return {
+            "format": FORMAT,
+            "kind": _KIND,
+            "name": self.name,
+            "labels": list(self.labels),
+            "standardisation": {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()},
+            "temperature": self.temperature,
+            "training_data": self.training_data,
+            "licence": self.licence,
+            "version": self.version,
+            "front_end": self.front_end.to_dict(),
+            "decision": self.decision.to_dict(),
+        }
+
+    @classmethod
+    def from_metadata(cls, source: str, text: str | None) -> ModelInfo:
+        """Read and check what `to_metadata` wrote.
+
+        Raises:
+            ModelError: naming what the file says and what livesr needs.
+        """
+        if text is None:
+            raise ModelError(
+                f"{source} is an ONNX file but not a livesr model: it has no {METADATA_KEY!r} "
+                "metadata. Export it with `python -m export.train`."
+            )
+        try:
+            about = json.loads(text)
+            if not isinstance(about, dict):
+                raise ValueError("no JSON object")  # noqa: TRY004  (of a file, not of a caller)
+            for what, theirs, ours in (
+                ("format", about["format"], FORMAT),
+                ("kind", about["kind"], _KIND),
+                ("labels", tuple(about["labels"]), LABELS),
+                *_differences(dict(about["front_end"])),
+            ):
+                if theirs != ours:
+                    raise ModelError(
+                        f"{source} does not fit this livesr: its {what} is {theirs!r:.200}, "
+                        f"livesr needs {ours!r}. Use a model exported for this version."
+                    )
+            bands = FrontEndSettings().bands
+            mean, deviation = (
+                np.asarray(about["standardisation"][part], np.float64)
+                for part in ("mean", "deviation")
+            )
+            if not (
+                mean.shape == deviation.shape == (bands,)
+                and (np.abs(mean) <= _LARGEST).all()
+                and (deviation >= 1 / _LARGEST).all()
+                and (deviation <= _LARGEST).all()
+            ):
+                raise ValueError("standardisation")
+            return cls(
+                name=str(about["name"]),
+                labels=LABELS,
+                mean=mean,
+                deviation=deviation,
+                temperature=float(about["temperature"]),
+                training_data=str(about["training_data"]),
+                licence=str(about["licence"]),
+                version=str(about["version"]),
+                decision=_decision(dict(about["decision"])),
+            )
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise ModelError(
+                f"{source} has livesr metadata that cannot be read ({error!r:.200}). "
+                "Export the model again."
+            ) from None
+
+
+def _decision(settings: Mapping[str, Any]) -> DecisionSettings:
+    for name, value in settings.items():
+        # Most of the seconds divide, or are lengths of what is kept.
+        lowest = 0.01 if name in _POSITIVE else 0.0
+        if type(value) not in (int, float) or not lowest <= value <= _LONGEST_SECONDS:
+            raise ValueError(f"{name} is {value!r:.80}")
+    return DecisionSettings(**settings)
+
+
+def _differences(front_end: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    ours = FrontEndSettings().to_dict()
+    names = [*ours, *(name for name in front_end if name not in ours)]
+    return [(f"front end's {name}", front_end.get(name), ours.get(name)) for name in names]

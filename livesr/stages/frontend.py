@@ -1,0 +1,109 @@
+"""16 kHz samples in, standardised log-mels with deltas out, incrementally.
+
+Framer -> LogMel -> Level -> Standardise -> Deltas, composed by `FrontEnd`. Each works on
+whatever whole frames have arrived, keeps a fixed amount of memory and has no Python loop per
+frame. Frame t covers samples [160 t, 160 t + 400) (Chen et al. 2018, section 2.2).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from livesr.arrays import Bool, Float32, Float64
+from livesr.settings import FrontEndSettings
+from livesr.stages.deltas import Deltas
+from livesr.stages.level import Level
+from livesr.stages.logmel import Framer, LogMel
+from livesr.stages.stage import Stage
+
+
+class Standardise(Stage):
+    """Zero mean and unit deviation over the training set, band by band."""
+
+    def __init__(self, mean: Float64, deviation: Float64) -> None:
+        self._mean = np.asarray(mean, np.float64)
+        self._scale = 1.0 / np.asarray(deviation, np.float64)
+
+    def reset(self) -> None:
+        pass
+
+    def push(self, values: Float64) -> Float32:
+        """float64 [n, bands] -> float32 [n, bands]."""
+        return ((values - self._mean) * self._scale).astype(np.float32)
+
+    def finish(self) -> Float32:
+        """No frames: each one is answered at once."""
+        return np.zeros((0, len(self._mean)), np.float32)
+
+
+class FrontEnd(Stage):
+    """The whole front end: samples and voice activity's verdicts to the network's input."""
+
+    _fields = ("_frames", "_speech", "_speech_start")
+
+    def __init__(self, settings: FrontEndSettings, mean: Float64, deviation: Float64) -> None:
+        self.settings = settings
+        self.framer = Framer(settings)
+        self.log_mel = LogMel(settings)
+        self.level = Level(settings)
+        self.standardise = Standardise(mean, deviation)
+        self.deltas = Deltas(settings.bands, settings.delta_reach)
+        self.reset()
+
+    def reset(self) -> None:
+        for stage in self._stages():
+            stage.reset()
+        self._frames = 0  # framed so far
+        # Verdicts that frames to come may need; before the first block, nobody spoke.
+        self._speech: Bool = np.zeros(1, np.bool_)
+        self._speech_start = -1  # index of the first of them
+
+    def push(self, samples: Float32, speech: Bool, block_samples: int) -> Float32:
+        """Samples and the verdicts of the voice-activity blocks that they completed.
+
+        Args:
+            samples: float32 [n], 16 kHz.
+            speech: bool [k], one for each block of `block_samples` samples newly whole.
+            block_samples: length of such a block, the same at every call.
+
+        Returns:
+            float32 [m, bands, 3]: m = n / 160 in the long run, 40 ms behind.
+        """
+        self._speech = np.concatenate((self._speech, speech))
+        log_mels = self.log_mel.push(self.framer.push(samples))
+        gate = self._frame_speech(len(log_mels), block_samples)
+        return self.deltas.push(self.standardise.push(self.level.push(log_mels, gate)))
+
+    def finish(self) -> Float32:
+        """The last 2 N frames, with the stream's edge replicated, float32 [m, bands, 3]."""
+        last = self.deltas.finish()
+        self.reset()
+        return last
+
+    def _frame_speech(self, count: int, block_samples: int) -> Bool:
+        """The verdict of the last block that had ended when each frame ended."""
+        shift, window = self.settings.shift_samples, self.settings.window_samples
+        ends = (self._frames + np.arange(count)) * shift + window
+        blocks = ends // block_samples - 1
+        gate = self._speech[blocks - self._speech_start]
+        self._frames += count
+        keep = (self._frames * shift + window) // block_samples - 1
+        if keep > self._speech_start:
+            self._speech = self._speech[keep - self._speech_start :].copy()
+            self._speech_start = keep
+        return gate
+
+    def _stages(self) -> tuple[Stage, ...]:
+        return (self.framer, self.log_mel, self.level, self.standardise, self.deltas)
+
+    def state(self) -> dict[str, Any]:
+        children = {type(stage).__name__: stage.state() for stage in self._stages()}
+        return {**super().state(), **children}
+
+    def restore(self, state: Any) -> None:
+        rest = dict(state)
+        for stage in self._stages():
+            stage.restore(rest.pop(type(stage).__name__, {}))
+        super().restore(rest)

@@ -1,0 +1,116 @@
+"""The grid of hops, counted from a stream's first sample, and the clock that goes with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from livesr.arrays import Float32
+from livesr.errors import AudioError, LivesrError
+from livesr.reading import MOST_SECONDS
+from livesr.settings import FrontEndSettings
+from livesr.stages.samples import in_words
+from livesr.stages.stage import Stage
+
+_LONGEST_SILENCE_SECONDS = 4  # in place of a gap: more than a window, so that it holds no more
+
+
+class HopCutter(Stage):
+    """Cuts 16 kHz samples into hops, and tells the stream's time, in such samples too.
+
+    Args:
+        hop: seconds, a multiple of 0.01 from 0.02 to 3.
+        settings: of the front end, whose frame shifts make up a hop.
+
+    Attributes:
+        waiting: float32 [n], less than a hop.
+        position: samples that readings have covered.
+        start: stream time before the first of them.
+        jumped: what long gaps moved the clock by, unheard.
+        lost: what was not heard since the last reading.
+
+    Raises:
+        LivesrError: if the hop is not one of those.
+    """
+
+    _fields = ("waiting", "position", "start", "jumped", "lost")
+
+    def __init__(self, hop: float, settings: FrontEndSettings) -> None:
+        self._rate = settings.sample_rate
+        self.hop_samples = _whole_shifts(hop, settings)
+        self.reset()
+
+    def reset(self, start: Any = 0.0) -> None:
+        """Begin anew at `start` seconds of stream time.
+
+        Raises:
+            AudioError: if it cannot be a time. Nothing is changed then.
+        """
+        if not (isinstance(start, (int, float)) and 0 <= start <= MOST_SECONDS):
+            raise AudioError(
+                f"A stream cannot start at {in_words(start)} s; give 0 to {MOST_SECONDS:.0f} s."
+            )
+        self.waiting: Float32 = np.zeros(0, np.float32)
+        self.start = round(start * self._rate)
+        self.position = self.jumped = self.lost = 0
+
+    @property
+    def ahead(self) -> int:
+        """What stream time is ahead of `position` by."""
+        return self.start + self.jumped
+
+    @property
+    def now(self) -> int:
+        """Stream time of the newest sample heard or skipped."""
+        return self.ahead + self.position + len(self.waiting)
+
+    @property
+    def due(self) -> int:
+        """Stream time at which the next reading ends."""
+        return self.ahead + self.position + self.hop_samples
+
+    def push(self, samples: Float32, lost: bool = False) -> Iterator[Float32]:
+        """float32 [n] -> every hop now whole; `cover` each before the next is taken."""
+        while len(self.waiting) + len(samples) >= self.hop_samples:
+            room = self.hop_samples - len(self.waiting)
+            self.lost += room if lost else 0
+            yield np.concatenate((self.waiting, samples[:room]))
+            self.waiting, samples = self.waiting[:0], samples[room:]
+        self.lost += len(samples) if lost else 0
+        self.waiting = np.concatenate((self.waiting, samples))
+
+    def finish(self) -> Float32:
+        """What is left of a hop, float32 [n]."""
+        rest, self.waiting = self.waiting, self.waiting[:0]
+        return rest
+
+    def cover(self, count: int) -> int:
+        """A reading covers so many more; returns how many were lost since the one before."""
+        lost, self.lost = self.lost, 0
+        self.position += count
+        return lost
+
+    def silence_of(self, lost: int) -> int:
+        """How many of `lost` samples are heard as silence; the others are whole hops."""
+        most = _LONGEST_SILENCE_SECONDS * self._rate
+        return lost if lost <= most else most + (lost - most) % self.hop_samples
+
+    def jump(self, count: int) -> None:
+        """The clock moves on by so many that nobody hears."""
+        self.jumped += count
+        self.lost += count
+
+
+def _whole_shifts(hop: Any, settings: FrontEndSettings) -> int:
+    """The hop in samples: a whole number of frame shifts."""
+    shift, rate = settings.shift_samples, settings.sample_rate
+    if isinstance(hop, (int, float)) and 0.02 <= hop <= 3.0:
+        shifts = round(hop * rate / shift)
+        if math.isclose(shifts * shift / rate, hop, rel_tol=1e-9):
+            return shifts * shift
+    raise LivesrError(
+        f"A hop of {in_words(hop)} s cannot be used; give a multiple of 0.01 s, 0.02 to 3 s."
+    )

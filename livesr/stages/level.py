@@ -1,0 +1,56 @@
+"""Log-mels relative to how loud the voice has been so far."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from livesr.arrays import Bool, Float64
+from livesr.settings import FrontEndSettings
+from livesr.stages.stage import Stage
+
+_LEVEL_BLOCK = 1024  # frames: beyond some ten thousand, exp(-sum / memory) would underflow
+
+
+class Level(Stage):
+    """Log-mels relative to how loud the voice has been so far.
+
+    The paper gives each utterance unit variance; a stream has no utterance, so the power is a
+    running mean over the last few seconds *of speech* (a frame that voice activity does not
+    call speech weighs a millionth: it decides only until someone has spoken). A floor
+    `range_nepers` below that level replaces what a recording has in its silences, which tells
+    rooms and corpora apart but not emotions. A gain moves mel energies and level alike, so it
+    cancels exactly.
+    """
+
+    _fields = ("_power", "_weight")
+
+    def __init__(self, settings: FrontEndSettings) -> None:
+        self._memory = settings.level_memory_seconds * settings.sample_rate / settings.shift_samples
+        self._idle = settings.level_idle_weight
+        self._floor = np.exp(-settings.range_nepers)
+        self.reset()
+
+    def reset(self) -> None:
+        self._power = 0.0
+        self._weight = 0.0
+
+    def push(self, log_mels: Float64, speech: Bool) -> Float64:
+        """float64 [n, bands] and whether each frame is speech, bool [n] -> float64 [n, bands]."""
+        if len(log_mels) > _LEVEL_BLOCK:
+            halves = np.split(np.arange(len(log_mels)), [len(log_mels) // 2])
+            return np.concatenate([self.push(log_mels[half], speech[half]) for half in halves])
+        if not len(log_mels):
+            return log_mels
+        mels = np.exp(log_mels)
+        weight = self._idle + speech
+        # An exponential mean whose clock runs only while somebody speaks, without a loop:
+        # decay_t = exp(-sum of weights up to t / memory).
+        decay = np.exp(-np.cumsum(weight) / self._memory)
+        power = decay * (self._power + np.cumsum(weight * mels.sum(1) / (mels.shape[1] * decay)))
+        total = decay * (self._weight + np.cumsum(weight / decay))
+        self._power, self._weight = float(power[-1]), float(total[-1])
+        return np.asarray(np.log(mels * (total / power)[:, None] + self._floor))
+
+    def finish(self) -> Float64:
+        """No frames: each one is answered at once."""
+        return np.zeros((0, 0))

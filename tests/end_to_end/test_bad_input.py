@@ -1,0 +1,254 @@
+"""Every mistake gets one clear sentence, and the stream goes on as if it had not been made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import soundfile as sf
+
+import livesr
+from livesr import AudioError, LivesrError, ModelError, Recognizer
+from livesr.model.load import load_model
+from livesr.model.metadata import METADATA_KEY
+from livesr.settings import FrontEndSettings
+from tests.helpers.tiny import save_tiny, tiny_info
+
+OK = np.zeros(100, np.float32)
+NAN, INFINITE = OK.copy(), OK.copy()
+NAN[7], INFINITE[9] = np.nan, -np.inf
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (NAN, "Sample 7 of 100 is NaN"),
+        (INFINITE, "Sample 9 of 100 is infinite"),
+        (np.stack((OK, NAN), axis=1), "Sample 7 of 100 is NaN"),
+        (OK + 20_000, r"lie in \[-1, 1\]"),
+        (OK.astype(np.uint8), "type uint8"),
+        (OK.astype(np.int64), "type int64"),
+        (OK.astype(complex), "type complex128"),
+        (OK > 0, "type bool"),
+        (np.array(["a"]), "type <U1"),
+        (None, "0 axes"),
+        (np.zeros((2, 2, 2), np.float32), "3 axes"),
+        (np.zeros((2, 1000), np.float32), "1000 channels"),
+        ([[1.0, 2.0], [3.0]], "not an array"),
+    ],
+)
+def test_samples_that_cannot_be(recognizer: Recognizer, samples: Any, message: str) -> None:
+    recognizer.push(OK)
+    before = recognizer.state()
+    with pytest.raises(AudioError, match=message):
+        recognizer.push(samples)
+    assert recognizer.state() == before
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [
+        0,
+        -16000,
+        pytest.param(10**5000, id="endless"),
+        float("inf"),
+        7999,
+        192_001,
+        16000.5,
+        float("nan"),
+        "16000",
+        None,
+        True,
+    ],
+)
+def test_rates_that_cannot_be(recognizer: Recognizer, rate: Any) -> None:
+    with pytest.raises(AudioError, match="rate"):
+        recognizer.push(OK, rate)
+
+
+def test_another_rate_in_mid_stream(recognizer: Recognizer) -> None:
+    recognizer.push(OK, 48000)
+    before = recognizer.state()
+    with pytest.raises(AudioError, match="runs at 48000 Hz and cannot go on at 44100 Hz"):
+        recognizer.push(OK, 44100)
+    assert recognizer.state() == before
+
+
+def test_push_after_finish(recognizer: Recognizer) -> None:
+    recognizer.push(OK)
+    recognizer.finish()
+    with pytest.raises(AudioError, match="reset"):
+        recognizer.push(OK)
+    recognizer.reset()
+    assert recognizer.push(OK) == []
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    return {**tiny_info().to_metadata(), **changes}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        (changed(labels=["angry", "happy"]), r"labels is \('angry', 'happy'\), livesr needs"),
+        (changed(format=99), "format is 99, livesr needs 1"),
+        (
+            changed(front_end={**FrontEndSettings().to_dict(), "sample_rate": 8000}),
+            "front end's sample_rate is 8000, livesr needs 16000",
+        ),
+        (
+            changed(front_end={**FrontEndSettings().to_dict(), "log_floor": 1e-6}),
+            "front end's log_floor is 1e-06",
+        ),
+        (changed(standardisation={"mean": [0], "deviation": [1]}), "cannot be read"),
+        (changed(decision={"nonsense": 1}), "cannot be read"),
+        (changed(decision={"memory_seconds": 0}), "memory_seconds is 0"),
+        (changed(decision={"window_seconds": "3"}), "window_seconds is '3'"),
+        (changed(decision={"least_margin": float("nan")}), "least_margin is nan"),
+        (changed(standardisation={"mean": [float("nan")] * 40, "deviation": [1] * 40}), "standard"),
+        (changed(standardisation={"mean": [0] * 40, "deviation": [1e-300] * 40}), "standard"),
+        (
+            changed(standardisation={"mean": [10**400] * 40, "deviation": [1] * 40}),
+            "cannot be read",
+        ),
+        (changed(front_end=["sample_rate"]), "cannot be read"),
+        ({"temperature": 1.0}, "cannot be read"),
+    ],
+)
+def test_models_that_do_not_fit(tmp_path: Path, metadata: dict[str, Any], message: str) -> None:
+    path = tmp_path / "odd.onnx"
+    model = onnx.load(save_tiny(path))
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(metadata)})
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=message) as caught:
+        load_model(path)
+    assert str(path) in str(caught.value)
+
+
+def test_files_that_are_no_models(tmp_path: Path, tiny: Path) -> None:
+    text = tmp_path / "text.onnx"
+    text.write_text("hello")
+    empty = tmp_path / "empty.onnx"
+    empty.touch()
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(tiny.read_bytes()[:5000])
+    plain = onnx.load(tiny)
+    del plain.metadata_props[:]
+    foreign = tmp_path / "foreign.onnx"
+    onnx.save(plain, foreign)
+    for path, message in (
+        (text, "not an ONNX model"),
+        (empty, "not an ONNX model"),
+        (cut, "not an ONNX model"),
+        (foreign, "not a livesr model"),
+        (tmp_path, "is a directory"),
+        (tmp_path / ("a" * 300), "neither a bundled model nor a file"),
+        (tmp_path / "none.onnx", "neither a bundled model nor a file"),
+        ("no-such-name", "Bundled: acrnn-compact"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            Recognizer(path)
+
+
+@pytest.fixture(scope="session")
+def bad_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "empty.wav").touch()
+    (folder / "text.wav").write_text("not audio at all")
+    sf.write(folder / "header.wav", np.zeros(0), 16000)
+    sf.write(folder / "slow.wav", np.zeros(4000), 4000)
+    nan = np.zeros(32_000, np.float32)
+    nan[20_000] = np.nan
+    sf.write(folder / "nan.wav", nan, 16000, subtype="FLOAT")
+    whole = folder / "whole.wav"
+    sf.write(whole, np.zeros(48_000), 16000)
+    (folder / "truncated.wav").write_bytes(whole.read_bytes()[:50_000])
+    (folder / "folder.wav").mkdir()
+    (folder / "a.raw").write_bytes(bytes(1000))
+    sf.write(folder / "wide.wav", np.zeros((100, 65)), 16000)
+    fast = bytearray(whole.read_bytes())
+    fast[24:28] = (2**31 - 1).to_bytes(4, "little")
+    (folder / "fast.wav").write_bytes(fast)
+    sf.write(folder / "endless.sds", np.zeros(8000), 16000, format="SDS")
+    promise = bytearray((folder / "endless.sds").read_bytes()[:40])
+    promise[10:13] = b"\x7f\x7f\x7f"  # words, 7 bits a byte
+    (folder / "endless.sds").write_bytes(promise)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("empty.wav", "is empty"),
+        ("text.wav", "is not a sound file"),
+        ("header.wav", "holds no audio"),
+        ("slow.wav", "4000 Hz is not supported"),
+        ("nan.wav", "after 1.00 s: Sample 4000 of 8000 is NaN"),
+        ("folder.wav", "is a directory"),
+        ("missing.wav", "does not exist"),
+        ("a.raw", "is not a sound file"),
+        ("a" * 300 + ".wav", "cannot be read: File name too long"),
+        ("fast.wav", "2147483647 Hz is not supported"),
+        ("wide.wav", "has 65 channels"),
+        ("endless.sds", "more than its 40 bytes can hold"),
+    ],
+)
+def test_files_that_cannot_be_heard(bad_files: Path, tiny: Path, name: str, message: str) -> None:
+    with pytest.raises(AudioError, match=message):
+        list(livesr.replay(bad_files / name, model=tiny))
+    told = run_cli("replay", str(bad_files / name))
+    assert told.returncode == 2
+    assert told.stderr.count("\n") == 1
+    assert told.stderr.startswith("livesr: ")
+    assert "Traceback" not in told.stderr
+    assert message in told.stderr
+
+
+def test_a_truncated_wav_is_heard_as_far_as_it_goes(bad_files: Path, tiny: Path) -> None:
+    readings = list(livesr.replay(bad_files / "truncated.wav", model=tiny))
+    assert readings[-1].end == pytest.approx((50_000 - 44) / 2 / 16_000, abs=1e-4)
+
+
+def test_nothing_written_before_an_error_is_lost(bad_files: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    told = run_cli("replay", str(bad_files / "nan.wav"), "--jsonl", str(out))
+    assert told.returncode == 2
+    assert len(out.read_text().splitlines()) == 4  # the second before the NaN
+
+
+def test_options_that_cannot_be(bad_files: Path, tmp_path: Path) -> None:
+    sound = str(bad_files / "whole.wav")
+    for arguments, message in (
+        (["--model", "nobody"], "neither a bundled model nor a file"),
+        (["--hop", "0.025"], "multiple of 0.01"),
+        (["--jsonl", str(tmp_path)], "cannot be written"),
+        (["--csv", "/nowhere/at/all.csv"], "cannot be written"),
+        (["--jsonl", "-", "--csv", "-"], "not both"),
+        (["--nonsense"], "No such option"),
+    ):
+        told = run_cli("replay", sound, *arguments)
+        assert told.returncode == 2, arguments
+        assert message in told.stderr
+        assert "Traceback" not in told.stderr
+
+
+def test_errors_are_one_family() -> None:
+    for kind in (AudioError, ModelError, livesr.DeviceError):
+        assert issubclass(kind, LivesrError)
+
+
+def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "livesr", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+    )

@@ -1,0 +1,61 @@
+"""The real command in a real terminal, under tmux."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.terminal import Terminal
+from tests.helpers.tiny import DATA
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("tmux") is None and "CI" not in os.environ, reason="tmux is not installed"
+)
+CLIP = DATA / "conversation.flac"
+
+
+@pytest.fixture(params=[(60, 20), (200, 60)])
+def terminal(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Terminal]:
+    terminal = Terminal(tmp_path, *request.param)
+    yield terminal
+    terminal.close()
+
+
+def test_the_view_rolls_and_ctrl_c_gives_the_terminal_back(terminal: Terminal) -> None:
+    terminal.type(f"{sys.executable} -m livesr replay {CLIP} --pace", "Enter")
+    screen = terminal.until(lambda text: "conversation.flac" in text and "● happy" in text)
+    assert all(name in screen for name in ("angry", "happy", "neutral", "sad"))
+    terminal.until(lambda text: text != screen)
+    terminal.type("C-c")
+    # The alternate screen is left, the summary stands, and what is typed is seen again.
+    terminal.until(lambda text: "s heard" in text)
+    terminal.type("echo status $? back-$((40+2))", "Enter")
+    shown = terminal.until(lambda text: "back-42" in text)
+    assert "status 130" in shown
+
+
+def test_without_pace_the_last_picture_and_the_summary_stay(terminal: Terminal) -> None:
+    terminal.type(f"{sys.executable} -m livesr replay {CLIP}; echo status-$?", "Enter")
+    screen = terminal.until(lambda text: "status-0" in text)
+    assert "turning points" in screen
+    assert "no speech" in screen
+
+
+def test_a_terminated_replay_leaves_whole_files(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    command = [sys.executable, "-m", "livesr", "replay", str(CLIP), "--pace", "--jsonl", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        while not out.exists() or out.read_text().count("\n") < 2:
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(timeout=5) == 143
+        assert process.stderr is not None
+        assert b"Traceback" not in process.stderr.read()
+    assert out.read_text().endswith("}\n")

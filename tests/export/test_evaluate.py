@@ -1,0 +1,284 @@
+"""What is measured of models, on a corpus made of the bundled speech.
+
+Skipped where training's packages are not installed (CI installs them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from tests.helpers.tiny import save_tiny, tiny_info
+
+pytest.importorskip("tqdm")
+
+from export import calibrate, ensemble, metrics
+from export.conversation import Conversation, Run, Streaming, converse, count, string
+from export.corpora import Clip, read_clips
+from export.evaluate import (
+    Hearing,
+    Verdict,
+    heading,
+    heard_before,
+    judge_all,
+    score,
+    table,
+    verdict,
+)
+from livesr import Recognizer
+from livesr.model.load import load_model
+from livesr.model.metadata import LABELS
+from livesr.reading import Reading
+from livesr.settings import DecisionSettings
+
+
+@pytest.fixture
+def clips(tmp_path: Path, speech: np.ndarray) -> list[Clip]:
+    """Two speakers, each label twice, two seconds each."""
+    lines = ["path,corpus,speaker,emotion,text_id,licence,split"]
+    for number in range(16):
+        name, start = f"{number}.flac", number * 24_000
+        sf.write(tmp_path / name, speech[start : start + 32_000], 16000)
+        emotion = LABELS[number % 4]
+        lines.append(f"{name},made,s{number // 8},{emotion},t,CC0-1.0,test")
+    (tmp_path / "clips.csv").write_text("\n".join(lines))
+    return read_clips(tmp_path)
+
+
+@pytest.fixture
+def reading(tiny: Path) -> Callable[..., Reading]:
+    template = Recognizer(tiny).push(np.zeros(4000, np.float32))[0]
+
+    def made(end: float, status: str, label: str | None = None, leading: int = 0) -> Reading:
+        shares = {name: 0.7 if i == leading else 0.1 for i, name in enumerate(LABELS)}
+        return replace(template, end=end, status=status, label=label, smoothed=shares)
+
+    return made
+
+
+def test_a_verdict_is_what_was_shown_when_somebody_last_spoke(
+    reading: Callable[..., Reading],
+) -> None:
+    first = [reading(1, "warming-up"), reading(2, "speech", "sad", 3)]
+    assert verdict([*first, reading(3, "no-speech", leading=1)]).guess == 3
+    assert verdict([*first, reading(3, "unsure", leading=1)]).guess == 1
+    assert not verdict([reading(3, "unsure", leading=1)]).labelled
+    assert verdict(first).labelled
+
+
+def test_warm_is_after_other_clips_of_the_same_speaker(clips: list[Clip]) -> None:
+    before = heard_before(clips[0], clips, 5.0)
+    assert {clip.speaker for clip in before} == {"s0"}
+    assert clips[0] not in before
+    assert len(before) == 3  # of two seconds
+    assert before == heard_before(clips[0], clips, 5.0)
+
+
+def test_adaptation_tells_when_warm_and_not_when_cold(clips: list[Clip], tmp_path: Path) -> None:
+    loud = DecisionSettings(adaptation=1.0, adaptation_seconds=0.1)
+    model = str(save_tiny(tmp_path / "m.onnx", tiny_info(decision=loud)))
+
+    def shares(**how: float) -> np.ndarray:
+        return np.stack([v.probabilities for v in judge_all(clips[:2], Hearing(model, **how))])
+
+    np.testing.assert_array_equal(shares(), shares(adaptation=0.0))
+    assert np.abs(shares(warm=5.0) - shares(warm=5.0, adaptation=0.0)).max() > 0.01
+
+
+def test_the_table_counts_every_clip(clips: list[Clip]) -> None:
+    said = [Verdict(np.eye(4)[clip.label], True) for clip in clips]
+    said[0] = Verdict(np.eye(4)[3], False)
+    lines = table(clips, said)
+    assert "| made | 2 | 16 | 0.938 | 0.938 | 0.75 / 1.00 / 1.00 / 1.00 | 94% |" in lines
+    assert "Of the 15 labels given 15 are right." in lines
+    assert score(clips, said) == pytest.approx(15 / 16)
+
+
+def test_the_temperature_fits_what_the_stream_decides(clips: list[Clip], tmp_path: Path) -> None:
+    model = save_tiny(tmp_path / "m.onnx", tiny_info(temperature=1.0))
+    settings = DecisionSettings()
+    temperature, said = calibrate.fit([(clip, str(model)) for clip in clips], settings)
+    assert temperature > 1  # weights drawn at random know nothing
+    shown = tiny_info(temperature=temperature)
+    again = str(save_tiny(tmp_path / "n.onnx", shown))
+    shares = np.stack([v.probabilities for v in judge_all(clips, Hearing(again))])
+    np.testing.assert_allclose(said, shares, 1e-4)
+    twice, same = calibrate.fit([(clip, again) for clip in clips], settings)
+    assert twice == temperature  # whatever the file's own was
+    np.testing.assert_allclose(same, shares, 1e-4)
+
+
+@pytest.mark.usefixtures("clips")
+def test_what_others_make_of_corpora_left_out_calibrates_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = tmp_path / "clips.csv"
+    rows = listed.read_text().splitlines()
+    listed.write_text("\n".join(r.replace("test", "dev") if ",s0," in r else r for r in rows))
+    clips = read_clips(tmp_path)
+    odd = DecisionSettings(least_probability=0.9, smoothing_seconds=2.0)
+    plain = tiny_info(temperature=2.0, decision=odd)
+    model = save_tiny(tmp_path / "m.onnx", plain)
+    folder = tmp_path / "runs" / "left-seed1"
+    (folder / "made").mkdir(parents=True)
+    other = save_tiny(folder / "made" / "made.onnx", plain, 2)
+    heard = calibrate.left_out(folder, clips, 3)
+    assert len(heard) == 3
+    assert {file for _, file in heard} == {str(other)}
+    assert {clip.split for clip, _ in heard} == {"dev"}
+    target = tmp_path / "calibrated.onnx"
+    command = ["calibrate", str(model), "--corpora", str(tmp_path), "--left-out", str(folder)]
+    command += ["--most", "3", "--output", str(target)]
+    monkeypatch.setattr("sys.argv", command)
+    calibrate.main()
+    assert "| 0.55 | 0% | 0% |" in capsys.readouterr().out
+    info = load_model(target).info
+    assert info.temperature == calibrate.fit(heard, plain.decision)[0]
+    assert info.decision == replace(odd, least_probability=DecisionSettings().least_probability)
+    assert info.name == "calibrated"
+    said = [Recognizer(file).push(clips[0].samples())[-1] for file in (model, target)]
+    warmer, colder = (np.array(list(one.probabilities.values())) for one in said)
+    ratio = 2.0 / info.temperature
+    np.testing.assert_allclose(warmer**ratio / (warmer**ratio).sum(), colder, rtol=1e-4)
+    (folder / "made").rename(folder / "other")
+    with pytest.raises(SystemExit, match="left none of these corpora out"):
+        calibrate.main()
+
+
+def test_a_table_says_whether_its_speakers_were_trained_on() -> None:
+    info = tiny_info(training_data="emodb (train and dev split); asterisk-it", version="3-seed1+2")
+    assert heading("dev", info) == "`dev` split, speakers HEARD in training, tiny 3-seed1+2"
+    assert heading("test", info) == "`test` split, speakers unseen in training, tiny 3-seed1+2"
+
+
+def test_an_ensemble_says_what_its_members_say_on_average(
+    speech: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steady = DecisionSettings(adaptation=0.0)
+    files = []
+    for seed in (1, 2, 3):
+        info = tiny_info(version=f"3-seed{seed}", temperature=float(seed), decision=steady)
+        files.append(str(save_tiny(tmp_path / f"{seed}.onnx", info, seed)))
+    whole = tmp_path / "whole.onnx"
+    monkeypatch.setattr("sys.argv", ["ensemble", *files, "--output", str(whole)])
+    ensemble.main()
+    info = load_model(whole).info
+    assert (info.name, info.version, info.temperature) == ("whole", "3-seed1+2+3", 2.0)
+    samples = speech[: 5 * 16000]
+    said = [Recognizer(file).push(samples) for file in files]
+    stream, cut = Recognizer(whole), Recognizer(whole)
+    pieces = np.split(samples, [1, 17_000, 40_123])
+    assert [r for piece in pieces for r in cut.push(piece)] == stream.push(samples)
+    for reading, *own in zip(Recognizer(whole).push(samples), *said, strict=True):
+        # A softmax's logits, but for a constant that the next one takes out again.
+        logits = [
+            seed * np.log(list(one.probabilities.values())) for seed, one in enumerate(own, 1)
+        ]
+        shares = np.exp(np.mean([row - row.mean() for row in logits], axis=0) / 2)
+        expected = shares / shares.sum()
+        np.testing.assert_allclose(list(reading.probabilities.values()), expected, rtol=1e-4)
+        attention = np.mean([one.attention for one in own], axis=0)
+        np.testing.assert_allclose(reading.attention, attention, atol=1e-6)
+    calibrate.written(whole, tmp_path / "warm.onnx", 1.0)
+    warm = list(Recognizer(tmp_path / "warm.onnx").push(samples)[-1].probabilities.values())
+    np.testing.assert_allclose(warm, expected**2 / (expected**2).sum(), rtol=1e-4)
+    features = np.random.default_rng(0).standard_normal((1, 50, 40, 3)).astype(np.float32)
+    contexts = []
+    for model in map(load_model, files):
+        contexts.append(model.run(features, model.memory())["context"])
+    model = load_model(whole)
+    context = model.run(features, model.memory())["context"]
+    np.testing.assert_allclose(context, np.concatenate(contexts, axis=1), atol=1e-5)
+    other = save_tiny(tmp_path / "o.onnx", tiny_info(training_data="other"))
+    monkeypatch.setattr("sys.argv", ["ensemble", *files, str(other), "--output", str(whole)])
+    with pytest.raises(SystemExit, match="are not seeds of one recipe"):
+        ensemble.main()
+
+
+def test_a_conversation_holds_runs_of_one_emotion(clips: list[Clip]) -> None:
+    talk = string(clips[:8], np.random.default_rng(1))
+    spans = [span for run in talk.runs for span in run.spans]
+    assert len(spans) >= 6
+    assert all(end < start for (_, end), (start, _) in pairwise(spans))
+    assert spans[-1][1] <= len(talk.samples) / 16000
+    labels = [run.label for run in talk.runs]
+    assert all(a != b for a, b in pairwise(labels))
+
+
+def test_time_and_turns_are_counted(reading: Callable[..., Reading]) -> None:
+    talk = Conversation("made", np.zeros(0), (Run(0, ((0.0, 4.0),)), Run(3, ((5.0, 9.0),))))
+    heard = [reading(end, "speech", "angry", 0) for end in (1, 2, 3, 4, 4.5, 6)]
+    heard += [reading(7, "unsure", leading=3), reading(8, "speech", "sad", 3)]
+    found = Streaming()
+    count(talk, heard, found)
+    assert (found.spoken, found.labelled, found.changes, found.delays) == (7, 6, 1, [3.0])
+    assert found.uar() == pytest.approx((4 / 4 + 1 / 2) / 2)
+    assert found.uar(1) == pytest.approx((4 / 4 + 2 / 3) / 2)
+
+
+def test_conversations_go_through_recognizer(clips: list[Clip], tiny: Path) -> None:
+    found = converse(clips, Hearing(str(tiny)))
+    assert found.spoken > 50
+    assert found.tables["made"][1].sum() == found.spoken
+
+
+def test_metrics() -> None:
+    counts = np.array([[2, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 4]])
+    assert metrics.wa(counts) == pytest.approx(7 / 8)
+    np.testing.assert_allclose(metrics.per_label(counts)[0], [2 / 3, 1, 0.8])
+    np.testing.assert_allclose(metrics.per_label(counts)[2], 0)
+    sure = np.array([[0.9, 0.1, 0, 0], [0.6, 0.4, 0, 0], [0.3, 0.7, 0, 0], [0.45, 0.55, 0, 0]])
+    curve = metrics.coverage_curve(sure, [0, 1, 1, 0], ["a"] * 4, (1.0, 0.5))
+    assert curve == [0.5, 1.0]
+    assert metrics.spread([0.5]) == "0.500"
+    assert metrics.spread([0.4, 0.6]) == "0.500 ± 0.141"
+
+
+def test_the_report_tells_of_every_network_and_seed(
+    clips: list[Clip],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("matplotlib")
+    from export import report  # noqa: PLC0415
+
+    files = []
+    for name, seed in (("one", 1), ("one", 2), ("other", 1)):
+        path = tmp_path / f"{name}{seed}.onnx"
+        files.append(str(save_tiny(path, tiny_info(name=name), seed)))
+    out = tmp_path / "runs" / "one-seed1" / "made"
+    out.mkdir(parents=True)
+    save_tiny(out / "made.onnx")
+    folder = tmp_path / "written"
+    arguments = ["report", *files, "--corpora", str(tmp_path), "--output", str(folder)]
+    monkeypatch.setattr("sys.argv", [*arguments, "--left-out", str(out.parent)])
+    report.main()
+    text = (folder / "report.md").read_text()
+    assert "16 clips of 2 speakers" in text
+    assert text.count("| one | 2 | ") == 1
+    assert "other clips, unlabelled (warm)" in text
+    assert "| other | 1 | " in text
+    assert "| other | sad | " in text
+    assert "| telephone band | " in text
+    for name in ("silence", "white noise", "coloured noise", "hum", "tones"):
+        assert f"| {name} | 0% | 0.25 |" in text
+    assert "| babble of 12 voices | " in text
+    assert "| 1.0 | " in text
+    assert "### Leave one corpus out" in text
+    for name in ("confusion-one", "confusion-other", "networks", "calibration", "coverage"):
+        assert (folder / f"{name}.png").stat().st_size > 5000
+    alone = ["report", "--corpora", str(tmp_path), "--output", str(folder)]
+    monkeypatch.setattr("sys.argv", [*alone, "--left-out", str(out.parent)])
+    report.main()
+    assert (folder / "report.md").read_text() == text[text.index("### Leave one corpus out") :]
+    monkeypatch.setattr("sys.argv", alone)
+    with pytest.raises(SystemExit):
+        report.main()
+    assert "nothing to report" in capsys.readouterr().err

@@ -1,0 +1,135 @@
+"""The figures' own arithmetic, tables and marks; nothing here is timed against anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.peers import arithmetic, frontends, growth, precision, readings, readme, startup
+from export.peers.counting import kernel_times, multiply_adds
+from export.peers.timing import HOP, Table, core, hops, medians, times
+from livesr.model.load import load_model
+from tests.helpers.tiny import TINY
+
+TABLE = Table("Things", ("what", "time"), [("one", "1 ms"), ("two", "2 ms")], "A note.")
+
+
+def test_a_table_is_markdown() -> None:
+    assert TABLE.markdown() == (
+        "**Things**\n\n| what | time |\n| --- | --: |\n| one | 1 ms |\n| two | 2 ms |\n\nA note."
+    )
+
+
+def test_every_call_is_made_and_timed() -> None:
+    made = []
+    found = medians({"a": lambda: made.append("a"), "b": lambda: made.append("b")}, rounds=1)
+    assert list(found) == ["a", "b"]
+    assert all(value >= 0 for value in found.values())
+    assert {*made} == {"a", "b"}
+
+
+def test_ratios_are_short() -> None:
+    assert [times(value) for value in (0.123, 1.0, 4.44, 248.2)] == ["0.12", "1.00", "4.4", "248"]
+    assert [core(value) for value in (1.35, 311.0)] == ["0.54 %", "124 %"]
+    assert core(0.94, hop_seconds=0.02) == "4.7 %"
+
+
+def test_multiply_adds_are_those_of_the_sizes(tiny: Path) -> None:
+    feed = arithmetic.network_feed(tiny)
+    found = multiply_adds(tiny, feed)
+    frames, taps = feed["features"].shape[1], 5 * 2
+    first, second, third = TINY.maps
+    steps, window, hidden = frames // 2, TINY.steps, 2 * TINY.cells
+    maps = frames * 40 * first * 3 + steps * 20 * (first * second + second * third)
+    assert found["Conv"] == taps * maps
+    flagged = TINY.linear + 1  # see export.graph
+    assert found["LSTM"] == window * 2 * 4 * TINY.cells * (flagged + TINY.cells)
+    linear = steps * 20 * third * TINY.linear
+    attention = 2 * window * hidden
+    assert found["all else"] == linear + attention + hidden * TINY.dense + TINY.dense * 4
+    assert set(kernel_times(tiny, feed, runs=2)) == set(found)
+
+
+def test_stages_of_a_reading(tiny: Path, speech: np.ndarray) -> None:
+    found = arithmetic.stages(speech[: 8 * HOP], tiny, rounds=1)
+    assert {"voice activity", "features", "network", "decision", "what lies between"} < set(found)
+
+
+def test_features_are_the_peers(speech: np.ndarray) -> None:
+    psf = frontends.speech_features(speech)()
+    assert isinstance(psf, np.ndarray)
+    assert psf.shape[1:] == (40, 3)
+    for make in (frontends.livesr, frontends.log_mel):
+        make(speech[: 4 * HOP])()
+
+
+@pytest.mark.parametrize(
+    ("peer", "package", "shape"),
+    [
+        (frontends.librosa, "librosa", (40, 97, 3)),
+        (frontends.kaldi, "kaldi_native_fbank", (98, 40)),
+        (frontends.egemaps, "opensmile", None),
+        (readings.wav2vec2, "transformers", None),
+    ],
+)
+def test_peers_run(speech: np.ndarray, peer, package: str, shape: tuple[int, ...] | None) -> None:
+    pytest.importorskip(package)
+    found = peer(speech[: 4 * HOP])()
+    assert shape is None or found.shape == shape
+
+
+def test_a_reading_either_way(tiny: Path, speech: np.ndarray) -> None:
+    (reading,) = readings.hop_by_hop(tiny, speech)()
+    assert len(reading.attention) == load_model(tiny).steps
+    readings.again(tiny, speech[:48_000])()
+
+
+def test_voices_have_something_each_to_say(speech: np.ndarray) -> None:
+    turns = growth.said(speech, 5)
+    assert [[len(hop) for hop in turn] for turn in turns] == [[HOP] * 5] * 4
+
+
+def test_windows_of_other_lengths_are_heard(speech: np.ndarray) -> None:
+    told = growth.windows(speech[: 44 * HOP], quick=True)
+    assert [row[0] for row in told.rows] == ["1 s", "2 s", "3 s", "5 s", "10 s"]
+
+
+def test_fewer_bits_are_measured_on_what_the_stream_hears(speech: np.ndarray) -> None:
+    feeds, found = precision.heard(speech[: 10 * HOP])
+    assert len(feeds) == len(found) == len(hops(speech[: 10 * HOP]))
+    model = load_model()
+    again = [precision.run(model, feed)["probabilities"][0] for feed in feeds]
+    np.testing.assert_array_equal(found, again)
+
+
+def test_what_livesr_needs_is_what_it_imports() -> None:
+    needed = startup.closure(["livesr"])
+    assert {"livesr", "numpy", "onnxruntime", "soxr"} < set(needed)
+    assert not {"torch", "scipy", "librosa", "pytest"} & set(needed)
+    assert startup.installed_bytes("numpy") > 1e6
+
+
+def test_the_readme_has_its_figures_between_the_marks(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n")
+    tables = {name: TABLE for name in (*readme.SHORT, "hops")}
+    for _ in range(2):  # and again, over its own
+        readme.write(tables, tmp_path)
+        text = page.read_text()
+        assert text.startswith(f"before\n{readme.BEGIN}\n\n**Things**")
+        assert text.endswith(f"A note.\n\n{readme.END}\nafter\n")
+        assert "old" not in text
+    assert (tmp_path / "docs" / "figures.md").read_text().count("**Things**") == len(tables)
+
+
+@pytest.mark.parametrize("text", ["", f"{readme.BEGIN}", f"{readme.END} {readme.BEGIN}"])
+def test_a_readme_without_its_marks_is_left_alone(text: str) -> None:
+    with pytest.raises(ValueError, match="once each"):
+        readme.replaced(text, "figures")
+
+
+def test_this_readme_has_its_marks() -> None:
+    assert readme.replaced((Path(__file__).parents[2] / "README.md").read_text(), "figures")

