@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
-from test_listening import LISTEN
 
 import livesr
 from export.graph import build
@@ -33,6 +32,7 @@ from livesr.model.runtime import open_session
 from livesr.state import pack, unpack
 from tests.helpers.tiny import DATA, TINY, save_tiny, tiny_info
 from tests.helpers.virtual import VirtualMicrophone
+from tests.microphone.test_listening import LISTEN
 
 CLIP = DATA / "banglaser.flac"
 SOURCES = sorted(Path(livesr.__file__).parent.rglob("*.py"))
@@ -66,7 +66,7 @@ def guarded(home: Path, code: str, *arguments: str) -> subprocess.CompletedProce
 def test_no_network_at_all(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    main = "from livesr.cli import main; main()"
+    main = "from livesr.app.cli import main; main()"
     jsonl, page = str(tmp_path / "a.jsonl"), str(tmp_path / "a.html")
     for arguments in (
         ("models",),
@@ -390,7 +390,7 @@ def test_files_have_the_permissions_that_the_user_wants(
 def test_listening_writes_nothing_unless_asked(
     microphone: VirtualMicrophone, tmp_path: Path
 ) -> None:
-    main = "from livesr.cli import main; main()"
+    main = "from livesr.app.cli import main; main()"
     told = guarded(
         tmp_path, f"import os; os.chdir({str(tmp_path)!r}); {main}", *LISTEN[3:], "--seconds", "1"
     )

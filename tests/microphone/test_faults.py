@@ -18,8 +18,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from soak import memory_mb
-from test_listening import LISTEN, collect, events, readings, until
 
 import livesr
 from livesr import Event, LivesrError, Reading, Recognizer
@@ -29,6 +27,8 @@ from livesr.files.soundfile import SoundFile
 from livesr.microphone.capture import Capture
 from livesr.microphone.stream import Microphone
 from tests.helpers.virtual import VirtualMicrophone
+from tests.microphone.test_listening import LISTEN, collect, events, readings, until
+from tests.soak import memory_mb
 
 FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 
