@@ -1,5 +1,48 @@
-"""`python -m livesr` is `livesr`."""
+"""`livesr`, and `python -m livesr`: the command line with what is built on top of it."""
 
-from livesr.app.cli import main
+from __future__ import annotations
 
-main()
+from collections.abc import Callable
+from functools import wraps
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from livesr.app.cli import app, tidy_end
+from livesr.errors import LivesrError
+
+# Each is an extra of its own. livesr/NAME/command.py holds `command`, which typer reads; like
+# app's commands it imports what it needs when it runs, so that nothing else waits for it.
+_ON_TOP = ("serve", "archive")
+
+
+def main() -> None:
+    """Entry point."""
+    with tidy_end():
+        for name in _ON_TOP:
+            if find_spec(f"livesr.{name}"):
+                command = import_module(f"livesr.{name}.command").command
+                app.command(name)(_of_extra(name, command))
+        app()
+
+
+def _of_extra(name: str, command: Callable[..., None]) -> Callable[..., None]:
+    """The command, or a sentence where its extra is not installed."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except ModuleNotFoundError as error:
+            if (error.name or "livesr").partition(".")[0] == "livesr":
+                raise
+            raise LivesrError(
+                f"`livesr {name}` needs {error.name}, which is not installed: "
+                f"pip install 'livesr[{name}]'"
+            ) from None
+
+    return run
+
+
+if __name__ == "__main__":
+    main()

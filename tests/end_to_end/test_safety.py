@@ -66,7 +66,7 @@ def guarded(home: Path, code: str, *arguments: str) -> subprocess.CompletedProce
 def test_no_network_at_all(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    main = "from livesr.app.cli import main; main()"
+    main = "from livesr.__main__ import main; main()"
     jsonl, page = str(tmp_path / "a.jsonl"), str(tmp_path / "a.html")
     for arguments in (
         ("models",),
@@ -390,7 +390,7 @@ def test_files_have_the_permissions_that_the_user_wants(
 def test_listening_writes_nothing_unless_asked(
     microphone: VirtualMicrophone, tmp_path: Path
 ) -> None:
-    main = "from livesr.app.cli import main; main()"
+    main = "from livesr.__main__ import main; main()"
     told = guarded(
         tmp_path, f"import os; os.chdir({str(tmp_path)!r}); {main}", *LISTEN[3:], "--seconds", "1"
     )

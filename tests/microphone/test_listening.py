@@ -324,7 +324,7 @@ def test_no_microphone_at_all_is_one_line(plugged: VirtualMicrophone, tmp_path: 
 
 def test_without_portaudio_the_rest_works() -> None:
     hidden = "import ctypes.util, sys; ctypes.util.find_library = lambda name: None; "
-    main = hidden + "sys.argv[0] = 'livesr'; from livesr.app.cli import main; main()"
+    main = hidden + "sys.argv[0] = 'livesr'; from livesr.__main__ import main; main()"
     assert run("-c", main, "--help").returncode == 0
     assert "turning points" in run("-c", main, "replay", str(CLIP)).stdout
     for command in ("listen", "devices"):

@@ -1,0 +1,1 @@
+"""The commands, one a file; what a command needs is imported when it runs."""

@@ -1,0 +1,62 @@
+"""`livesr listen`: a microphone, heard live."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from livesr.app.commands.options import (
+    CsvOption,
+    DeviceOption,
+    HopOption,
+    JsonlOption,
+    ModelOption,
+    ReportOption,
+)
+
+DEVICE_GONE = 3
+
+
+def listen(
+    device: DeviceOption = None,
+    record: Annotated[
+        Path | None, typer.Option(help="A new .flac or .wav file for what is heard.")
+    ] = None,
+    jsonl: JsonlOption = None,
+    csv: CsvOption = None,
+    report: ReportOption = None,
+    model: ModelOption = None,
+    hop: HopOption = 0.25,
+    seconds: Annotated[
+        float | None, typer.Option(help="End after so much stream time.", min=0.0)
+    ] = None,
+    reconnect: Annotated[
+        bool,
+        typer.Option(
+            "--reconnect/--no-reconnect",
+            help="Wait for a microphone that goes, or end with status 3.",
+        ),
+    ] = True,
+) -> None:
+    """Hear a microphone. Keys: q quit, space pause, r reset, m mark."""
+    from livesr.app.terminal import Session, quiet_libraries, show_listening
+    from livesr.app.ui.view import View
+    from livesr.errors import DeviceError
+    from livesr.microphone.listener import listen
+    from livesr.model.load import DEFAULT
+
+    with quiet_libraries():
+        listener = listen(device, model=model, hop=hop, record=record, reconnect=reconnect)
+        view = View(source="", model=model or DEFAULT, keys="q quit  space pause  r reset  m mark")
+        with listener:
+            view.source = listener.device.name + (f"  ● recording {record}" if record else "")
+            view.facts["rate"] = f"{listener.rate} Hz"
+            try:
+                session = Session(view, jsonl, csv, report)
+                show_listening(session, view, listener, seconds)
+            except DeviceError as error:
+                print(f"livesr: {error}", file=sys.stderr)
+                raise typer.Exit(DEVICE_GONE) from None

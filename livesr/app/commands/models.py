@@ -1,0 +1,22 @@
+"""`livesr models`: the models that came with livesr."""
+
+from __future__ import annotations
+
+
+def models() -> None:
+    """The models that came with livesr."""
+    from rich.console import Console
+
+    from livesr.model.load import DEFAULT, bundled, load_model
+
+    console = Console(highlight=False)
+    for name, path in bundled().items():
+        info = load_model(name).info
+        console.print(f"[bold]{name}[/]" + (" (default)" if name == DEFAULT else ""))
+        for what, value in (
+            ("trained on", info.training_data),
+            ("licence", info.licence),
+            ("labels", ", ".join(info.labels)),
+            ("version", f"{info.version}, {path.stat().st_size / 1e6:.1f} MB"),
+        ):
+            console.print(f"  {what:<11}{value}", markup=False, soft_wrap=True)

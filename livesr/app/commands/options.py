@@ -1,0 +1,25 @@
+"""Options that several commands share: one name, one meaning, one help text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="A bundled model's name or an .onnx file.", metavar="NAME|PATH"),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(help="An input's number, or words of its name.", metavar="ID|SUBSTRING"),
+]
+JsonlOption = Annotated[
+    str | None, typer.Option(help="Write readings as JSON lines; - is standard output.")
+]
+CsvOption = Annotated[str | None, typer.Option(help="Write readings as CSV; - is standard output.")]
+ReportOption = Annotated[
+    Path | None, typer.Option(help="Write a page to look at afterwards (HTML, needs no network).")
+]
+HopOption = Annotated[float, typer.Option(help="Seconds between readings.")]
