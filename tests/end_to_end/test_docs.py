@@ -1,0 +1,101 @@
+"""What the docs say is so: every example runs, every command and every link exists."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from livesr.app.cli import app
+from tests.helpers.tiny import DATA
+from tests.test_structure import MODULES
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "models").glob("*.md")])
+RECORDINGS = {"talk.flac": "banglaser.flac", "conversation.flac": "conversation.flac"}
+NEEDS_A_MICROPHONE = ("listen(", "devices(")
+_FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def _examples() -> Iterator[doctest.DocTest]:
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    for name in MODULES:
+        if not name.endswith("__main__"):
+            yield from finder.find(importlib.import_module(name))
+    parser = doctest.DocTestParser()
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        yield parser.get_doctest(text, {}, page.name, str(page), 0)
+
+
+EXAMPLES = {test.name: test for test in _examples() if test.examples}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_run(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = EXAMPLES[name]
+    if any(word in one.source for one in test.examples for word in NEEDS_A_MICROPHONE):
+        request.getfixturevalue("microphone")
+    for copy, recording in RECORDINGS.items():
+        shutil.copy(DATA / recording, tmp_path / copy)
+    monkeypatch.chdir(tmp_path)
+    told: list[str] = []
+    result = doctest.DocTestRunner(optionflags=_FLAGS).run(test, out=told.append)
+    assert not result.failed, "".join(told)
+
+
+def _commands(page: Path) -> Iterator[list[str]]:
+    """Each `livesr ...` of a page's indented or fenced blocks, as words."""
+    for line in page.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
+        found = re.match(r"(?: {4,}|\$ )(?:\S+ \| )?livesr (.*)", line)
+        if found:
+            yield shlex.split(re.split(r" \| | > | >> | && ", found[1])[0], comments=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_pages_exist(page: Path) -> None:
+    root: Any = typer.main.get_command(app)
+    for words in _commands(page):
+        name = words[0] if words else ""
+        if name.startswith("-"):
+            assert name in ("--version", "--help", "-h", "-V", "--verbose"), words
+            continue
+        assert name in root.commands, f"livesr {name}"
+        command = root.commands[name]
+        known = {"--help", "-h"}
+        for parameter in command.params:
+            known |= {*parameter.opts, *parameter.secondary_opts}
+        unknown = [word for word in words[1:] if re.match(r"--?[a-z]", word) and word not in known]
+        assert not unknown, f"livesr {name} has no {unknown}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:|mailto:)([^)#]*)(?:#[^)]*)?\)", text):
+        assert not target or (page.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]*)\)", text):
+        other = (page.parent / target) if target else page
+        assert anchor in _anchors(other.read_text(encoding="utf-8")), f"{target}#{anchor}"
+
+
+def _anchors(text: str) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_named_in_pages_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:livesr|export|tests|docs|examples|models)/[\w./-]+)`", text):
+        assert (ROOT / name).exists(), name
