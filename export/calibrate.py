@@ -55,9 +55,11 @@ class _Kept(Decision):
         self.hops: list[Hop] = []
         super().__init__(*arguments)
 
-    def push(self, probabilities: Float64, speech: Bool, end_seconds: float) -> Verdict:
+    def push(
+        self, probabilities: Float64, speech: Bool, end_seconds: float, missing: bool = False
+    ) -> Verdict:
         self.hops.append((probabilities, speech, end_seconds))
-        return super().push(probabilities, speech, end_seconds)
+        return super().push(probabilities, speech, end_seconds, missing)
 
 
 def hops(job: tuple[Clip, str]) -> list[Hop]:
@@ -65,7 +67,7 @@ def hops(job: tuple[Clip, str]) -> list[Hop]:
     clip, model = job
     recognizer = Recognizer(model)
     kept = _Kept(DecisionSettings(), len(recognizer.labels), _BLOCK_SECONDS)
-    recognizer.decision = kept
+    recognizer._decision = kept
     recognizer.push(clip.samples())
     recognizer.finish()
     own = load_model(model).info.temperature

@@ -114,7 +114,7 @@ class Hearing:
         recognizer = Recognizer(self.model)
         if self.adaptation is not None:
             settings = replace(load_model(self.model).info.decision, adaptation=self.adaptation)
-            recognizer.adaptation = Adaptation(settings, len(LABELS), recognizer.hop)
+            recognizer._adaptation = Adaptation(settings, len(LABELS), recognizer.hop)
         return recognizer
 
 

@@ -66,7 +66,7 @@ def hear(samples: Float32) -> tuple[Float32, Bool]:
         block = samples[start : start + HOP]
         spoken = voice.push(block) > 0.5
         verdicts.append(spoken)
-        features.append(front.push(block, spoken, BLOCK_SAMPLES)[..., 0])
+        features.append(front.push(block, spoken)[..., 0])
     features.append(front.finish()[..., 0])
     levels = np.concatenate(features)
     speech = np.concatenate(verdicts) if verdicts else np.zeros(0, np.bool_)

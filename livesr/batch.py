@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+from numpy.typing import ArrayLike
 
 from livesr.errors import LivesrError
 from livesr.reading import Reading
-from livesr.recognizer import Recognizer
+from livesr.recognizer import Hop, Recognizer
 from livesr.stages.model_stream import push_together
 
 
 def push_all(
-    recognizers: Sequence[Recognizer], samples: Sequence[Any], sample_rate: int = 16000
+    recognizers: Sequence[Recognizer], samples: Sequence[ArrayLike], sample_rate: int = 16000
 ) -> list[list[Reading]]:
     """`Recognizer.push` for each of many voices, cheaper than one after the other.
 
@@ -42,16 +44,23 @@ def push_all(
         raise LivesrError("A Recognizer hears one voice; give each of them once.")
     readings: list[list[Reading]] = [[] for _ in recognizers]
     going = [
-        (own, recognizer, recognizer.hops(chunk, sample_rate))
+        (own, recognizer, recognizer._hops(chunk, sample_rate))
         for own, recognizer, chunk in zip(readings, recognizers, samples, strict=True)
     ]
+    with ExitStack() as stack:
+        for recognizer in recognizers:
+            stack.enter_context(recognizer._failing())
+        _read_together(going)
+    return readings
+
+
+def _read_together(going: Sequence[tuple[list[Reading], Recognizer, Iterator[Hop]]]) -> None:
     while going:
         drawn = [(stream, hop) for stream in going if (hop := next(stream[2], None))]
         push_together(
-            [recognizer.network for (_, recognizer, _), _ in drawn],
+            [recognizer._network for (_, recognizer, _), _ in drawn],
             [hop.features for _, hop in drawn],
         )
         for (own, recognizer, _), hop in drawn:
-            own.append(recognizer.read(hop))
+            own.append(recognizer._reading(hop))
         going = [stream for stream, _ in drawn]
-    return readings

@@ -4,35 +4,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from livesr.arrays import Bool, Float32
 from livesr.errors import AudioError, LivesrError, ModelError
 from livesr.model.load import load_model
 from livesr.reading import Reading
-from livesr.saved import check, check_fits
+from livesr.settings import HOP_SECONDS, SAMPLE_RATE
 from livesr.stages.adaptation import Adaptation
 from livesr.stages.decision import Decision
 from livesr.stages.frontend import FrontEnd
+from livesr.stages.highpass import HighPass
 from livesr.stages.hops import HopCutter
 from livesr.stages.model_stream import ModelStream
 from livesr.stages.resample import InputResampler
 from livesr.stages.samples import as_mono, check_gap, check_rate
-from livesr.stages.stage import Stage
 from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
 from livesr.state import State, pack, unpack
-from livesr.version import __version__
 
 _SILENT_DBFS = -120.0
+_BLOCK_SECONDS = BLOCK_SAMPLES / SAMPLE_RATE
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """A hop's 16 kHz samples [n], voice activity and verdicts [blocks], features [m, bands, 3]."""
+    """A hop before the network.
+
+    Attributes:
+        samples: float32 [n] at 16 kHz, after the high-pass.
+        speech: probability of speech of each block that it completed, float32 [blocks].
+        spoken: whether each of them is speech, bool [blocks].
+        features: the frames that it completed, float32 [m, bands, 3].
+    """
 
     samples: Float32
     speech: Float32
@@ -41,39 +50,65 @@ class Hop:
 
 
 class Recognizer:
-    """Hears one voice's stream and says, every hop, which emotion it carries.
+    """Takes one voice's stream and says, every hop, which emotion it carries.
 
-    All work is done on a grid of hops counted from the stream's first sample, so readings are
-    bit for bit the same however the samples were cut. Recognizers share the model and nothing
-    else: each may run in its own thread, but one Recognizer belongs to one thread at a time.
+    Hops are counted from the stream's first sample, so readings are bit for bit the same however
+    the samples were cut. Recognizers share the model and nothing else: each may run in its own
+    thread, but one Recognizer belongs to one thread at a time.
+
+    The way of a sample: resample -> hop -> high-pass -> voice activity -> log-mel, level, deltas
+    (eq. 1 to 3) -> network (eq. 4 and 5) -> adaptation -> decision -> `Reading`.
 
     Args:
         model: name of a bundled model or path of a livesr .onnx file; None is the default.
         hop: seconds between readings, a multiple of 0.01 from 0.02 to 3.
 
+    Attributes:
+        labels: the emotions, in the order of a reading's probabilities.
+        hop: seconds between readings.
+
     Raises:
         ModelError: if the model cannot be used.
         LivesrError: if the hop is not one of those.
+
+    Example:
+        >>> import numpy as np
+        >>> recognizer = Recognizer()
+        >>> [reading.status for reading in recognizer.push(np.zeros(8000, np.float32))]
+        ['warming-up', 'warming-up']
     """
 
-    def __init__(self, model: str | Path | None = None, *, hop: float = 0.25) -> None:
+    def __init__(self, model: str | Path | None = None, *, hop: float = HOP_SECONDS) -> None:
         self._model = load_model(model)
         info = self._model.info
-        self._rate = info.front_end.sample_rate
-        self._inlet = InputResampler(self._rate)
-        self._grid = HopCutter(hop, info.front_end)
+        window = self._model.window_seconds
+        self._resampler = InputResampler(SAMPLE_RATE)
+        self._cutter = HopCutter(hop, info.front_end, window)
+        self._high_pass = HighPass()
+        self._vad = VoiceActivity()
+        self._front_end = FrontEnd(info.front_end, info.mean, info.deviation)
+        self._network = ModelStream(self._model)
         self.labels: tuple[str, ...] = info.labels
-        self.hop = self._grid.hop_samples / self._rate
-        self.voice = VoiceActivity()
-        self.front_end = FrontEnd(info.front_end, info.mean, info.deviation)
-        self.network = ModelStream(self._model)
-        self.adaptation = Adaptation(info.decision, len(info.labels), self.hop)
-        self.decision = Decision(info.decision, len(info.labels), BLOCK_SAMPLES / self._rate)
+        self.hop = self._cutter.hop_samples / SAMPLE_RATE
+        self._adaptation = Adaptation(info.decision, len(info.labels), self.hop)
+        self._decision = Decision(info.decision, len(info.labels), _BLOCK_SECONDS)
         self._threshold = np.float32(info.decision.speech_threshold)
         self.reset()
 
+    def __repr__(self) -> str:
+        return (
+            f"Recognizer({self._model.info.name!r}, labels={'/'.join(self.labels)}, "
+            f"hop={self.hop:g} s, position={self.position / SAMPLE_RATE:.2f} s)"
+        )
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        raise TypeError(
+            "A Recognizer cannot be copied or pickled. Save its stream with state() and "
+            "continue it in another Recognizer with restore()."
+        )
+
     def reset(self, *, start: float = 0.0) -> None:
-        """Forget the stream: what follows is heard as by a new Recognizer.
+        """Forget the stream: what follows is a new one.
 
         Args:
             start: seconds of stream time at which the next one begins, to a 16 kHz sample.
@@ -81,25 +116,33 @@ class Recognizer:
         Raises:
             AudioError: if it cannot be a time. Nothing is forgotten then.
         """
-        self._grid.reset(start)
-        self._inlet.reset()
-        for stage in self._stages().values():
+        self._cutter.reset(start)
+        for stage in (
+            self._resampler,
+            self._high_pass,
+            self._vad,
+            self._front_end,
+            self._network,
+            self._adaptation,
+            self._decision,
+        ):
             stage.reset()
         self._speech = 0.0
         self._finished = False
+        self._failed = False
 
     @property
     def position(self) -> int:
-        """Stream time of the newest sample heard or skipped, in 16 kHz samples."""
-        return self._grid.now
+        """Stream time of the newest sample pushed or skipped, in 16 kHz samples."""
+        return self._cutter.now
 
     @property
     def due(self) -> int:
         """Stream time at which the next reading ends, in 16 kHz samples."""
-        return self._grid.due
+        return self._cutter.due
 
-    def push(self, samples: Any, sample_rate: int = 16000) -> list[Reading]:
-        """Hear some samples.
+    def push(self, samples: ArrayLike, sample_rate: int = SAMPLE_RATE) -> list[Reading]:
+        """Take some samples.
 
         Args:
             samples: float32 in [-1, 1] or int16 (float64 and int32 too), [n] or
@@ -110,16 +153,18 @@ class Recognizer:
             The readings that came due, oldest first; often none.
 
         Raises:
-            AudioError: if the samples or the rate cannot be heard. The stream is then as if
+            AudioError: if the samples or the rate cannot be used. The stream is then as if
                 they had not been given.
+            ModelError: if the network fails. The stream then has to be `reset()`.
         """
-        return self._heard(self.hops(samples, sample_rate))
+        return self._read(self._hops(samples, sample_rate))
 
-    def skip(self, count: int, sample_rate: int = 16000) -> list[Reading]:
+    def skip(self, count: int, sample_rate: int = SAMPLE_RATE) -> list[Reading]:
         """Go on after `count` samples that were lost: a dropped packet, a muted microphone.
 
-        The clock moves by them, and their readings are marked. They are heard as silence; of a
-        long gap only 4 s are, and the clock moves on by whole hops without readings.
+        The clock moves by them, and their readings are marked. They count as silence. Of a long
+        gap only the last seconds do, a little more than the window, and the clock moves on by
+        whole hops without readings.
 
         Args:
             count: samples at `sample_rate`, 0 or more.
@@ -129,68 +174,54 @@ class Recognizer:
             The readings that came due, oldest first.
 
         Raises:
-            AudioError: if the count or the rate cannot be.
+            AudioError: if the count or the rate cannot be used.
         """
         count = check_gap(count)
-        readings = self._hear(self._inlet.skip(count, self._checked(sample_rate)))
-        target = self._grid.start + self._inlet.passed
+        readings = self._read(self._cut(self._resampler.skip(count, self._checked(sample_rate))))
+        target = self._cutter.start + self._resampler.passed
         lost = max(0, target - self.position)
         silence = self.silence_of(lost)
-        readings += self._hear(np.zeros(silence, np.float32), lost=True)
-        self._grid.jump(lost - silence)
+        readings += self._read(self._cut(np.zeros(silence, np.float32), lost=True))
+        self._cutter.jump(lost - silence)
         return readings
 
     def silence_of(self, lost: int) -> int:
-        """How many of `lost` 16 kHz samples are heard as silence; the others are whole hops."""
-        return self._grid.silence_of(lost)
+        """How many of `lost` 16 kHz samples count as silence; the others are whole hops."""
+        return self._cutter.silence_of(lost)
 
     def finish(self) -> list[Reading]:
         """End the stream: a last reading for what is left of a hop, if anything is.
 
         After it, `reset()` begins a new stream; calling it twice gives nothing more.
         """
-        if self._finished:
+        if self._finished or self._failed:
             return []
-        readings = self._hear(self._inlet.finish())
+        readings = self._read(self._cut(self._resampler.finish()))
         self._finished = True
-        rest = self._grid.finish()
+        rest = self._cutter.finish()
         if len(rest):
-            hop = self._hop(rest)
-            self.network.push(hop.features)
-            self.network.push(self.front_end.finish())
-            readings.append(self.read(hop))
+            with self._failing():
+                hop = self._prepare(rest)
+                self._network.push(hop.features)
+                self._network.push(self._front_end.finish())
+                readings.append(self._reading(hop))
         return readings
 
-    def hops(self, samples: Any, sample_rate: int) -> Iterator[Hop]:
-        """`push` in parts, for `livesr.batch`: of each hop, what comes before the network.
-
-        Whoever takes a hop pushes its features to `network` and gives it to `read` before
-        taking the next. Nothing is heard before the first is asked for.
-
-        Raises:
-            AudioError: as `push`, at once.
-        """
-        return self._hops(as_mono(samples), self._checked(sample_rate))
-
-    def _checked(self, sample_rate: int) -> int:
-        rate = check_rate(sample_rate)
-        if self._finished:
-            raise AudioError("This stream is finished; call reset() before pushing another.")
-        self._inlet.check(rate)
-        return rate
-
     def state(self) -> bytes:
-        """All that the stream has left in memory, to continue it elsewhere with `restore`."""
+        """All that the stream keeps in memory, to continue it elsewhere with `restore`.
+
+        It holds seconds of somebody's voice: keep it as you would keep a recording.
+        """
+        self._refuse_failed()
         own = {
-            "livesr": __version__,
             "model": self._model.identity,
             "model_name": self._model.info.name,
-            "hop_samples": self._grid.hop_samples,
+            "hop_samples": self._cutter.hop_samples,
             "speech": self._speech,
             "finished": self._finished,
+            "cutter": self._cutter.state(),
         }
-        stages = {name: stage.state() for name, stage in self._stages().items()}
-        return pack({**own, **self._inlet.state(), **self._grid.state(), **stages})
+        return pack(own if self._finished else own | self._stage_states())
 
     def restore(self, state: bytes) -> None:
         """Continue the stream whose `state()` this is, with identical readings.
@@ -200,90 +231,150 @@ class Recognizer:
                 stream is then as before.
         """
         saved = unpack(state)
-        before = unpack(self.state())
-        check_fits(saved, before)
+        self._check_same(saved)
+        before = None if self._failed else unpack(self.state())
         try:
-            self._take(saved)
+            self._restore(saved)
         except (KeyError, TypeError, ValueError, AttributeError, LivesrError) as error:
-            self._take(before)
+            if before:
+                self._restore(before)
             if isinstance(error, ModelError):
                 raise
             raise ModelError(
-                f"The saved state cannot be taken up ({error!r:.200}); save it again with state()."
+                f"The saved state cannot be used ({error!r:.200}); save it again with state()."
             ) from None
 
-    def _take(self, saved: State) -> None:
-        check(
-            saved,
-            hop=self._grid.hop_samples,
-            hops=self.adaptation.hops,
-            blocks=self.decision.blocks,
-            labels=len(self.labels),
-            steps=self._model.steps,
-        )
-        for part in (self._inlet, self._grid):
-            part.restore({name: saved[name] for name in part.state()})
-        for name, stage in self._stages().items():
-            stage.restore(saved[name])
-        self._speech = float(saved["speech"])
-        self._finished = bool(saved["finished"])
+    def _check_same(self, saved: State) -> None:
+        """Check that a state is of a Recognizer with this model and hop."""
+        about = {
+            "model": (
+                f"{saved.get('model_name')!s:.80} ({str(saved.get('model'))[:8]})",
+                f"{self._model.info.name} ({self._model.identity[:8]})",
+                saved.get("model") == self._model.identity,
+            ),
+            "hop": (
+                f"{saved.get('hop_samples')!s:.80} samples",
+                f"{self._cutter.hop_samples} samples",
+                saved.get("hop_samples") == self._cutter.hop_samples,
+            ),
+        }
+        for what, (theirs, ours, same) in about.items():
+            if not same:
+                raise ModelError(
+                    f"This state was saved with the {what} {theirs}, this Recognizer has {ours}; "
+                    "make a Recognizer like the one that saved it."
+                )
 
-    def _stages(self) -> dict[str, Stage]:
+    def _restore(self, saved: State) -> None:
+        position, speech, finished = saved["cutter"]["position"], saved["speech"], saved["finished"]
+        if type(finished) is not bool or not (type(speech) is float and 0 <= speech <= 1):
+            raise ModelError("The saved state cannot be used; save it again with state().")
+        if finished:
+            self.reset()
+            position = 0  # the last reading may cover less than a hop
+        else:
+            frames = self._front_end.given(position)
+            hops = position // self._cutter.hop_samples
+            self._resampler.restore(saved["resampler"], position)
+            self._high_pass.restore(saved["high_pass"], position)
+            self._vad.restore(saved["vad"], position)
+            self._front_end.restore(saved["front_end"], position)
+            self._network.restore(saved["network"], frames)
+            self._adaptation.restore(saved["adaptation"], hops)
+            self._decision.restore(saved["decision"], position // BLOCK_SAMPLES)
+        self._cutter.restore(saved["cutter"], position)
+        self._speech, self._finished, self._failed = speech, finished, False
+
+    def _stage_states(self) -> State:
         return {
-            "voice": self.voice,
-            "front_end": self.front_end,
-            "network": self.network,
-            "adaptation": self.adaptation,
-            "decision": self.decision,
+            "resampler": self._resampler.state(),
+            "high_pass": self._high_pass.state(),
+            "vad": self._vad.state(),
+            "front_end": self._front_end.state(),
+            "network": self._network.state(),
+            "adaptation": self._adaptation.state(),
+            "decision": self._decision.state(),
         }
 
-    def _hops(self, mono: Float32, rate: int) -> Iterator[Hop]:
-        yield from self._cut(self._inlet.push(mono, rate))
+    def _checked(self, sample_rate: int) -> int:
+        rate = check_rate(sample_rate)
+        if self._finished:
+            raise AudioError("This stream is finished; call reset() before pushing another.")
+        self._refuse_failed()
+        self._resampler.check(rate)
+        return rate
 
-    def _hear(self, samples: Float32, lost: bool = False) -> list[Reading]:
-        return self._heard(self._cut(samples, lost))
+    def _refuse_failed(self) -> None:
+        if self._failed:
+            raise ModelError("The network failed in this stream; call reset() to begin another.")
 
-    def _heard(self, hops: Iterator[Hop]) -> list[Reading]:
-        readings = []
-        for hop in hops:
-            self.network.push(hop.features)
-            readings.append(self.read(hop))
-        return readings
+    def _hops(self, samples: ArrayLike, sample_rate: int) -> Iterator[Hop]:
+        """The hops that samples complete, before the network; see `livesr.batch`.
+
+        Whoever takes a hop pushes its features to the network and gives it to `_reading` before
+        taking the next. The samples are checked at once; nothing else is done before the first
+        hop is asked for.
+
+        Raises:
+            AudioError: as `push`.
+        """
+        mono, rate = as_mono(samples), self._checked(sample_rate)
+        return self._resampled(mono, rate)
+
+    def _resampled(self, mono: Float32, rate: int) -> Iterator[Hop]:
+        yield from self._cut(self._resampler.push(mono, rate))
 
     def _cut(self, samples: Float32, lost: bool = False) -> Iterator[Hop]:
-        return map(self._hop, self._grid.push(samples, lost))
+        return map(self._prepare, self._cutter.push(samples, lost))
 
-    def _hop(self, samples: Float32) -> Hop:
-        speech = self.voice.push(samples)
+    def _prepare(self, samples: Float32) -> Hop:
+        samples = self._high_pass.push(samples)
+        speech = self._vad.push(samples)
         spoken = speech > self._threshold
-        return Hop(samples, speech, spoken, self.front_end.push(samples, spoken, BLOCK_SAMPLES))
+        return Hop(samples, speech, spoken, self._front_end.push(samples, spoken))
 
-    def read(self, hop: Hop) -> Reading:
-        """The reading of a hop whose features the network has heard; see `hops`."""
+    def _read(self, hops: Iterator[Hop]) -> list[Reading]:
+        readings = []
+        with self._failing():
+            for hop in hops:
+                self._network.push(hop.features)
+                readings.append(self._reading(hop))
+        return readings
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """An error in the midst of a hop leaves stages that disagree: only `reset` helps then."""
+        try:
+            yield
+        except BaseException:
+            self._failed = True
+            raise
+
+    def _reading(self, hop: Hop) -> Reading:
+        """The reading of a hop whose features the network has taken; see `hops`."""
         samples, speech, spoken = hop.samples, hop.speech, hop.spoken
         if len(speech):
             self._speech = float(speech.mean())
-        grid = self._grid
-        gap = grid.cover(len(samples)) / self._rate
-        end = (grid.ahead + grid.position) / self._rate
-        probabilities = self.network.probabilities.astype(np.float64)
+        cutter = self._cutter
+        gap = cutter.cover(len(samples)) / SAMPLE_RATE
+        end = (cutter.ahead + cutter.position) / SAMPLE_RATE
+        probabilities = self._network.probabilities.astype(np.float64)
         probabilities /= probabilities.sum()
-        spoken_seconds = float(np.count_nonzero(spoken)) * BLOCK_SAMPLES / self._rate
-        probabilities = self.adaptation.push(probabilities, spoken_seconds)
-        verdict = self.decision.push(probabilities, spoken, grid.position / self._rate)
-        reason = verdict.reason
-        if reason and gap >= self.hop:
-            reason = "the sound is missing"
+        spoken_seconds = float(np.count_nonzero(spoken)) * _BLOCK_SECONDS
+        probabilities = self._adaptation.push(probabilities, spoken_seconds)
+        verdict = self._decision.push(
+            probabilities, spoken, cutter.position / SAMPLE_RATE, missing=gap >= self.hop
+        )
         return Reading(
-            start=max(grid.start / self._rate, end - self._model.window_seconds),
+            start=max(cutter.start / SAMPLE_RATE, end - self._model.window_seconds),
             end=end,
             status=verdict.status,
             label=None if verdict.label is None else self.labels[verdict.label],
-            reason=reason,
+            reason=verdict.reason,
             probabilities=dict(zip(self.labels, probabilities.tolist(), strict=True)),
             smoothed=dict(zip(self.labels, verdict.smoothed.tolist(), strict=True)),
-            attention=self.network.attention.copy(),
-            attention_times=self.network.attention_times + grid.ahead / self._rate,
+            attention=self._network.attention.copy(),
+            attention_times=self._network.attention_times + cutter.ahead / SAMPLE_RATE,
             speech=self._speech,
             level_dbfs=_level_dbfs(samples),
             gap=gap,

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+SAMPLE_RATE = 16000  # Hz: all that is computed, recorded and counted inside is at this rate
+HOP_SECONDS = 0.25  # between two readings, unless a caller asks for another
+SPEECH_THRESHOLD = 0.5  # voice activity above this is speech
+
+_LONGEST_SECONDS = 3600.0
+_LEAST_SECONDS = 0.01  # of what divides, or is the length of what is kept
+_MAY_BE_ZERO = ("warm_up_seconds", "least_speech_seconds")
 
 
 @dataclass(frozen=True, slots=True)
 class FrontEndSettings:
-    """The constants of the front end; a model carries those it was trained with."""
+    """The front end's constants (paper, section 2.2).
 
-    sample_rate: int = 16000
+    Raises:
+        ValueError: naming a constant that cannot be used.
+    """
+
+    sample_rate: int = SAMPLE_RATE
     window_samples: int = 400  # 25 ms
     shift_samples: int = 160  # 10 ms
     fft_samples: int = 512
@@ -19,8 +31,14 @@ class FrontEndSettings:
     level_memory_seconds: float = 3.0  # of speech
     level_idle_weight: float = 1e-6  # of a frame without speech, beside one with
     range_nepers: float = 10.0  # below the level, in log power
-    delta_reach: int = 2  # N of the regression
+    delta_reach: int = 2  # N of eq. (2) and (3)
     version: int = 1
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if type(value) not in (int, float) or not 0 < value < float("inf"):
+                raise ValueError(f"{field.name} is {value!r:.80}")
 
     def to_dict(self) -> dict[str, Any]:
         """The constants as plain values, for a model's metadata."""
@@ -29,10 +47,14 @@ class FrontEndSettings:
 
 @dataclass(frozen=True, slots=True)
 class DecisionSettings:
-    """When there is a label; stored in the model, because its probabilities decide."""
+    """When there is a label; stored in the model, because its probabilities decide.
+
+    Raises:
+        ValueError: naming a setting that cannot be used.
+    """
 
     warm_up_seconds: float = 1.0
-    speech_threshold: float = 0.5  # voice activity above this is speech
+    speech_threshold: float = SPEECH_THRESHOLD
     window_seconds: float = 3.0
     least_speech_seconds: float = 0.5  # in the window; less is too little to judge
     silence_seconds: float = 1.0  # since the last speech; longer is no speech
@@ -40,13 +62,21 @@ class DecisionSettings:
     adaptation: float = 1.0  # share of a voice's mean that `livesr.stages.adaptation` takes out
     adaptation_seconds: float = 7.5  # of speech that counts as even shares at first
     memory_seconds: float = 60.0  # of speech that it looks back on
-    # Of the leading emotion, smoothed: of strangers' labels 7 in 10 are then right.
+    # Of the leading emotion, smoothed: for held-out speakers, 7 labels in 10 are then right.
     least_probability: float = 0.55
-    # Over the runner-up, smoothed, for a new label and for the one shown: they tell where a model
+    # Over the second, smoothed, for a new label and for the one shown: they decide where a model
     # takes less than even odds for a label. Where it takes more, letting go of the label shown any
     # later than a new one would come made it more often wrong, and hardly steadier.
     least_margin: float = 0.1
     keep_margin: float = 0.05
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            seconds = name.endswith("_seconds") and name not in _MAY_BE_ZERO
+            lowest = _LEAST_SECONDS if seconds else 0.0
+            if type(value) not in (int, float) or not lowest <= value <= _LONGEST_SECONDS:
+                raise ValueError(f"{name} is {value!r:.80}")
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, for a model's metadata."""

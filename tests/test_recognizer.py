@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import random
 from itertools import cycle
 from pathlib import Path
@@ -13,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from livesr import LivesrError, ModelError, Reading, Recognizer
+from livesr.model.load import Model
 from livesr.model.metadata import LABELS
 from livesr.stages.samples import as_mono
 from livesr.state import pack, unpack
@@ -140,11 +143,12 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(
         (("network", "_steps"), -5),
         (("network", "memory", "encodings"), np.full((1, 150, 8), np.inf, np.float32)),
         (("adaptation", "_heard"), -np.ones(5)),
-        (("resampler", "_given"), 10**9),
-        (("position",), 3),
-        (("start",), -1),
-        (("input_rate",), "44100"),
-        (("livesr",), "0"),
+        (("resampler", "resampler", "_given"), 10**9),
+        (("cutter", "position"), 3),
+        (("cutter", "start"), -1),
+        (("resampler", "input_rate"), "44100"),
+        (("high_pass", "_output"), float("inf")),
+        (("finished",), 1),
     ],
 )
 def test_states_that_no_stream_leaves(
@@ -161,6 +165,85 @@ def test_states_that_no_stream_leaves(
     with pytest.raises(ModelError):
         recognizer.restore(pack(made_up))
     assert recognizer.state() == saved
+
+
+def test_a_state_outlives_a_new_version(
+    tiny: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizer = Recognizer(tiny)
+    recognizer.push(speech[:50_000])
+    saved = recognizer.state()
+    monkeypatch.setattr("livesr.version.__version__", "99.0.0")
+    newer = Recognizer(tiny)
+    newer.restore(saved)
+    assert newer.push(speech[50_000:90_000]) == recognizer.push(speech[50_000:90_000])
+
+
+def test_a_finished_stream_is_restored_as_finished(tiny: Path, speech: np.ndarray) -> None:
+    recognizer = Recognizer(tiny)
+    whole(recognizer, speech[:50_001])
+    other = Recognizer(tiny)
+    other.restore(recognizer.state())
+    assert other.finish() == []
+    with pytest.raises(LivesrError, match="finished"):
+        other.push(speech[:10])
+    assert other.position == recognizer.position == 50_001
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_copies_are_refused(tiny: Path, copied: Any) -> None:
+    with pytest.raises(TypeError, match=r"state\(\).*restore\(\)"):
+        copied(Recognizer(tiny))
+
+
+def test_after_a_network_failed_only_reset_helps(
+    tiny: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizer = Recognizer(tiny)
+    recognizer.push(speech[:20_000])
+    before = recognizer.state()
+    run = Model.run
+    with monkeypatch.context() as patch:
+        patch.setattr(Model, "run", _failing)
+        with pytest.raises(ModelError, match="made up"):
+            recognizer.push(speech[20_000:40_000])
+    assert Model.run is run
+    for call in (
+        lambda: recognizer.push(speech[:10]),
+        recognizer.state,
+        lambda: recognizer.skip(1),
+    ):
+        with pytest.raises(ModelError, match=r"reset\(\)"):
+            call()
+    assert recognizer.finish() == []
+    recognizer.restore(before)
+    expected = Recognizer(tiny)
+    expected.restore(before)
+    assert recognizer.push(speech[20_000:60_000]) == expected.push(speech[20_000:60_000])
+    recognizer.reset()
+    assert whole(recognizer, speech[:40_000]) == whole(Recognizer(tiny), speech[:40_000])
+
+
+def _failing(*_: Any) -> Any:
+    raise ModelError("made up")
+
+
+def test_what_a_recognizer_says_of_itself(tiny: Path, speech: np.ndarray) -> None:
+    recognizer = Recognizer(tiny, hop=0.5)
+    recognizer.push(speech[:20_000])
+    assert repr(recognizer) == (
+        "Recognizer('tiny', labels=angry/happy/neutral/sad, hop=0.5 s, position=1.25 s)"
+    )
+
+
+@pytest.mark.parametrize("offset", [-40, -20])
+def test_a_constant_offset_changes_next_to_nothing(speech: np.ndarray, offset: int) -> None:
+    quiet = speech[:160_000] * np.float32(0.2)
+    clean = whole(Recognizer(), quiet)
+    moved = whole(Recognizer(), quiet + np.float32(10 ** (offset / 20)))
+    assert np.mean([a.label == b.label for a, b in zip(clean, moved, strict=True)]) > 0.95
+    loudness = [(a.level_dbfs, b.level_dbfs) for a, b in zip(clean[1:], moved[1:], strict=True)]
+    assert max(abs(a - b) for a, b in loudness) < 1
 
 
 def test_readings_come_on_the_grid(tiny: Path, speech: np.ndarray) -> None:

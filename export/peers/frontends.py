@@ -11,7 +11,7 @@ from livesr.arrays import Float32
 from livesr.settings import FrontEndSettings
 from livesr.stages.frontend import FrontEnd
 from livesr.stages.logmel import Framer, LogMel
-from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
+from livesr.stages.vad import VoiceActivity
 
 _SETTINGS = FrontEndSettings()
 _OURS = "livesr, every 250 ms"
@@ -52,7 +52,7 @@ def livesr(samples: Float32, size: int = HOP) -> Callable[[], object]:
     def run() -> None:
         front_end.reset()
         for hop, speech in pieces:
-            front_end.push(hop, speech, BLOCK_SAMPLES)
+            front_end.push(hop, speech)
 
     return run
 

@@ -54,7 +54,7 @@ def table(samples: Float32, quick: bool) -> Table:
 def heard(samples: Float32) -> tuple[list[Feed], Float32]:
     """What the network of a real stream is fed, hop by hop, and the probabilities it gives."""
     recognizer = Recognizer()
-    network = recognizer.network
+    network = recognizer._network
     feeds: list[Feed] = []
     found: list[Float32] = []
     pair = network.paired

@@ -13,7 +13,7 @@ from livesr.model.load import load_model, models_directory
 from livesr.recognizer import Recognizer
 from livesr.stages.frontend import FrontEnd
 from livesr.stages.model_stream import ModelStream
-from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
+from livesr.stages.vad import VoiceActivity
 
 PAPER = models_directory() / "acrnn-timing.onnx"
 _COMPACT, _PAPER = "livesr, acrnn-compact", "livesr, the paper's widths"
@@ -72,7 +72,7 @@ def again(model: str | Path | None, window: Float32) -> Callable[[], object]:
         for stage in (voice, front_end, network):
             stage.reset()
         speech = voice.push(window) > info.decision.speech_threshold
-        network.push(front_end.push(window, speech, BLOCK_SAMPLES))
+        network.push(front_end.push(window, speech))
 
     return run
 

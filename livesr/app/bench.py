@@ -90,11 +90,12 @@ def stage_times(
     recognizer, resampler = Recognizer(model), Resampler(_DEVICE_RATE, _RATE)
     parts: dict[str, Any] = {
         "resample from 48 kHz": resampler,
-        "voice activity": recognizer.voice,
-        "features": recognizer.front_end,
-        "network": recognizer.network,
-        "adaptation": recognizer.adaptation,
-        "decision": recognizer.decision,
+        "high-pass": recognizer._high_pass,
+        "voice activity": recognizer._vad,
+        "features": recognizer._front_end,
+        "network": recognizer._network,
+        "adaptation": recognizer._adaptation,
+        "decision": recognizer._decision,
         "all": recognizer,
     }
     spent: dict[str, list[float]] = {name: [] for name in parts}

@@ -18,14 +18,6 @@ FORMAT = 1
 LABELS = ("angry", "happy", "neutral", "sad")
 _KIND = "emotion"
 _LARGEST = 1000.0  # of log-mels and of their deviations, whose inverse is as bounded
-_LONGEST_SECONDS = 3600.0
-_POSITIVE = (
-    "window_seconds",
-    "silence_seconds",
-    "smoothing_seconds",
-    "adaptation_seconds",
-    "memory_seconds",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,22 +99,13 @@ class ModelInfo:
                 training_data=str(about["training_data"]),
                 licence=str(about["licence"]),
                 version=str(about["version"]),
-                decision=_decision(dict(about["decision"])),
+                decision=DecisionSettings(**about["decision"]),
             )
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ModelError(
                 f"{source} has livesr metadata that cannot be read ({error!r:.200}). "
                 "Export the model again."
             ) from None
-
-
-def _decision(settings: Mapping[str, Any]) -> DecisionSettings:
-    for name, value in settings.items():
-        # Most of the seconds divide, or are lengths of what is kept.
-        lowest = 0.01 if name in _POSITIVE else 0.0
-        if type(value) not in (int, float) or not lowest <= value <= _LONGEST_SECONDS:
-            raise ValueError(f"{name} is {value!r:.80}")
-    return DecisionSettings(**settings)
 
 
 def _differences(front_end: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +39,15 @@ class Adaptation(Stage):
         self._heard: Float64 = np.zeros(self._labels + 1)
         self._window: Float64 = np.zeros((0, self._labels + 1))  # of the hops still in it
 
+    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
+        """After so many hops."""
+        least = min(values["_heard"].min(initial=0), values["_window"].min(initial=0))
+        return {
+            "labels": (self._labels + 1, len(values["_heard"])),
+            "window": (min(heard, self.hops), len(values["_window"])),
+            "sums": (True, least >= 0),
+        }
+
     def push(self, probabilities: Float64, spoken_seconds: float) -> Float64:
         """One hop: the window's probabilities [labels] and how much speech was new.
 
@@ -55,6 +66,3 @@ class Adaptation(Stage):
         adapted = np.maximum(probabilities, _NONE) * weight  # no label is ever ruled out
         shares: Float64 = adapted / adapted.sum()
         return shares
-
-    def finish(self) -> None:
-        """Nothing is held back."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +13,8 @@ from livesr.arrays import Bool, Float64
 from livesr.reading import Status
 from livesr.settings import DecisionSettings
 from livesr.stages.stage import Stage
+
+MISSING = "the sound is missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,21 @@ class Decision(Stage):
         self._label = -1  # none
         self._weight = 0.0  # of what `_smoothed` holds
 
-    def push(self, probabilities: Float64, speech: Bool, end_seconds: float) -> Verdict:
-        """One hop: the window's probabilities [labels], and speech or not of its new blocks [k]."""
+    def push(
+        self, probabilities: Float64, speech: Bool, end_seconds: float, missing: bool = False
+    ) -> Verdict:
+        """One hop.
+
+        Args:
+            probabilities: of the window, float64 [labels].
+            speech: whether each new block is speech, bool [k].
+            end_seconds: stream time of the hop's end.
+            missing: whether the whole hop was lost.
+        """
+        verdict = self._decided(probabilities, speech, end_seconds)
+        return replace(verdict, reason=MISSING) if missing and verdict.reason else verdict
+
+    def _decided(self, probabilities: Float64, speech: Bool, end_seconds: float) -> Verdict:
         settings = self._settings
         self._recent = np.concatenate((self._recent, speech))[-self.blocks :]
         if end_seconds < settings.warm_up_seconds:
@@ -71,8 +88,15 @@ class Decision(Stage):
         self._label = best
         return Verdict("speech", best, None, self._smoothed.copy())
 
-    def finish(self) -> None:
-        """Nothing is held back."""
+    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
+        """After so many blocks of voice activity."""
+        smoothed = values["_smoothed"]
+        return {
+            "blocks": (min(heard, self.blocks), len(values["_recent"])),
+            "labels": (self._labels, len(smoothed)),
+            "label": (True, -1 <= values["_label"] < self._labels),
+            "sums": (True, min(smoothed.min(initial=0), values["_weight"]) >= 0),
+        }
 
     def _smooth(self, probabilities: Float64, spoken: float, new: float) -> None:
         """`spoken` seconds of speech in the window, `new` of them since the last hop."""

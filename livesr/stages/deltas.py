@@ -1,17 +1,19 @@
-"""Deltas over time, causally: a few frames behind their input."""
+"""Deltas over time (eq. 2 and 3), a few frames behind their input."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from livesr.arrays import Float32
 from livesr.stages.stage import Stage
+from livesr.state import State
 
 
 class Delta(Stage):
-    """d_t = sum_n n (m_{t+n} - m_{t-n}) / (2 sum n^2), n = 1..N (Chen et al. 2018, eq. 1).
+    """d_t = sum_n n (m_{t+n} - m_{t-n}) / (2 sum n^2), n = 1..N (eq. 2; eq. 3 on its own output).
 
     Runs N frames behind its input; the first frame stands in for those before it and, at
     `finish`, the last for those after it.
@@ -42,6 +44,10 @@ class Delta(Stage):
             total += np.float32(n) * (ahead - behind)
         return total / self._norm
 
+    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
+        kept = min(heard + self._reach, 2 * self._reach) if heard else 0
+        return {"kept": (kept, len(values["_held"]))}
+
     def finish(self) -> Float32:
         """The last N deltas, float32 [N, bands] (fewer after a shorter stream)."""
         last = self.push(np.repeat(self._held[-1:], self._reach, 0))
@@ -55,7 +61,7 @@ class Deltas(Stage):
     _fields = ("_static", "_delta")
 
     def __init__(self, bands: int, reach: int) -> None:
-        self._bands = bands
+        self._bands, self._reach = bands, reach
         self._first, self._second = Delta(bands, reach), Delta(bands, reach)
         self.reset()
 
@@ -85,12 +91,23 @@ class Deltas(Stage):
         self._static, self._delta = statics[count:].copy(), deltas[count:].copy()
         return np.stack((statics[:count], deltas[:count], second), axis=-1)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         return {**super().state(), "first": self._first.state(), "second": self._second.state()}
 
-    def restore(self, state: Any) -> None:
+    def given(self, heard: int) -> int:
+        """How many frames `push` has given once it has heard so many."""
+        return max(0, heard - 2 * self._reach)
+
+    def restore(self, state: Mapping[str, Any], heard: int) -> None:
         rest = dict(state)
         first, second = rest.pop("first", {}), rest.pop("second", {})
-        self._first.restore(first)
-        self._second.restore(second)
-        super().restore(rest)
+        self._first.restore(first, heard)
+        self._second.restore(second, max(0, heard - self._reach))
+        super().restore(rest, heard)
+
+    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
+        given = self.given(heard)
+        return {
+            "static": (heard - given, len(values["_static"])),
+            "delta": (max(0, heard - self._reach) - given, len(values["_delta"])),
+        }

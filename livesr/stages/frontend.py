@@ -7,6 +7,7 @@ frame. Frame t covers samples [160 t, 160 t + 400) (Chen et al. 2018, section 2.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from livesr.stages.deltas import Deltas
 from livesr.stages.level import Level
 from livesr.stages.logmel import Framer, LogMel
 from livesr.stages.stage import Stage
+from livesr.stages.vad import BLOCK_SAMPLES
+from livesr.state import State
 
 
 class Standardise(Stage):
@@ -27,15 +30,11 @@ class Standardise(Stage):
         self._scale = 1.0 / np.asarray(deviation, np.float64)
 
     def reset(self) -> None:
-        pass
+        """Keeps nothing."""
 
     def push(self, values: Float64) -> Float32:
         """float64 [n, bands] -> float32 [n, bands]."""
         return ((values - self._mean) * self._scale).astype(np.float32)
-
-    def finish(self) -> Float32:
-        """No frames: each one is answered at once."""
-        return np.zeros((0, len(self._mean)), np.float32)
 
 
 class FrontEnd(Stage):
@@ -60,20 +59,19 @@ class FrontEnd(Stage):
         self._speech: Bool = np.zeros(1, np.bool_)
         self._speech_start = -1  # index of the first of them
 
-    def push(self, samples: Float32, speech: Bool, block_samples: int) -> Float32:
-        """Samples and the verdicts of the voice-activity blocks that they completed.
+    def push(self, samples: Float32, speech: Bool) -> Float32:
+        """Samples, and whether the voice-activity blocks that they completed are speech.
 
         Args:
             samples: float32 [n], 16 kHz.
-            speech: bool [k], one for each block of `block_samples` samples newly whole.
-            block_samples: length of such a block, the same at every call.
+            speech: bool [k], one for each block of 512 samples newly whole.
 
         Returns:
             float32 [m, bands, 3]: m = n / 160 in the long run, 40 ms behind.
         """
         self._speech = np.concatenate((self._speech, speech))
         log_mels = self.log_mel.push(self.framer.push(samples))
-        gate = self._frame_speech(len(log_mels), block_samples)
+        gate = self._frame_speech(len(log_mels))
         return self.deltas.push(self.standardise.push(self.level.push(log_mels, gate)))
 
     def finish(self) -> Float32:
@@ -82,14 +80,14 @@ class FrontEnd(Stage):
         self.reset()
         return last
 
-    def _frame_speech(self, count: int, block_samples: int) -> Bool:
+    def _frame_speech(self, count: int) -> Bool:
         """The verdict of the last block that had ended when each frame ended."""
         shift, window = self.settings.shift_samples, self.settings.window_samples
         ends = (self._frames + np.arange(count)) * shift + window
-        blocks = ends // block_samples - 1
+        blocks = ends // BLOCK_SAMPLES - 1
         gate = self._speech[blocks - self._speech_start]
         self._frames += count
-        keep = (self._frames * shift + window) // block_samples - 1
+        keep = (self._frames * shift + window) // BLOCK_SAMPLES - 1
         if keep > self._speech_start:
             self._speech = self._speech[keep - self._speech_start :].copy()
             self._speech_start = keep
@@ -98,12 +96,31 @@ class FrontEnd(Stage):
     def _stages(self) -> tuple[Stage, ...]:
         return (self.framer, self.log_mel, self.level, self.standardise, self.deltas)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         children = {type(stage).__name__: stage.state() for stage in self._stages()}
         return {**super().state(), **children}
 
-    def restore(self, state: Any) -> None:
-        rest = dict(state)
+    def given(self, heard: int) -> int:
+        """How many frames `push` has given once it has heard so many samples."""
+        return self.deltas.given(self._frames_of(heard))
+
+    def _frames_of(self, heard: int) -> int:
+        settings = self.settings
+        return max(0, (heard - settings.window_samples) // settings.shift_samples + 1)
+
+    def restore(self, state: Mapping[str, Any], heard: int) -> None:
+        rest, frames = dict(state), self._frames_of(heard)
         for stage in self._stages():
-            stage.restore(rest.pop(type(stage).__name__, {}))
-        super().restore(rest)
+            own = heard if stage is self.framer else frames
+            stage.restore(rest.pop(type(stage).__name__, {}), own)
+        super().restore(rest, heard)
+
+    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
+        frames = self._frames_of(heard)
+        end = frames * self.settings.shift_samples + self.settings.window_samples
+        start = end // BLOCK_SAMPLES - 1
+        return {
+            "frames": (frames, values["_frames"]),
+            "start of speech": (start, values["_speech_start"]),
+            "speech": (heard // BLOCK_SAMPLES - start, len(values["_speech"])),
+        }

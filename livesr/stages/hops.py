@@ -1,36 +1,38 @@
-"""The grid of hops, counted from a stream's first sample, and the clock that goes with it."""
+"""Cuts a stream into hops, counted from its first sample, and keeps the stream's clock."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from livesr.arrays import Float32
-from livesr.errors import AudioError, LivesrError
+from livesr.errors import AudioError, LivesrError, ModelError
 from livesr.reading import MOST_SECONDS
 from livesr.settings import FrontEndSettings
 from livesr.stages.samples import in_words
 from livesr.stages.stage import Stage
 
-_LONGEST_SILENCE_SECONDS = 4  # in place of a gap: more than a window, so that it holds no more
+_LEAST_SILENCE_SECONDS = 4  # that stand for a long gap
+_MOST_SAMPLES = 10**18
 
 
 class HopCutter(Stage):
-    """Cuts 16 kHz samples into hops, and tells the stream's time, in such samples too.
+    """Cuts 16 kHz samples into hops and counts stream time, in 16 kHz samples.
 
     Args:
         hop: seconds, a multiple of 0.01 from 0.02 to 3.
         settings: of the front end, whose frame shifts make up a hop.
+        window_seconds: how far back a reading looks.
 
     Attributes:
         waiting: float32 [n], less than a hop.
         position: samples that readings have covered.
         start: stream time before the first of them.
         jumped: what long gaps moved the clock by, unheard.
-        lost: what was not heard since the last reading.
+        lost: samples lost since the last reading.
 
     Raises:
         LivesrError: if the hop is not one of those.
@@ -38,9 +40,12 @@ class HopCutter(Stage):
 
     _fields = ("waiting", "position", "start", "jumped", "lost")
 
-    def __init__(self, hop: float, settings: FrontEndSettings) -> None:
+    def __init__(self, hop: float, settings: FrontEndSettings, window_seconds: float) -> None:
         self._rate = settings.sample_rate
         self.hop_samples = _whole_shifts(hop, settings)
+        # Longer than the window: then the window holds nothing but the silence.
+        seconds = math.ceil(max(_LEAST_SILENCE_SECONDS, window_seconds + 1))
+        self._longest_silence = seconds * self._rate
         self.reset()
 
     def reset(self, start: Any = 0.0) -> None:
@@ -57,9 +62,22 @@ class HopCutter(Stage):
         self.start = round(start * self._rate)
         self.position = self.jumped = self.lost = 0
 
+    def restore(self, state: Mapping[str, Any], heard: int) -> None:
+        for name in self._fields[1:]:
+            if type(state.get(name)) is not int or not 0 <= state[name] <= _MOST_SAMPLES:
+                raise ModelError(f"The saved state cannot be used: {name} is no sample count.")
+        super().restore(state, heard)
+
+    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
+        """`heard` is the position that readings have covered."""
+        return {
+            "position": (0, heard % self.hop_samples),
+            "waiting": (True, len(values["waiting"]) < self.hop_samples),
+        }
+
     @property
     def ahead(self) -> int:
-        """What stream time is ahead of `position` by."""
+        """Stream time less `position`: where the stream began, and long gaps since."""
         return self.start + self.jumped
 
     @property
@@ -77,8 +95,10 @@ class HopCutter(Stage):
         while len(self.waiting) + len(samples) >= self.hop_samples:
             room = self.hop_samples - len(self.waiting)
             self.lost += room if lost else 0
-            yield np.concatenate((self.waiting, samples[:room]))
+            hop = np.concatenate((self.waiting, samples[:room]))
+            # Taken out before it is given: if a stage fails, no frame is heard twice.
             self.waiting, samples = self.waiting[:0], samples[room:]
+            yield hop
         self.lost += len(samples) if lost else 0
         self.waiting = np.concatenate((self.waiting, samples))
 
@@ -95,7 +115,7 @@ class HopCutter(Stage):
 
     def silence_of(self, lost: int) -> int:
         """How many of `lost` samples are heard as silence; the others are whole hops."""
-        most = _LONGEST_SILENCE_SECONDS * self._rate
+        most = self._longest_silence
         return lost if lost <= most else most + (lost - most) % self.hop_samples
 
     def jump(self, count: int) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from livesr.arrays import Bool, Float64
@@ -34,6 +37,9 @@ class Level(Stage):
         self._power = 0.0
         self._weight = 0.0
 
+    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
+        return {name: (True, value >= 0) for name, value in values.items()}
+
     def push(self, log_mels: Float64, speech: Bool) -> Float64:
         """float64 [n, bands] and whether each frame is speech, bool [n] -> float64 [n, bands]."""
         if len(log_mels) > _LEVEL_BLOCK:
@@ -50,7 +56,3 @@ class Level(Stage):
         total = decay * (self._weight + np.cumsum(weight / decay))
         self._power, self._weight = float(power[-1]), float(total[-1])
         return np.asarray(np.log(mels * (total / power)[:, None] + self._floor))
-
-    def finish(self) -> Float64:
-        """No frames: each one is answered at once."""
-        return np.zeros((0, 0))

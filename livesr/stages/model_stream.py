@@ -1,4 +1,4 @@
-"""A stream's run through a model: a call a hop, memory in and out; streams may share a call."""
+"""A stream through the network: a call a hop, memory in and out; streams may share a call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TOGETHER = 8  # streams a call: more of them no longer fit the core's own cache
 
 
 class ModelStream(Stage):
-    """One stream's run through a model: new frames in, the window's verdict out."""
+    """One stream through the network: new frames in, the window's probabilities out (eq. 4, 5)."""
 
     _fields = ("_odd", "_steps", "_probabilities", "_attention")
 
@@ -54,41 +54,49 @@ class ModelStream(Stage):
         return np.asarray((start + length / 2) / settings.sample_rate)
 
     def push(self, features: Float32) -> None:
-        """float32 [frames, bands, 3]: hear them; an odd last frame waits for its pair."""
+        """float32 [frames, bands, 3]; an odd last frame waits for its pair."""
         push_together([self], [features])
 
     def paired(self, features: Float32) -> Float32:
-        """Those of `features` and the one that waited that make whole pairs; the rest waits."""
+        """The frames that make whole pairs with the one kept; an odd last frame is kept."""
         features = np.concatenate((self._odd, features))
         whole = len(features) - len(features) % STEP_FRAMES
         self._odd = features[whole:].copy()
         return features[:whole]
 
     def take(self, outputs: Mapping[str, Float32], steps: int) -> None:
-        """The session's outputs for this stream, N = 1, after so many new steps."""
+        """The network's outputs for this stream, N = 1, after so many new steps."""
         self.memory = {name: outputs[f"new_{name}"] for name in self.memory}
         self._probabilities, self._attention = outputs["probabilities"][0], outputs["attention"][0]
         self._steps += steps
 
-    def finish(self) -> None:
-        """Nothing is held back but an odd frame, which has no pair."""
-        self._odd = self._odd[:0]
-
     def state(self) -> State:
         return {**super().state(), "memory": {k: v.copy() for k, v in self.memory.items()}}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any], heard: int) -> None:
         rest = dict(state)
         memory = rest.pop("memory", None)
         if not isinstance(memory, dict) or any(
             not isinstance(memory.get(name), np.ndarray)
             or memory[name].shape != like.shape
             or memory[name].dtype != like.dtype
+            or not np.isfinite(memory[name]).all()
             for name, like in self.memory.items()
         ):
             raise ModelError("The saved state's network memory does not fit this model.")
-        super().restore(rest)
+        super().restore(rest, heard)
         self.memory = {name: memory[name].copy() for name in self.memory}
+
+    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
+        probabilities, attention = values["_probabilities"], values["_attention"]
+        shares = min(probabilities.min(initial=0), attention.min(initial=0)) >= 0
+        return {
+            "steps": (heard // STEP_FRAMES, values["_steps"]),
+            "odd frame": (heard % STEP_FRAMES, len(values["_odd"])),
+            "probabilities": (len(self._probabilities), len(probabilities)),
+            "attention": (len(self._attention), len(attention)),
+            "shares": (True, bool(shares and probabilities.any())),
+        }
 
 
 def push_together(streams: Sequence[ModelStream], features: Sequence[Float32]) -> None:

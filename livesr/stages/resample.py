@@ -16,7 +16,7 @@ import numpy as np
 import soxr
 
 from livesr.arrays import Float32
-from livesr.errors import AudioError, ModelError
+from livesr.errors import AudioError
 from livesr.stages.samples import check_rate
 from livesr.stages.stage import Stage
 from livesr.state import State
@@ -52,18 +52,17 @@ class Resampler(Stage):
         self.reset()
         return rest
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        before = self.state()
-        super().restore(state)
-        most = (_LEAD_SECONDS + _EPOCH_SECONDS) * self._target
-        if not (
-            self._epoch >= 0
-            and 0 <= self._given <= most
-            and len(self._history) <= len(self._buffer)
-        ):
-            super().restore(before)
-            raise ModelError("The saved state's resampler cannot be taken up; save it again.")
+    def restore(self, state: Mapping[str, Any], heard: int) -> None:
+        super().restore(state, heard)
         self._begin(self._epoch, self._given, self._history)
+
+    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
+        most = (_LEAD_SECONDS + _EPOCH_SECONDS) * self._target
+        return {
+            "epoch": (True, values["_epoch"] >= 0),
+            "given": (True, 0 <= values["_given"] <= most),
+            "history": (True, len(values["_history"]) <= len(self._buffer)),
+        }
 
     def _begin(self, epoch: int, given: int, history: Float32) -> None:
         self._epoch = epoch
@@ -132,7 +131,7 @@ class InputResampler(Stage):
         return self.input * self._target // self.input_rate
 
     def check(self, rate: int) -> None:
-        """See that the stream may go on at this rate.
+        """Check that the stream may go on at this rate.
 
         Raises:
             AudioError: if it has another.
@@ -162,13 +161,17 @@ class InputResampler(Stage):
     def state(self) -> State:
         return {**super().state(), "resampler": self._resampler.state() if self._resampler else {}}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        resampler, rate = None, 0
-        if state["input_rate"]:
-            rate = check_rate(state["input_rate"])
-            resampler = Resampler(rate, self._target)
-            resampler.restore(state["resampler"])
-        self._resampler, self.input_rate, self.input = resampler, rate, int(state["input"])
+    def restore(self, state: Mapping[str, Any], heard: int) -> None:
+        rest = dict(state)
+        inner, resampler = rest.pop("resampler", {}), None
+        if rest.get("input_rate"):
+            resampler = Resampler(check_rate(rest["input_rate"]), self._target)
+            resampler.restore(inner, heard)
+        super().restore(rest, heard)
+        self._resampler = resampler
+
+    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
+        return {"input": (True, values["input"] >= 0)}
 
     def _opened(self, rate: int) -> Resampler:
         if self._resampler is None:

@@ -6,7 +6,9 @@ session, so that its memory is part of the stream's state.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +58,8 @@ class VoiceActivity(Stage):
         speech, self._memory = self._session.run(["speech", "new_memory"], feed)
         return np.asarray(speech)
 
-    def finish(self) -> Float32:
-        """Nothing: a block cut short is not judged."""
-        self.reset()
-        return np.zeros(0, np.float32)
+    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
+        return {
+            "held": (CONTEXT_SAMPLES + heard % BLOCK_SAMPLES, len(values["_held"])),
+            "memory": (2, len(values["_memory"])),
+        }

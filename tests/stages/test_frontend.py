@@ -136,7 +136,7 @@ def test_front_end_gives_every_frame_the_same_verdict_in_any_pieces(sizes: list[
         features, position = [], 0
         for part in parts:
             first, position = position // 512, position + len(part)
-            features.append(front.push(part, verdicts[first : position // 512], 512))
+            features.append(front.push(part, verdicts[first : position // 512]))
         return np.concatenate([*features, front.finish()])
 
     whole = run([samples])

@@ -31,7 +31,7 @@ def test_state_is_small_and_whole() -> None:
     first = Resampler(48000, 16000)
     head = first.push(samples[: 48000 * 9 + 11])
     second = Resampler(48000, 16000)
-    second.restore(first.state())
+    second.restore(first.state(), 0)
     tail = samples[48000 * 9 + 11 :]
     np.testing.assert_array_equal(second.push(tail), first.push(tail))
     assert len(head) > 8.9 * 16000
