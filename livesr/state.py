@@ -15,7 +15,7 @@ from livesr.errors import ModelError
 State = dict[str, Any]
 
 _KIND = b"livesr-state-"
-_FORMAT = "1"
+_FORMAT = "2"
 _MAGIC = _KIND + _FORMAT.encode() + b"\n"
 _HEADER = struct.Struct("<II")  # length of the JSON text, CRC-32 of all that follows
 _DTYPES = ("<f4", "<f8", "<i8", "|b1")

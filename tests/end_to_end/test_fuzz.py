@@ -505,7 +505,9 @@ def test_states_of_no_stream(
         return
     # It is one that some stream may have left: whatever comes then is in order.
     if not recognizer._finished:
-        for reading in recognizer.push(speech[:9000], unpack(data)["input_rate"] or 16000):
+        for reading in recognizer.push(
+            speech[:9000], unpack(data)["resampler"]["input_rate"] or 16000
+        ):
             in_order(reading)
     for reading in recognizer.finish():
         in_order(reading)
