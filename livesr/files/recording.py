@@ -24,6 +24,7 @@ from livesr.files.soundfile import reason
 
 RATE = 16000
 _FORMATS = {".flac": "FLAC", ".wav": "WAV"}
+_LONGEST_SILENCE_SECONDS = 4
 _STEPS = 2**23
 _LOUDEST = (_STEPS - 1) / _STEPS
 
@@ -40,6 +41,14 @@ def events_path(path: str | Path) -> Path:
     """Where the events of a recording lie."""
     path = Path(path)
     return path.with_name(path.name + ".events.jsonl")
+
+
+def silence_for(lost: int) -> int:
+    """How many samples of silence stand in a recording for so many lost ones, at 16 kHz.
+
+    The same whatever the hop and the model, so that a recording can be replayed with others.
+    """
+    return min(lost, _LONGEST_SILENCE_SECONDS * RATE)
 
 
 class Recording:

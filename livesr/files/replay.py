@@ -86,7 +86,7 @@ def _items(file: SoundFile, recognizer: Recognizer, events: deque[Event]) -> Ite
             while events and round(events[0].at * RATE) <= recognizer.position:
                 event = events.popleft()
                 lost = round(event.seconds * RATE)
-                silence += recognizer.silence_of(lost)
+                silence += _silence(event, lost, recognizer)
                 yield from _follow(event, lost, recognizer)
             if not len(rest):
                 break
@@ -104,6 +104,13 @@ def _items(file: SoundFile, recognizer: Recognizer, events: deque[Event]) -> Ite
             heard += len(now)
             rest = rest[len(now) :]
     yield from recognizer.finish()
+
+
+def _silence(event: Event, lost: int, recognizer: Recognizer) -> int:
+    """How many frames of the recording stand for what was lost."""
+    if event.silence is None:  # livesr 0.1 wrote what its Recognizer took for silence
+        return recognizer.silence_of(lost)
+    return round(event.silence * RATE)
 
 
 def _follow(event: Event, lost: int, recognizer: Recognizer) -> Iterator[Item]:

@@ -9,7 +9,7 @@ import numpy as np
 from livesr.arrays import Float32
 from livesr.errors import AudioError, LivesrError
 from livesr.event import Event, Item, Kind
-from livesr.files.recording import RATE, Recording, to_grid
+from livesr.files.recording import RATE, Recording, silence_for, to_grid
 from livesr.recognizer import Recognizer
 from livesr.stages.resample import Resampler
 from livesr.stages.samples import as_mono
@@ -80,9 +80,11 @@ class Capture:
         self._recognizer.reset(start=self.seconds)
         return items + self.note("reset")
 
-    def note(self, kind: Kind, text: str = "", seconds: float = 0.0) -> list[Item]:
+    def note(
+        self, kind: Kind, text: str = "", seconds: float = 0.0, silence: float | None = None
+    ) -> list[Item]:
         """Something happened now."""
-        event = Event(kind, self.seconds, seconds, text)
+        event = Event(kind, self.seconds, seconds, text, silence)
         return [event, *self._record(event)]
 
     def finish(self) -> list[Item]:
@@ -100,9 +102,10 @@ class Capture:
         if not lost:
             return items
         self.lost[why] += lost
-        items += self.note("gap", why, lost / RATE)
-        silence = np.zeros(self._recognizer.silence_of(lost), np.float32)
-        return [*items, *self._record(silence), *self._recognizer.skip(lost)]
+        silence = silence_for(lost)
+        items += self.note("gap", why, lost / RATE, silence / RATE)
+        written = self._record(np.zeros(silence, np.float32))
+        return [*items, *written, *self._recognizer.skip(lost)]
 
     def _flush(self) -> list[Item]:
         """What the resampler held back: the device's sound does not go on from it."""

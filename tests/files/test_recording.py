@@ -72,6 +72,22 @@ def test_a_recording_replays_to_the_same_items(
     assert [item for item in items if isinstance(item, Event)] == read_events(path)
 
 
+@pytest.mark.parametrize("hop", [0.1, 0.25, 0.5, 1.3])
+def test_a_recording_with_a_long_gap_replays_at_any_hop(
+    tmp_path: Path, tiny: Path, speech: np.ndarray, hop: float
+) -> None:
+    path = tmp_path / "a.flac"
+    capture = Capture(Recognizer(tiny), Recording(path))
+    capture.hear(speech[:32_000, None])
+    capture.lose(116_800, "lost")
+    capture.hear(speech[32_000:80_000, None])
+    capture.finish()
+    expected = Recognizer(tiny, hop=hop)
+    readings = expected.push(to_grid(speech[:32_000])) + expected.skip(116_800)
+    readings += expected.push(to_grid(speech[32_000:80_000])) + expected.finish()
+    assert list(livesr.replay(path, model=tiny, hop=hop)) == readings
+
+
 @given(steps=STEPS)
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
