@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from livesr.app.cli import app, tidy_end
+from livesr.app.cli import add, app, tidy_end
 from livesr.errors import LivesrError
 
 # Each is an extra of its own. livesr/NAME/command.py holds `command`, which typer reads; like
@@ -22,7 +22,7 @@ def main() -> None:
         for name in _ON_TOP:
             if find_spec(f"livesr.{name}"):
                 command = import_module(f"livesr.{name}.command").command
-                app.command(name)(_of_extra(name, command))
+                add(name, _of_extra(name, command))
         app()
 
 

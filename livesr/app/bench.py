@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 import soundfile as sf
-from rich.console import Console
 from rich.table import Table
 
+from livesr.app.console import PlainConsole
 from livesr.arrays import Float32
 from livesr.files.replay import replay
 from livesr.model.load import STEP_FRAMES, load_model, models_directory
@@ -36,7 +36,7 @@ _TIMING = "-timing.onnx"  # paper's widths, weights made up when loaded: see exp
 def run(model: str | Path | None = None, *, quick: bool = False) -> None:
     """Print every table; about two minutes, or a quarter of one with `quick`."""
     scale = 0.1 if quick else 1.0
-    console = Console(width=100, highlight=False)
+    console = PlainConsole(width=100)
     console.print(f"hop 250 ms, one thread, {'quick run' if quick else 'full run'}")
     console.print(_network_table(model, repeats=int(200 * scale)))
     console.print(_stage_table(model, seconds=120 * scale))

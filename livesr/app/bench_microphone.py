@@ -13,9 +13,9 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from livesr.app.console import PlainConsole
 from livesr.errors import LivesrError
 from livesr.microphone.listener import listen
 from livesr.model.load import load_model, models_directory
@@ -48,7 +48,7 @@ def run(device: str | None, model: str | None, seconds: float, load: int) -> Non
             stack.callback(busy.kill)
         for name in [model, *paper]:
             table.add_row(*_heard(device, name, seconds))
-    console = Console(width=100, highlight=False)
+    console = PlainConsole(width=100)
     console.print(f"{seconds:.0f} s each at four readings a second, {load} busy processes beside")
     console.print(table)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import wraps
 from io import TextIOWrapper
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -17,10 +19,10 @@ from livesr.app.commands.devices import devices
 from livesr.app.commands.listen import listen
 from livesr.app.commands.models import models
 from livesr.app.commands.replay import replay
+from livesr.app.exit_status import ExitStatus, of_signal
+from livesr.app.outputs import stand_in_for_closed_streams
 from livesr.errors import LivesrError
 from livesr.version import __version__
-
-USER_ERROR = 2
 
 app = typer.Typer(
     help="How a voice sounds, live: angry, happy, neutral or sad, and how sure that is.",
@@ -28,8 +30,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def add(name: str, command: Callable[..., None]) -> None:
+    """Make it a command: Ctrl-C is 130; a reader of its output that went away is no failure."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except KeyboardInterrupt:
+            raise SystemExit(of_signal(signal.SIGINT)) from None
+        except BrokenPipeError:
+            raise typer.Exit(ExitStatus.DONE) from None
+
+    app.command(name)(run)
+
+
 for _command in (replay, listen, devices, models, bench):
-    app.command(_command.__name__)(_command)
+    add(_command.__name__, _command)
 
 
 @app.callback(invoke_without_command=True)
@@ -49,20 +68,34 @@ def tidy_end() -> Iterator[None]:
 
     Everything that a command opened is closed before the process ends.
     """
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a device's name may be in any script
+    stand_in_for_closed_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a name may be in any script, or in none
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
-        signal.signal(number, _terminated)
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup asks for that
+            signal.signal(number, _terminated)
     try:
         yield
     except LivesrError as error:
         print(f"livesr: {error}", file=sys.stderr)
-        sys.exit(USER_ERROR)
+        sys.exit(ExitStatus.USAGE)
+    finally:
+        _flush()
 
 
 def _terminated(number: int, _frame: FrameType | None) -> NoReturn:
     # As an exception, so that files are closed and the terminal restored on the way out.
-    sys.exit(128 + number)
+    sys.exit(of_signal(number))
+
+
+def _flush() -> None:
+    """What is left of standard output; Python itself would complain of a reader gone."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def main() -> None:

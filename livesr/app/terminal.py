@@ -8,17 +8,19 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from functools import partial
 from types import FrameType
 
-from rich.console import Console
-from rich.live import Live
-
+from livesr.app.console import PlainConsole
+from livesr.app.exit_status import ExitStatus, of_signal
+from livesr.app.outputs import STDOUT, Outputs
 from livesr.app.report.report import Report
-from livesr.app.ui.keys import keys
+from livesr.app.ui.foreground import Foreground
+from livesr.app.ui.keys import Keyboard
+from livesr.app.ui.screen import Screen, full_screen
 from livesr.app.ui.view import View
-from livesr.app.writers import STDOUT, CsvWriter, JsonlWriter, LineWriter, Writer
-from livesr.errors import LivesrError
+from livesr.app.writers import CsvWriter, JsonlWriter, LineWriter, Writer
+from livesr.errors import DeviceError, LivesrError
 from livesr.event import Item
 from livesr.microphone.listener import Listener
 from livesr.model.metadata import LABELS
@@ -33,42 +35,51 @@ _ENDING = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTE
 class Session:
     """One run's outputs: open while it lasts; the summary is told at its end, however it ends.
 
+    An output that fails is told of at the end, and the others go on. One whose reader went away
+    is dropped without a word.
+
     Args:
         view: what a terminal shows.
-        jsonl: path or "-"; None for none.
-        csv: the same.
-        report: an HTML page to write at the end.
+        outputs: what is written, as `Outputs.checked` gave it.
+
+    Attributes:
+        keyboard: what was typed.
+        status: the exit status so far.
 
     Raises:
-        LivesrError: if they cannot be written, or both want standard output.
+        LivesrError: if an output cannot be opened.
     """
 
-    def __init__(self, view: View, jsonl: str | None, csv: str | None, report: Path | None) -> None:
-        if jsonl == STDOUT and csv == STDOUT:
-            raise LivesrError(
-                "Standard output can take --jsonl or --csv, not both; name a file for one."
-            )
-        self._view, self._summary = view, Summary(LABELS)
-        self._jsonl, self._csv, self._report = jsonl, csv, report
-        self._quiet = STDOUT in (jsonl, csv)
+    def __init__(self, view: View, outputs: Outputs) -> None:
+        self._view, self._summary, self._outputs = view, Summary(LABELS), outputs
+        self._quiet = outputs.to_stdout
         self._writers: list[Writer | Report] = []
-        self._live: Live | None = None
+        self._failures: list[LivesrError] = []
+        self._foreground = Foreground()
+        self.keyboard = Keyboard(self._foreground)
+        self._screen: Screen | None = None
         self._due = 0.0
 
     def __enter__(self) -> Session:
+        outputs = self._outputs
         with ExitStack() as stack:
-            stack.callback(self._tell_summary)
-            if self._jsonl:
-                self._writers.append(stack.enter_context(JsonlWriter(self._jsonl)))
-            if self._csv:
-                self._writers.append(stack.enter_context(CsvWriter(self._csv)))
-            if self._report:
-                page = Report(self._view.source, self._view.model, self._report)
-                self._writers.append(stack.enter_context(page))
-            console = Console()
-            if console.is_terminal and not self._quiet:
-                live = Live(self._view, console=console, screen=True, auto_refresh=False)
-                self._live = stack.enter_context(_on_screen(live))
+            stack.callback(self._tell_end)
+            if outputs.jsonl:
+                writer = JsonlWriter(outputs.jsonl, force=outputs.force)
+                self._writers.append(stack.enter_context(writer))
+            if outputs.csv:
+                rows = CsvWriter(outputs.csv, force=outputs.force)
+                self._writers.append(stack.enter_context(rows))
+            if outputs.report:
+                page = Report(self._view.source, self._view.model, outputs.report)
+                self._writers.append(page.__enter__())
+                stack.push(partial(self._close_page, page))
+            stack.enter_context(self._foreground)
+            stack.enter_context(self.keyboard)
+            console = PlainConsole()
+            if full_screen(console) and not self._quiet:
+                self._screen = Screen(self._view, console, self._foreground)
+                stack.enter_context(self._screen)
             elif not self._quiet:
                 self._writers.append(LineWriter(STDOUT))
             self._stack = stack.pop_all()
@@ -77,10 +88,35 @@ class Session:
     def __exit__(self, *error: object) -> None:
         self._stack.__exit__(*error)  # type: ignore[arg-type]
 
+    @property
+    def heard(self) -> bool:
+        """Whether there was a reading."""
+        return self._summary.end > 0
+
+    @property
+    def unread(self) -> bool:
+        """Whether no output is left that takes readings."""
+        return not self._writers and self._screen is None
+
+    @property
+    def status(self) -> ExitStatus:
+        """0 if all was done, 3 if something was not."""
+        return ExitStatus.PARTLY if self._failures else ExitStatus.DONE
+
+    def fail(self, error: LivesrError) -> None:
+        """Something could not be done, and what could is kept: told at the end, status 3."""
+        self._failures.append(error)
+
     def take(self, item: Item) -> None:
         """Write it and count it; `paint` shows it."""
-        for writer in self._writers:
-            writer.write(item)
+        for writer in list(self._writers):
+            try:
+                writer.write(item)
+            except BrokenPipeError:
+                self._writers.remove(writer)
+            except LivesrError as error:
+                self._writers.remove(writer)
+                self.fail(error)
         if isinstance(item, Reading):
             self._summary.add(item)
             self._view.add(item)
@@ -88,49 +124,69 @@ class Session:
     def paint(self) -> None:
         """Show the view, not more often than eyes can see."""
         began = time.monotonic()
-        if self._live is None or began < self._due:
+        if self._screen is None or began < self._due:
             return
         try:
-            self._live.refresh()
+            self._screen.paint()
         except OSError:  # the terminal has closed
-            sys.exit(128 + 1)  # as the hang-up that is about to be told does
+            sys.exit(of_signal(1))  # as the hang-up that is about to be told does
         ended = time.monotonic()
         # A slow terminal must not slow the replay: paint a fifth of the time at most.
         self._due = max(began + FRAME_SECONDS, ended + 4 * (ended - began))
 
-    def _tell_summary(self) -> None:
-        """The last picture, where there was one, and the summary."""
-        if not self._summary.end:
-            return
-        console = Console(stderr=self._quiet, highlight=False)
-        with suppress(OSError):  # nobody reads on, or the disk is full: that was told already
-            if self._live:
-                console.print(self._view, height=min(24, console.height - 1))
-            for text in self._summary.lines():
-                console.print(text, markup=False, soft_wrap=True)
+    def _close_page(self, page: Report, *error: object) -> None:
+        try:
+            page.__exit__(*error)
+        except LivesrError as failure:
+            self.fail(failure)
+
+    def _tell_end(self) -> None:
+        """The last picture, where there was one, the summary, and what went wrong."""
+        if self.heard:
+            console = PlainConsole(stderr=self._quiet)
+            with suppress(OSError):  # nobody reads on, or the disk is full: that is told below
+                if self._screen and self._foreground.held(1):
+                    console.print(self._view, height=min(24, console.height - 1))
+                for text in self._summary.lines():
+                    console.print(text, markup=False, soft_wrap=True)
+        for failure in self._failures:
+            with suppress(OSError):
+                print(f"livesr: {failure}", file=sys.stderr)
 
 
-@contextmanager
-def _on_screen(live: Live) -> Iterator[Live]:
-    live.start()
-    try:
-        yield live
-    finally:
-        with suppress(OSError):  # the terminal has closed
-            live.stop()
+def show_replay(session: Session, items: Iterable[Item]) -> ExitStatus:
+    """A recording's readings, as they come.
 
-
-def show_replay(session: Session, items: Iterable[Item]) -> None:
-    """A recording's readings, as they come."""
+    Raises:
+        LivesrError: if nothing could be heard; what fails after a reading is status 3.
+    """
     with session:
-        for item in items:
-            session.take(item)
-            session.paint()
+        try:
+            for item in items:
+                session.take(item)
+                if session.unread:
+                    break
+                session.paint()
+        except LivesrError as error:
+            if not session.heard:
+                raise
+            session.fail(error)
+    return session.status
 
 
-def show_listening(session: Session, view: View, listener: Listener, seconds: float | None) -> None:
-    """A microphone's readings until somebody ends it, or for so many seconds."""
-    with session, keys() as typed, _noted_signals() as noted:
+def show_listening(
+    session: Session, view: View, listener: Listener, seconds: float | None, *, recorded: bool
+) -> ExitStatus:
+    """A microphone's readings until somebody ends it, or for so many seconds.
+
+    Args:
+        session: takes them.
+        view: the session's.
+        listener: started.
+        seconds: of stream time; None for no end.
+        recorded: whether to go on when nobody reads any more.
+    """
+    with session, _noted_signals() as noted:
         noticed = 0.0
         try:
             while not noted and (items := listener.items(FRAME_SECONDS)) is not None:
@@ -138,18 +194,23 @@ def show_listening(session: Session, view: View, listener: Listener, seconds: fl
                     session.take(item)
                 if seconds and view.readings and view.readings[-1].end >= seconds:
                     listener.stop()
-                for key in typed.pressed().lower():
-                    if note := _obey(key, listener):
+                if session.unread and not recorded:
+                    listener.stop()
+                for key in session.keyboard.pressed():
+                    if note := _obey(key.lower(), listener):
                         view.note, noticed = note, time.monotonic()
                 if time.monotonic() > noticed + _NOTICE_SECONDS:
                     view.note = ""
                 _tell_state(view, listener)
                 session.paint()
+        except DeviceError as error:
+            session.fail(error)
         finally:
             listener.stop()
             _take_rest(session, listener)
         if noted:
-            sys.exit(128 + noted[0])
+            sys.exit(of_signal(noted[0]))
+    return session.status
 
 
 @contextmanager
@@ -163,10 +224,12 @@ def _noted_signals() -> Iterator[list[int]]:
 
     def note(number: int, _frame: FrameType | None) -> None:
         if noted:
-            sys.exit(128 + number)
+            sys.exit(of_signal(number))
         noted.append(number)
 
-    before = {number: signal.signal(number, note) for number in _ENDING}
+    # A signal that is ignored stays so: that is what nohup and a shell's `&` ask for.
+    heeded = {number for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN}
+    before = {number: signal.signal(number, note) for number in heeded}
     try:
         yield noted
     finally:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
+from livesr.app.outputs import STDOUT, open_output
 from livesr.app.ui.lines import event_line, line
 from livesr.errors import LivesrError
 from livesr.event import Item
 from livesr.reading import Reading
-
-STDOUT = "-"
 
 
 class Writer:
@@ -25,22 +25,19 @@ class Writer:
             that is the reader's wish, not a fault.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, force: bool = False) -> None:
         to_stdout = str(path) == STDOUT
         self._name = "standard output" if to_stdout else str(path)
-        self._file: TextIO = sys.stdout
-        if to_stdout:
-            return
-        try:
-            self._file = Path(path).open("w", encoding="utf-8", errors="replace", newline="")  # noqa: SIM115 (kept)
-        except OSError as error:
-            raise LivesrError(f"{path} cannot be written: {error.strerror}.") from None
+        self._made = not to_stdout and not Path(path).exists()
+        self._written = False
+        self._file: TextIO = sys.stdout if to_stdout else open_output(path, force=force)
 
     def write(self, item: Item) -> None:
         """Write one reading or event and hand it to the system at once."""
         try:
             self._write(self._file, item)
             self._file.flush()
+            self._written = True
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -55,10 +52,15 @@ class Writer:
     def __enter__(self) -> Writer:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._file is not sys.stdout:
-            with suppress(OSError):  # a full disk was already told of by write()
-                self._file.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._file is sys.stdout:
+            return
+        with suppress(OSError):  # a full disk was already told of by write()
+            self._file.close()
+        # A file in the way of the next try helps nobody.
+        if kind is not None and self._made and not self._written:
+            with suppress(OSError):
+                os.unlink(os.path.realpath(self._name))
 
 
 class JsonlWriter(Writer):

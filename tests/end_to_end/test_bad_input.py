@@ -203,7 +203,7 @@ def test_files_that_cannot_be_heard(bad_files: Path, tiny: Path, name: str, mess
     with pytest.raises(AudioError, match=message):
         list(livesr.replay(bad_files / name, model=tiny))
     told = run_cli("replay", str(bad_files / name))
-    assert told.returncode == 2
+    assert told.returncode == (3 if name == "nan.wav" else 2)  # half of that one is heard
     assert told.stderr.count("\n") == 1
     assert told.stderr.startswith("livesr: ")
     assert "Traceback" not in told.stderr
@@ -218,7 +218,7 @@ def test_a_truncated_wav_is_heard_as_far_as_it_goes(bad_files: Path, tiny: Path)
 def test_nothing_written_before_an_error_is_lost(bad_files: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     told = run_cli("replay", str(bad_files / "nan.wav"), "--jsonl", str(out))
-    assert told.returncode == 2
+    assert told.returncode == 3
     assert len(out.read_text().splitlines()) == 4  # the second before the NaN
 
 
@@ -229,7 +229,7 @@ def test_options_that_cannot_be(bad_files: Path, tmp_path: Path) -> None:
         (["--hop", "0.025"], "multiple of 0.01"),
         (["--jsonl", str(tmp_path)], "cannot be written"),
         (["--csv", "/nowhere/at/all.csv"], "cannot be written"),
-        (["--jsonl", "-", "--csv", "-"], "not both"),
+        (["--jsonl", "-", "--csv", "-"], "would mix on standard output"),
         (["--nonsense"], "No such option"),
     ):
         told = run_cli("replay", sound, *arguments)

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 def devices() -> None:
     """The microphones there are."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from livesr.app.console import PlainConsole
     from livesr.app.terminal import quiet_libraries
     from livesr.errors import DeviceError
     from livesr.microphone.devices import NO_MICROPHONE, devices, supported_rates
@@ -26,4 +26,4 @@ def devices() -> None:
         table.add_row(
             str(device.index), Text(device.name), device.api, str(device.channels), shown, default
         )
-    Console(highlight=False).print(table)
+    PlainConsole().print(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +10,12 @@ import typer
 from livesr.app.commands.options import (
     CsvOption,
     DeviceOption,
+    ForceOption,
     HopOption,
     JsonlOption,
     ModelOption,
     ReportOption,
 )
-
-DEVICE_GONE = 3
 
 
 def listen(
@@ -28,11 +26,10 @@ def listen(
     jsonl: JsonlOption = None,
     csv: CsvOption = None,
     report: ReportOption = None,
+    force: ForceOption = False,
     model: ModelOption = None,
     hop: HopOption = 0.25,
-    seconds: Annotated[
-        float | None, typer.Option(help="End after so much stream time.", min=0.0)
-    ] = None,
+    seconds: Annotated[float | None, typer.Option(help="End after so much stream time.")] = None,
     reconnect: Annotated[
         bool,
         typer.Option(
@@ -42,21 +39,27 @@ def listen(
     ] = True,
 ) -> None:
     """Hear a microphone. Keys: q quit, space pause, r reset, m mark."""
+    from livesr.app.outputs import Outputs, Place
     from livesr.app.terminal import Session, quiet_libraries, show_listening
     from livesr.app.ui.view import View
-    from livesr.errors import DeviceError
+    from livesr.files.recording import events_path
     from livesr.microphone.listener import listen
     from livesr.model.load import DEFAULT
 
+    inputs = [Place("the model", model)] if model else []
+    recording = []
+    if record:
+        recording = [
+            Place("--record", record, replaceable=False),
+            Place("the recording's events", events_path(record), replaceable=False),
+        ]
+    outputs = Outputs(jsonl, csv, report, force).checked(inputs, recording)
     with quiet_libraries():
         listener = listen(device, model=model, hop=hop, record=record, reconnect=reconnect)
         view = View(source="", model=model or DEFAULT, keys="q quit  space pause  r reset  m mark")
         with listener:
             view.source = listener.device.name + (f"  ● recording {record}" if record else "")
             view.facts["rate"] = f"{listener.rate} Hz"
-            try:
-                session = Session(view, jsonl, csv, report)
-                show_listening(session, view, listener, seconds)
-            except DeviceError as error:
-                print(f"livesr: {error}", file=sys.stderr)
-                raise typer.Exit(DEVICE_GONE) from None
+            session = Session(view, outputs)
+            status = show_listening(session, view, listener, seconds, recorded=bool(record))
+    raise typer.Exit(status)

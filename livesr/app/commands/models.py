@@ -5,11 +5,11 @@ from __future__ import annotations
 
 def models() -> None:
     """The models that came with livesr."""
-    from rich.console import Console
 
+    from livesr.app.console import PlainConsole
     from livesr.model.load import DEFAULT, bundled, load_model
 
-    console = Console(highlight=False)
+    console = PlainConsole()
     for name, path in bundled().items():
         info = load_model(name).info
         console.print(f"[bold]{name}[/]" + (" (default)" if name == DEFAULT else ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,10 +15,21 @@ DeviceOption = Annotated[
     typer.Option(help="An input's number, or words of its name.", metavar="ID|SUBSTRING"),
 ]
 JsonlOption = Annotated[
-    str | None, typer.Option(help="Write readings as JSON lines; - is standard output.")
+    str | None,
+    typer.Option(help="Write readings as JSON lines; - is standard output.", metavar="PATH|-"),
 ]
-CsvOption = Annotated[str | None, typer.Option(help="Write readings as CSV; - is standard output.")]
+CsvOption = Annotated[
+    str | None,
+    typer.Option(help="Write readings as CSV; - is standard output.", metavar="PATH|-"),
+]
 ReportOption = Annotated[
-    Path | None, typer.Option(help="Write a page to look at afterwards (HTML, needs no network).")
+    str | None,
+    typer.Option(
+        help="Write a page to look at afterwards (HTML, needs no network); - is standard output.",
+        metavar="PATH|-",
+    ),
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Let --jsonl, --csv and --report replace existing files.")
 ]
 HopOption = Annotated[float, typer.Option(help="Seconds between readings.")]

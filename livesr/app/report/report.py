@@ -8,13 +8,16 @@ import json
 import os
 import re
 import secrets
+import sys
 from dataclasses import replace
+from errno import EISDIR
 from itertools import cycle
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
+from livesr.app.outputs import STDOUT
 from livesr.app.ui.theme import CLIPPING_DBFS, COLOURS, FAINT_DBFS, GLYPHS
 from livesr.arrays import Float64
 from livesr.errors import LivesrError
@@ -42,7 +45,7 @@ class Report:
     Args:
         source: what was heard, for the heading.
         model: the model's name, for the heading.
-        path: the page's; a file of that name is replaced.
+        path: the page's; a file of that name is replaced; "-" is standard output.
 
     Raises:
         LivesrError: if the page cannot be written there, on entering or on leaving.
@@ -51,6 +54,7 @@ class Report:
     def __init__(self, source: str, model: str, path: str | Path) -> None:
         self._source, self._model, self._named = source, model, path
         self._path = Path(os.path.realpath(path))
+        self._streams = str(path) == STDOUT or (os.path.exists(path) and not self._path.is_file())
         self._part = self._path.with_name(f".livesr-{secrets.token_hex(8)}.part")
         self._summary, self._begin = Summary(()), -1.0
         self._columns: list[Float64] = []
@@ -62,19 +66,29 @@ class Report:
 
     def __enter__(self) -> Report:
         try:
-            # Replacing what is no plain file (a device, say) would destroy it.
-            if self._path.exists() and not self._path.is_file():
-                raise OSError(0, "it is not a plain file")
-            self._part.touch(exist_ok=False)
+            if self._path.is_dir() and str(self._named) != STDOUT:
+                raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+            if not self._streams:
+                self._part.touch(exist_ok=False)
         except OSError as error:
             self._refuse(error)
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
         try:
-            if self._readings or kind is None:
+            if not self._readings and kind is not None:
+                return
+            if str(self._named) == STDOUT:
+                sys.stdout.write(self.page())
+                sys.stdout.flush()
+            elif self._streams:  # a device or a pipe: replacing it would destroy it
+                with open(self._named, "w", encoding="utf-8", newline="\n") as file:
+                    file.write(self.page())
+            else:
                 self._part.write_text(self.page(), encoding="utf-8", newline="\n")
                 self._part.replace(self._path)
+        except BrokenPipeError:
+            pass  # its reader's wish
         except OSError as error:
             self._refuse(error)
         finally:

@@ -3,61 +3,90 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from typing import Any
+
+from livesr.app.ui.foreground import Foreground
+
+_NAMES = {"\x1b[D": "left", "\x1b[C": "right", "\x1bOD": "left", "\x1bOC": "right"}
+_WINDOWS_NAMES = {"K": "left", "M": "right"}
+# A key that sends several characters, which begin with Escape; or one character.
+_KEY = re.compile(r"\x1b[\[O][0-9;]*[ -/]*[@-~]|.", re.DOTALL)
 
 
-@contextmanager
-def _cbreak(descriptor: int) -> Iterator[None]:
-    """Keys at once and unseen; Ctrl-C still interrupts."""
-    import termios  # noqa: PLC0415  (not on Windows)
-    import tty  # noqa: PLC0415
+class Keyboard:
+    """The keys typed since the last look, while this process has the terminal.
 
-    before = termios.tcgetattr(descriptor)
-    try:
-        tty.setcbreak(descriptor)
-        yield
-    finally:
-        with suppress(termios.error):  # the terminal has closed
-            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+    Where standard input is not a terminal there are none. Ctrl-C still interrupts.
+    """
 
+    def __init__(self, foreground: Foreground) -> None:
+        self._foreground, self._turn = foreground, -1
+        self._before: list[Any] | None = None
+        usable = sys.stdin is not None and sys.stdin.isatty()
+        self._descriptor = sys.stdin.fileno() if usable else None
 
-@contextmanager
-def keys() -> Iterator[KeyReader]:
-    """What is typed, while this lasts; nothing where standard input is not a terminal."""
-    if not sys.stdin or not sys.stdin.isatty():
-        yield KeyReader(None)
-    elif sys.platform == "win32":
-        yield KeyReader(0)
-    elif os.getpgrp() != os.tcgetpgrp(sys.stdin.fileno()):  # in the background: not ours to read
-        yield KeyReader(None)
-    else:
-        with _cbreak(sys.stdin.fileno()):
-            yield KeyReader(sys.stdin.fileno())
+    def __enter__(self) -> Keyboard:
+        self._foreground.before_stop.append(self._release)
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._foreground.before_stop.remove(self._release)
+        self._release()
 
-class KeyReader:
-    """The keys since the last look."""
-
-    def __init__(self, descriptor: int | None) -> None:
-        self._descriptor = descriptor
-
-    def pressed(self) -> str:
-        """Characters typed and not yet given, oldest first."""
+    def pressed(self) -> list[str]:
+        """Keys, oldest first: characters as they are, arrows as "left" and "right"."""
         if self._descriptor is None:
-            return ""
+            return []
         if sys.platform == "win32":
-            import msvcrt  # noqa: PLC0415
-
-            typed = ""
-            while msvcrt.kbhit():
-                typed += msvcrt.getwch()
-            return typed
+            return _typed_on_windows()
+        if not self._foreground.held(self._descriptor):
+            self._before = None
+            return []
+        if self._before is None or self._turn != self._foreground.turns:
+            self._take()
         if not select.select([self._descriptor], [], [], 0)[0]:
-            return ""
+            return []
         typed = os.read(self._descriptor, 1024).decode(errors="replace")
         if not typed:
             self._descriptor = None  # closed
-        return typed
+        return [_NAMES.get(key, key) for key in _KEY.findall(typed)]
+
+    def _take(self) -> None:
+        """Keys at once and unseen, from here on."""
+        import termios  # noqa: PLC0415  (not on Windows)
+        import tty  # noqa: PLC0415
+
+        assert self._descriptor is not None
+        with suppress(termios.error):  # the terminal has closed
+            self._turn = self._foreground.turns
+            self._before = termios.tcgetattr(self._descriptor)
+            tty.setcbreak(self._descriptor)
+
+    def _release(self) -> None:
+        """The keyboard as it was; not from the background, where that would stop the process."""
+        if self._before is None or self._descriptor is None or sys.platform == "win32":
+            return
+        import termios  # noqa: PLC0415
+
+        before, self._before = self._before, None
+        if self._foreground.held(self._descriptor):
+            with suppress(termios.error):
+                termios.tcsetattr(self._descriptor, termios.TCSADRAIN, before)
+
+
+def _typed_on_windows() -> list[str]:
+    if sys.platform != "win32":
+        return []
+    import msvcrt  # noqa: PLC0415
+
+    typed = []
+    while msvcrt.kbhit():
+        key = msvcrt.getwch()
+        if key in "\x00\xe0":  # an arrow or a function key: its name comes next
+            key = _WINDOWS_NAMES.get(msvcrt.getwch(), "")
+        typed.append(key)
+    return typed

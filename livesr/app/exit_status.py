@@ -1,0 +1,18 @@
+"""What a command's exit status says: one table for every command (docs/commands.md has it too)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """How a command ended; 128 + n says that signal n ended it."""
+
+    DONE = 0  # all done; a reader of standard output that went away counts as done
+    USAGE = 2  # the command line is wrong, or the one input cannot be heard
+    PARTLY = 3  # something was done and something was not
+
+
+def of_signal(number: int) -> int:
+    """The exit status of a command that this signal ended."""
+    return 128 + number
