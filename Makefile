@@ -31,7 +31,7 @@ bench: $(VENV)/installed  ## what livesr costs on this machine
 
 figures: $(VENV)/installed  ## measure again, and write docs/performance.md (half an hour)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[peers]'
-	$(BIN)/python -m export.peers --readme
+	$(BIN)/python -m export.peers --write
 
 picture: $(VENV)/installed  ## draw docs/view.svg from the program
 	$(BIN)/python docs/view.py

@@ -1,12 +1,13 @@
-"""livesr beside what people use instead, on this machine: one thread, the same audio, one run.
+"""What livesr costs on this machine, beside other tools: one thread, the same audio, one run.
 
     pip install -e '.[peers]'
     python -m export.peers                 # Markdown tables, some minutes
     python -m export.peers --quick
     python -m export.peers --only readings voices
-    python -m export.peers --readme        # and writes them into README.md and docs/figures.md
+    python -m export.peers --write         # and writes them into docs/performance.md
 
-Medians of processor time; the ratios travel, the milliseconds are yours to measure.
+Times are medians of processor time. The milliseconds differ from machine to machine; the ratios
+differ much less.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from export.peers import (
     arithmetic,
     frontends,
     growth,
+    page,
     precision,
     readings,
-    readme,
     startup,
 )
 from export.peers.timing import Table, conversation, one_thread
@@ -46,10 +47,12 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="fewer rounds: noisier")
     parser.add_argument("--only", nargs="+", choices=sections, metavar="TABLE", default=sections)
-    parser.add_argument("--readme", action="store_true", help="write them down, all of them")
+    parser.add_argument(
+        "--write", "--readme", action="store_true", help="write all tables into docs/performance.md"
+    )
     options = parser.parse_args()
-    if options.readme and options.only is not sections:
-        parser.error("--readme wants all tables: leave out --only")
+    if options.write and options.only is not sections:
+        parser.error("--write needs all tables: leave out --only")
     onnxruntime.set_default_logger_severity(3)
     done: dict[str, Table] = {}
     try:
@@ -59,8 +62,8 @@ def main() -> None:
                 print(done[name].markdown(), end="\n\n", flush=True)
     except ImportError as error:
         raise SystemExit(f"{error}; pip install -e '.[peers]' first.") from None
-    if options.readme:
-        readme.write(done)
+    if options.write:
+        page.write(done.values())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The figures' own arithmetic, tables and marks; nothing here is timed against anything."""
+"""The arithmetic, tables and page of the figures; no test here depends on a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.peers import arithmetic, frontends, growth, precision, readings, readme, startup
+from export.peers import arithmetic, frontends, growth, page, precision, readings, startup
 from export.peers.counting import kernel_times, multiply_adds
 from export.peers.timing import HOP, Table, core, hops, medians, times
 from livesr.model.load import load_model
@@ -111,25 +111,24 @@ def test_what_livesr_needs_is_what_it_imports() -> None:
     assert startup.installed_bytes("numpy") > 1e6
 
 
-def test_the_readme_has_its_figures_between_the_marks(tmp_path: Path) -> None:
+def test_the_page_has_its_figures_between_the_marks(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
-    page = tmp_path / "README.md"
-    page.write_text(f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n")
-    tables = {name: TABLE for name in (*readme.SHORT, "hops")}
-    for _ in range(2):  # and again, over its own
-        readme.write(tables, tmp_path)
-        text = page.read_text()
-        assert text.startswith(f"before\n{readme.BEGIN}\n\n**Things**")
-        assert text.endswith(f"A note.\n\n{readme.END}\nafter\n")
+    file = tmp_path / "docs" / "performance.md"
+    file.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
+    for _ in range(2):  # the second time over figures of its own
+        page.write([TABLE, TABLE], tmp_path)
+        text = file.read_text()
+        assert text.startswith(f"before\n{page.BEGIN}\n\n**Things**")
+        assert text.endswith(f"A note.\n\n{page.END}\nafter\n")
+        assert text.count("**Things**") == 2
         assert "old" not in text
-    assert (tmp_path / "docs" / "figures.md").read_text().count("**Things**") == len(tables)
 
 
-@pytest.mark.parametrize("text", ["", f"{readme.BEGIN}", f"{readme.END} {readme.BEGIN}"])
-def test_a_readme_without_its_marks_is_left_alone(text: str) -> None:
+@pytest.mark.parametrize("text", ["", f"{page.BEGIN}", f"{page.END} {page.BEGIN}"])
+def test_a_page_without_its_marks_is_left_alone(text: str) -> None:
     with pytest.raises(ValueError, match="once each"):
-        readme.replaced(text, "figures")
+        page.replaced(text, "figures")
 
 
-def test_this_readme_has_its_marks() -> None:
-    assert readme.replaced((Path(__file__).parents[2] / "README.md").read_text(), "figures")
+def test_the_page_of_the_repo_has_its_marks() -> None:
+    page.replaced((Path(__file__).parents[2] / "docs" / "performance.md").read_text(), "figures")
