@@ -8,6 +8,7 @@ A change of the public API shows up as a change of that file:
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,12 @@ def test_the_public_api_is_the_one_written_down() -> None:
         "the public API has changed; if that is meant: python -m tests.test_public_api, and say "
         "so in CHANGELOG.md"
     )
+
+
+def test_every_public_name_is_documented() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
+    missing = [name for name in livesr.__all__ if not re.search(rf"`(livesr\.)?{name}\b", page)]
+    assert not missing
 
 
 if __name__ == "__main__":

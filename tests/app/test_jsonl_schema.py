@@ -1,0 +1,82 @@
+"""docs/jsonl.schema.json and the table in docs/api.md describe what the writer writes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import soundfile as sf
+from jsonschema import Draft202012Validator
+
+import livesr
+from livesr import Event
+from livesr.app.writers import JsonlWriter
+from livesr.event import Kind
+from tests.helpers.tiny import DATA
+
+DOCS = Path(__file__).parents[2] / "docs"
+SCHEMA: dict[str, Any] = json.loads((DOCS / "jsonl.schema.json").read_text(encoding="utf-8"))
+VALIDATOR = Draft202012Validator(SCHEMA)
+READING, EVENT = SCHEMA["$defs"]["reading"], SCHEMA["$defs"]["event"]
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Speech, silence, a gap, and events of each kind, as `--jsonl` writes them."""
+    path = tmp_path_factory.mktemp("jsonl") / "session.jsonl"
+    recognizer = livesr.Recognizer()
+    samples, rate = sf.read(DATA / "conversation.flac", dtype="float32")
+    readings = recognizer.push(samples, rate) + recognizer.push(np.zeros(3 * rate), rate)
+    readings += recognizer.skip(rate, rate) + recognizer.finish()
+    with JsonlWriter(path) as writer:
+        for kind in get_args(Kind):
+            seconds = 0.5 if kind == "gap" else 0.0
+            writer.write(Event(kind, 1.25, seconds))
+            writer.write(Event(kind, 1.25, seconds, "some words"))
+        for reading in readings:
+            writer.write(reading)
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_schema_is_one() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_every_line_fits_the_schema(lines: list[dict[str, Any]]) -> None:
+    assert {line["status"] for line in lines if "status" in line} == {
+        *READING["properties"]["status"]["enum"]
+    }
+    for line in lines:
+        VALIDATOR.validate(line)
+
+
+def test_the_schema_knows_every_field_and_no_other(lines: list[dict[str, Any]]) -> None:
+    for known, own in (
+        (READING, [line for line in lines if "event" not in line]),
+        (EVENT, [line for line in lines if "event" in line]),
+    ):
+        assert {key for line in own for key in line} == known["properties"].keys()
+        assert known["required"] == [key for key in own[0] if key in known["required"]]
+
+
+def test_the_schema_refuses_what_the_writer_never_writes(lines: list[dict[str, Any]]) -> None:
+    for line in (lines[0], lines[-1], *(line for line in lines if line.get("label"))):
+        known = EVENT if "event" in line else READING
+        for key in known["required"]:
+            assert not VALIDATOR.is_valid({k: v for k, v in line.items() if k != key}), key
+        assert not VALIDATOR.is_valid({**line, "strange": 1})
+    labelled = next(line for line in lines if line.get("label"))
+    for key, value in (("label", None), ("status", "asleep"), ("end", "1"), ("speech", 2)):
+        assert not VALIDATOR.is_valid({**labelled, key: value}), key
+
+
+@pytest.mark.parametrize(("title", "known"), [("Readings", READING), ("Events", EVENT)])
+def test_the_table_in_the_docs_has_every_field(title: str, known: dict[str, Any]) -> None:
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    section = page.split(f"### {title}\n")[1].split("\n#")[0]
+    named = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert named == [*known["properties"]]
