@@ -15,7 +15,7 @@ def alone(recognizer: Recognizer, samples: np.ndarray) -> list[Reading]:
     return [reading for part in parts for reading in recognizer.push(part)]
 
 
-@pytest.mark.parametrize("hop", [0.02, 0.25, 1.0])
+@pytest.mark.parametrize("hop", [pytest.param(0.02, marks=pytest.mark.slow), 0.25, 1.0])
 @pytest.mark.parametrize("model", ["tiny", None])
 def test_together_is_alone_bit_for_bit(
     tiny: Path, speech: np.ndarray, model: str | None, hop: float

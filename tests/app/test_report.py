@@ -486,6 +486,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     key=st.sampled_from([*GOOD, "event"]),
     value=JSON | st.sampled_from([*LABELS, *WHY, "mark", 0.5, 0]),

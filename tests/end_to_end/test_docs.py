@@ -99,3 +99,7 @@ def test_files_named_in_pages_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for name in re.findall(r"`((?:livesr|export|tests|docs|examples|models)/[\w./-]+)`", text):
         assert "NAME" in name or (ROOT / name).exists(), name
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) < 1400

@@ -240,6 +240,7 @@ def test_metrics() -> None:
     assert metrics.spread([0.4, 0.6]) == "0.500 ± 0.141"
 
 
+@pytest.mark.slow
 def test_the_report_tells_of_every_network_and_seed(
     clips: list[Clip],
     tmp_path: Path,

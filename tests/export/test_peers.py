@@ -65,6 +65,7 @@ def test_features_are_the_peers(speech: np.ndarray) -> None:
         make(speech[: 4 * HOP])()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("peer", "package", "shape"),
     [
@@ -91,6 +92,7 @@ def test_voices_have_something_each_to_say(speech: np.ndarray) -> None:
     assert [[len(hop) for hop in turn] for turn in turns] == [[HOP] * 5] * 4
 
 
+@pytest.mark.slow
 def test_windows_of_other_lengths_are_heard(speech: np.ndarray) -> None:
     told = growth.windows(speech[: 44 * HOP], quick=True)
     assert [row[0] for row in told.rows] == ["1 s", "2 s", "3 s", "5 s", "10 s"]

@@ -168,6 +168,7 @@ def test_corpora_that_cannot_be_used(corpus: Path, tmp_path: Path) -> None:
         Clip(broken, "c", "s", "sad", "t", "CC0-1.0", "train").samples()
 
 
+@pytest.mark.slow
 def test_a_run_learns_resumes_and_refuses_another_config(corpus: Path, tmp_path: Path) -> None:
     clips = [clip for clip in read_clips(corpus) if clip.split == "train"]
     heard = sequences(clips, None, tmp_path / "cache", workers=1)
@@ -362,6 +363,7 @@ def test_voices_become_clips_without_an_emotion(
         Config(unlabelled=0.5, teach=0)
 
 
+@pytest.mark.slow
 def test_the_command_trains_exports_and_leaves_out(
     corpus: Path,
     tmp_path: Path,

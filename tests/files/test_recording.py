@@ -56,7 +56,7 @@ def live(hearing: Capture, steps: list[tuple[str, float]], sound: np.ndarray) ->
     return items + hearing.finish()
 
 
-@pytest.mark.parametrize("kind", ["flac", "wav"])
+@pytest.mark.parametrize("kind", ["flac", pytest.param("wav", marks=pytest.mark.slow)])
 @given(steps=STEPS)
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

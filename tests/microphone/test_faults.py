@@ -109,6 +109,7 @@ def test_a_reader_that_leaves_ends_listening(microphone: VirtualMicrophone, tmp_
     assert len(readings(list(play(record)))) >= 2
 
 
+@pytest.mark.slow
 def test_a_stopped_process_goes_on_with_a_true_clock(
     microphone: VirtualMicrophone, tmp_path: Path
 ) -> None:
@@ -138,6 +139,7 @@ def test_a_stopped_process_goes_on_with_a_true_clock(
     assert ends[-1] - first == pytest.approx(elapsed, abs=3.0)
 
 
+@pytest.mark.slow
 def test_a_night_asleep_is_a_gap(
     microphone: VirtualMicrophone, clip_wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +198,7 @@ def held() -> tuple[int, int, float]:
     return threading.active_count(), files, memory_mb()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a process holds")
 def test_nothing_is_left_of_200_listeners(microphone: VirtualMicrophone, tiny: Path) -> None:
     def listen(times: int) -> None:

@@ -94,6 +94,7 @@ def best_match(live: list[dict], played: list[dict]) -> float:
     return min(differences)
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_drops_whole_hops_counts_them_and_keeps_time(
     microphone: VirtualMicrophone, clip_wav: Path, tmp_path: Path
 ) -> None:
@@ -126,6 +127,7 @@ def test_a_stopped_worker_drops_whole_hops_counts_them_and_keeps_time(
     assert listener.dropped_seconds == pytest.approx(gap.seconds)
 
 
+@pytest.mark.slow
 def test_a_microphone_that_goes_and_comes_back(
     microphone: VirtualMicrophone, clip_wav: Path, tmp_path: Path
 ) -> None:
@@ -322,6 +324,7 @@ def test_no_microphone_at_all_is_one_line(plugged: VirtualMicrophone, tmp_path: 
         assert told.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_without_portaudio_the_rest_works() -> None:
     hidden = "import ctypes.util, sys; ctypes.util.find_library = lambda name: None; "
     main = hidden + "sys.argv[0] = 'livesr'; from livesr.__main__ import main; main()"
@@ -449,6 +452,7 @@ def test_a_closed_terminal_ends_it(microphone: VirtualMicrophone, tmp_path: Path
     assert "Traceback" not in (tmp_path / "err").read_text()
 
 
+@pytest.mark.slow
 def test_a_busy_machine_loses_nothing_uncounted(
     microphone: VirtualMicrophone, clip_wav: Path
 ) -> None:

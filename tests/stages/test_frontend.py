@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import python_speech_features as oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -125,6 +126,7 @@ def test_level_survives_hours_in_one_push() -> None:
     np.testing.assert_allclose(found, np.logaddexp(0, -10), atol=1e-6)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 9000), min_size=1, max_size=5))
 @settings(max_examples=20, deadline=None)
 def test_front_end_gives_every_frame_the_same_verdict_in_any_pieces(sizes: list[int]) -> None:

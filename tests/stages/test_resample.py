@@ -38,6 +38,7 @@ def test_state_is_small_and_whole() -> None:
     assert sum(np.asarray(value).nbytes for value in first.state().values()) < 6 * 48000 * 4 + 100
 
 
+@pytest.mark.slow
 def test_an_hour_in_one_push() -> None:
     resampler = Resampler(8000, 16000)
     found = resampler.push(np.zeros(8000 * 3600, np.float32))
