@@ -181,9 +181,9 @@ def _buzz(seconds: float, rate: int) -> Float32:
 def _recorded(
     call: Callable[..., Any], spent: list[float], clock: Callable[[], float]
 ) -> Callable[..., Any]:
-    def timed(*arguments: Any) -> Any:
+    def timed(*arguments: Any, **named: Any) -> Any:
         began = clock()
-        result = call(*arguments)
+        result = call(*arguments, **named)
         spent.append((clock() - began) * 1e3)
         return result
 
