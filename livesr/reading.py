@@ -11,6 +11,7 @@ import numpy as np
 from livesr.arrays import Float32, Float64
 
 MOST_SECONDS = 1e8  # of stream time: three years
+_LEAST_TOLD = 0.05  # a smaller share is not worth a language model's attention
 LONGEST_TEXT = 200  # characters of a reason, or of an event's text, from a file
 Status = Literal["speech", "no-speech", "unsure", "warming-up"]
 
@@ -35,6 +36,8 @@ class Reading:
         speech: probability, 0 to 1, that somebody spoke in the newest hop.
         level_dbfs: root-mean-square level of the newest hop, dB re full scale, -120 or above.
         gap: seconds, of those since the reading before, that were lost and heard as silence.
+        channel: of a file whose channels are heard one by one: which, from 1. None otherwise;
+            it tells streams apart and is not compared.
     """
 
     start: float
@@ -49,25 +52,58 @@ class Reading:
     speech: float
     level_dbfs: float
     gap: float = 0.0
+    channel: int | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; attention to 6 significant digits, times to 0.1 ms."""
+    def to_dict(self, *, attention: bool = True) -> dict[str, Any]:
+        """Plain values, ready for JSON; attention to 6 significant digits, times to 0.1 ms.
+
+        Args:
+            attention: whether to have "attention" and "attention_times", nine tenths of it all.
+
+        >>> reading.to_dict(attention=False)["label"]  # doctest: +SKIP
+        'happy'
+        """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.channel is None:
+            del values["channel"]
+        if not attention:
+            del values["attention"], values["attention_times"]
+            return values
         values["attention"] = [float(f"{weight:.6g}") for weight in self.attention]
         values["attention_times"] = [round(float(time), 4) for time in self.attention_times]
         return values
 
+    def to_rcs(self) -> str:
+        """The reading as text for a language model, put before what a user said.
+
+        Labels believed 0.05 or more over the last second or so of speech, highest first; empty
+        where there is no label.
+
+        >>> reading.to_rcs()  # doctest: +SKIP
+        '([emotion angry=0.71, neutral=0.20])'
+        """
+        if self.label is None:
+            return ""
+        ranked = sorted(self.smoothed.items(), key=lambda item: -item[1])
+        told = [f"{name}={share:.2f}" for name, share in ranked if share >= _LEAST_TOLD]
+        return f"([emotion {', '.join(told)}])"
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Reading:
-        """The reading that `to_dict` gave these values (attention as it was rounded).
+        """The reading that `to_dict` gave these values (attention as it was rounded, or none).
 
         Raises:
             KeyError, TypeError, ValueError: if they are not such values.
         """
-        known = {field.name: values[field.name] for field in fields(cls) if field.name != "gap"}
-        known["attention"] = np.asarray(known["attention"], np.float32)
-        known["attention_times"] = np.asarray(known["attention_times"], np.float64)
-        return cls(**known, gap=values.get("gap", 0.0))
+        later = ("attention", "attention_times", "gap", "channel")
+        known = {field.name: values[field.name] for field in fields(cls) if field.name not in later}
+        return cls(
+            **known,
+            attention=np.asarray(values.get("attention", ()), np.float32),
+            attention_times=np.asarray(values.get("attention_times", ()), np.float64),
+            gap=values.get("gap", 0.0),
+            channel=values.get("channel"),
+        )
 
     __hash__ = None  # type: ignore[assignment]  # it holds arrays
 
@@ -77,4 +113,5 @@ class Reading:
         return all(
             np.array_equal(getattr(self, field.name), getattr(other, field.name))
             for field in fields(self)
+            if field.name != "channel"
         )

@@ -24,7 +24,7 @@ from livesr.stages.highpass import HighPass
 from livesr.stages.hops import HopCutter
 from livesr.stages.model_stream import ModelStream
 from livesr.stages.resample import InputResampler
-from livesr.stages.samples import as_mono, check_gap, check_rate
+from livesr.stages.samples import as_mono, check_gap, check_rate, shaped
 from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
 from livesr.state import State, pack, unpack
 
@@ -128,6 +128,7 @@ class Recognizer:
         ):
             stage.reset()
         self._speech = 0.0
+        self._channels = 0  # of the newest samples that had an axis of them
         self._finished = False
         self._failed = False
 
@@ -141,13 +142,16 @@ class Recognizer:
         """Stream time at which the next reading ends, in 16 kHz samples."""
         return self._cutter.due
 
-    def push(self, samples: ArrayLike, sample_rate: int = SAMPLE_RATE) -> list[Reading]:
+    def push(
+        self, samples: ArrayLike, sample_rate: int = SAMPLE_RATE, *, channel: int | None = None
+    ) -> list[Reading]:
         """Take some samples.
 
         Args:
             samples: float32 in [-1, 1] or int16 (float64 and int32 too), [n] or
-                [n, channels]; channels are averaged. Any n, also 0.
+                [n, channels]; or bytes: int16, little-endian, mono. Any n, also 0.
             sample_rate: in Hz, 8000 to 192000; the same for the whole stream.
+            channel: the only channel to use, counted from 1; None averages all.
 
         Returns:
             The readings that came due, oldest first; often none.
@@ -157,7 +161,7 @@ class Recognizer:
                 they had not been given.
             ModelError: if the network fails. The stream then has to be `reset()`.
         """
-        return self._read(self._hops(samples, sample_rate))
+        return self._read(self._hops(samples, sample_rate, channel))
 
     def skip(self, count: int, sample_rate: int = SAMPLE_RATE) -> list[Reading]:
         """Go on after `count` samples that were lost: a dropped packet, a muted microphone.
@@ -308,7 +312,9 @@ class Recognizer:
         if self._failed:
             raise ModelError("The network failed in this stream; call reset() to begin another.")
 
-    def _hops(self, samples: ArrayLike, sample_rate: int) -> Iterator[Hop]:
+    def _hops(
+        self, samples: ArrayLike, sample_rate: int, channel: int | None = None
+    ) -> Iterator[Hop]:
         """The hops that samples complete, before the network; see `livesr.batch`.
 
         Whoever takes a hop pushes its features to the network and gives it to `_reading` before
@@ -318,7 +324,10 @@ class Recognizer:
         Raises:
             AudioError: as `push`.
         """
-        mono, rate = as_mono(samples), self._checked(sample_rate)
+        array = shaped(samples, self._channels)
+        mono, rate = as_mono(array, channel, self._channels), self._checked(sample_rate)
+        if array.ndim == 2 and array.size:
+            self._channels = array.shape[1]
         return self._resampled(mono, rate)
 
     def _resampled(self, mono: Float32, rate: int) -> Iterator[Hop]:

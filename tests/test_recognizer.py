@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from livesr import LivesrError, ModelError, Reading, Recognizer
 from livesr.model.load import Model
 from livesr.model.metadata import LABELS
-from livesr.stages.samples import as_mono
+from livesr.stages.samples import Mixdown, as_mono
 from livesr.state import pack, unpack
 from tests.helpers.tiny import save_tiny
 
@@ -356,3 +356,46 @@ def test_gain_does_not_change_what_is_said(speech: np.ndarray) -> None:
         for a, b in zip(reference, louder, strict=True)
     ]
     assert np.mean(same) > 0.95
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_bytes_are_little_endian_int16(tiny: Path, speech: np.ndarray, kind: type) -> None:
+    whole = (speech[:20_000] * 32767).astype("<i2")
+    first, second = Recognizer(tiny), Recognizer(tiny)
+    assert first.push(kind(whole.tobytes())) == second.push(whole)
+    assert first.state() == second.state()
+
+
+def test_a_channel_alone_is_that_channel(tiny: Path, speech: np.ndarray) -> None:
+    stereo = np.stack((speech[:40_000], speech[40_000:80_000]), axis=1)
+    alone, of_two = Recognizer(tiny), Recognizer(tiny)
+    expected = alone.push(np.ascontiguousarray(stereo[:, 1])) + alone.finish()
+    found = []
+    for start in range(0, len(stereo), 777):
+        found += of_two.push(stereo[start : start + 777], channel=2)
+    assert found + of_two.finish() == expected
+    broken = stereo.copy()
+    broken[5, 0] = np.nan  # of the other channel
+    Recognizer(tiny).push(broken, channel=2)
+
+
+def test_a_mixdown_that_loses_the_voice_is_told_once(speech: np.ndarray) -> None:
+    def told(samples: np.ndarray) -> list[int]:
+        watch = Mixdown(16000)
+        starts = range(0, len(samples), 4000)
+        return [start for start in starts if watch.loses(samples[start : start + 4000])]
+
+    left, right = speech[:80_000], speech[80_000:160_000]
+    opposite = told(np.stack((left, -left), axis=1))
+    assert len(opposite) == 1
+    assert 12_000 <= opposite[0] <= 40_000
+    assert told(np.stack((left, -0.9 * left), axis=1))
+    for calm in (
+        np.stack((left, left), axis=1),
+        np.stack((left, right), axis=1),
+        np.stack((left, 0 * left), axis=1),
+        np.stack((left, *np.zeros((15, 80_000), np.float32)), axis=1),
+        np.stack((1e-4 * left, -1e-4 * left), axis=1),
+        left[:, None],
+    ):
+        assert told(calm.astype(np.float32)) == []

@@ -13,57 +13,157 @@ from livesr.errors import AudioError
 RATES = (8000, 192000)  # Hz, lowest and highest
 _LONGEST_GAP = 10**13  # samples: so much at 96 kHz
 MOST_CHANNELS = 64
+_MOST_AT_ONCE = 8  # channels that a stream's first row alone may have: more is a row of samples
 _LARGEST = 100.0  # 40 dB over full scale: beyond it, these were never samples in [-1, 1]
 _FAINTEST = 1e-20  # where a filter's tail fades into denormals, every sum is slow
 _INTEGER_SCALE = {np.dtype(np.int16): 2.0**-15, np.dtype(np.int32): 2.0**-31}
+_HEARD = 1e-5  # mean square (-50 dBFS) above which channels hold something
+_CANCELLED = 0.05  # share of their power that the mean of two channels keeps at least
 
 
-def as_mono(samples: Any) -> Float32:
-    """Samples as an app has them, as float32 [n], channels averaged.
+def as_mono(samples: Any, channel: int | None = None, channels: int = 0) -> Float32:
+    """Samples as an app has them, as float32 [n]: one channel of them, or the mean of all.
 
     Args:
-        samples: float32 or float64 in [-1, 1], int16 or int32; [n] or [n, channels].
+        samples: float32 or float64 in [-1, 1], int16 or int32, [n] or [n, channels]; or bytes,
+            which are int16, little-endian, mono.
+        channel: which one to hear, counted from 1; None hears the mean of all.
+        channels: of the stream so far; 0 if that is not known. One row of another number is
+            taken for samples with their axes exchanged, and refused.
 
     Raises:
-        AudioError: for another type or shape, NaN or infinity, or values that cannot be
-            samples of that type. Nothing has been heard then.
+        AudioError: for another type or shape, a channel that is not there, NaN or infinity, or
+            values that cannot be samples of that type. Nothing has been heard then.
     """
-    try:
-        array: Array = np.asarray(samples)
-    except ValueError as error:
+    array = shaped(samples, channels)
+    wanted, count = check_channel(channel), array.shape[1] if array.ndim == 2 else 1
+    if wanted is not None and array.size and wanted > count:
         raise AudioError(
-            f"These samples are not an array ({error}); pass [n] or [n, channels]."
-        ) from None
-    if array.ndim not in (1, 2):
-        raise AudioError(
-            f"Samples of shape {array.shape} have {array.ndim} axes; pass [n] or [n, channels]."
+            f"Channel {wanted} is asked for, but these samples have {in_number(count)}; "
+            "count from 1."
         )
     if array.size == 0:
         return np.zeros(0, np.float32)
-    if array.ndim == 2 and array.shape[1] > MOST_CHANNELS:
-        raise AudioError(
-            f"Samples of shape {array.shape} would be {array.shape[1]} channels; "
-            "pass [n, channels], so transpose what has channels first."
-        )
-    native = array.dtype.newbyteorder("=")
-    if native in _INTEGER_SCALE:
-        array = array.astype(np.float32) * np.float32(_INTEGER_SCALE[native])
-    elif native in (np.dtype(np.float32), np.dtype(np.float64)):
-        _check_values(array)
-        array = array.astype(np.float32)
-        array[np.abs(array) < _FAINTEST] = 0
-    else:
-        raise AudioError(
-            f"Samples of type {array.dtype} are not understood; pass float32 in [-1, 1] or int16."
-        )
+    if wanted is not None and array.ndim == 2:
+        array = array[:, wanted - 1]
+    array = _as_float(array)
     if array.ndim == 1:
         return array
     # One channel at a time: a sum along the short axis may add in another order for another
     # number of rows, and the same sound must give the same bits however it is cut.
     mono: Float32 = array[:, 0].copy()
-    for channel in range(1, array.shape[1]):
-        mono += array[:, channel]
-    return mono / np.float32(array.shape[1])
+    for place in range(1, count):
+        mono += array[:, place]
+    return mono / np.float32(count)
+
+
+def shaped(samples: Any, channels: int = 0) -> Array:
+    """Samples as an app has them, as an array [n] or [n, channels] of their own type.
+
+    Raises:
+        AudioError: for another shape; see `as_mono`.
+    """
+    array = _array(samples)
+    if array.ndim not in (1, 2):
+        raise AudioError(
+            f"Samples of shape {array.shape} have {array.ndim} axes; pass [n] or [n, channels]."
+        )
+    if array.size and array.ndim == 2:
+        count = array.shape[1]
+        expected = count == channels if channels else count <= _MOST_AT_ONCE
+        if count > MOST_CHANNELS or (len(array) == 1 and count > 1 and not expected):
+            raise AudioError(
+                f"Samples of shape {array.shape} would be {count} channels; "
+                "pass [n, channels], so transpose what has channels first."
+            )
+    return array
+
+
+def _as_float(array: Array) -> Float32:
+    native = array.dtype.newbyteorder("=")
+    if native in _INTEGER_SCALE:
+        return array.astype(np.float32) * np.float32(_INTEGER_SCALE[native])
+    if native not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise AudioError(
+            f"Samples of type {array.dtype} are not understood; pass float32 in [-1, 1] or int16."
+        )
+    _check_values(array)
+    array = array.astype(np.float32)
+    array[np.abs(array) < _FAINTEST] = 0
+    return array
+
+
+def _array(samples: Any) -> Array:
+    if isinstance(samples, memoryview) and samples.format in ("B", "b", "c"):
+        samples = samples.tobytes()
+    if isinstance(samples, (bytes, bytearray)):
+        if len(samples) % 2:
+            raise AudioError(
+                f"{len(samples)} bytes are not whole int16 samples; "
+                "keep the odd byte and push it with the next ones."
+            )
+        return np.frombuffer(samples, "<i2")
+    try:
+        return np.asarray(samples)
+    except MemoryError:
+        raise
+    except Exception as error:  # a tensor's own complaint, of whatever type its library has
+        why = " ".join(str(error).split()).rstrip(".")
+        raise AudioError(
+            f"These samples are not an array ({why:.200}); pass [n] or [n, channels]."
+        ) from None
+
+
+def check_channel(channel: Any) -> int | None:
+    """The number of a channel, counted from 1, as an int; None stays None.
+
+    Raises:
+        AudioError: if it is not a whole number from 1 to 64.
+    """
+    if channel is None:
+        return None
+    whole = isinstance(channel, (int, np.integer)) and not isinstance(channel, bool)
+    if not whole or not 1 <= channel <= MOST_CHANNELS:
+        raise AudioError(
+            f"A channel {in_words(channel)} cannot be; count them from 1 to {MOST_CHANNELS}."
+        )
+    return int(channel)
+
+
+class Mixdown:
+    """Watches whether the mean of channels loses what they hold, as of a pair of opposite phase.
+
+    Nothing is said before a second of sound; a gain, or one silent channel, is no loss.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._heard = self._lost = 0  # frames of blocks that hold something; whose mean does not
+        self._told = False
+
+    def loses(self, samples: Float32) -> bool:
+        """Whether it is now, for the first time, to be said of float32 [n, channels]."""
+        if self._told or samples.ndim != 2 or samples.shape[1] < 2 or not len(samples):
+            return False
+        # What is not finite, or far over full scale, is told of by `as_mono`.
+        with np.errstate(over="ignore", invalid="ignore"):
+            power = float(np.mean(np.square(samples, dtype=np.float64)))
+            left = float(np.mean(np.square(samples.mean(axis=1, dtype=np.float64))))
+        if not power > _HEARD:
+            return False
+        self._heard += len(samples)
+        if left < 2 * _CANCELLED * power / samples.shape[1]:
+            self._lost += len(samples)
+        self._told = self._heard >= self._rate and 2 * self._lost > self._heard
+        return self._told
+
+    @staticmethod
+    def words(channels: int) -> str:
+        """What to say."""
+        return (
+            f"the {channels} channels cancel each other out in their mean, which is what is heard; "
+            "hear one of them with --channel 1 (channel=1)"
+        )
 
 
 def _check_values(array: Array) -> None:
@@ -81,6 +181,11 @@ def _check_values(array: Array) -> None:
         f"Samples reach {max(-lowest, highest):.6g}, but floating-point samples lie in [-1, 1]; "
         "pass integer samples as an int16 array, or divide by full scale."
     )
+
+
+def in_number(channels: int) -> str:
+    """So many channels, in words."""
+    return "one channel" if channels == 1 else f"{channels} channels"
 
 
 def in_words(value: Any) -> str:

@@ -25,6 +25,16 @@ NAN, INFINITE = OK.copy(), OK.copy()
 NAN[7], INFINITE[9] = np.nan, -np.inf
 
 
+class Tensor:
+    """As torch's: numpy asks it for an array, and it complains in its own way."""
+
+    def __init__(self, complaint: Exception) -> None:
+        self.complaint = complaint
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        raise self.complaint
+
+
 @pytest.mark.parametrize(
     ("samples", "message"),
     [
@@ -41,6 +51,12 @@ NAN[7], INFINITE[9] = np.nan, -np.inf
         (np.zeros((2, 2, 2), np.float32), "3 axes"),
         (np.zeros((2, 1000), np.float32), "1000 channels"),
         ([[1.0, 2.0], [3.0]], "not an array"),
+        (b"abc", "3 bytes are not whole int16 samples"),
+        (bytearray(641), "641 bytes"),
+        (np.ones((1, 48), np.int16), "48 channels; pass .n, channels., so transpose"),
+        (Tensor(RuntimeError("Can't call numpy()\non Tensor.")), "Can't call numpy.. on Tensor"),
+        (Tensor(TypeError("can't convert cuda:0")), "can't convert cuda:0.; pass .n. or"),
+        (Tensor(KeyError("mine")), "mine"),
     ],
 )
 def test_samples_that_cannot_be(recognizer: Recognizer, samples: Any, message: str) -> None:
@@ -48,6 +64,34 @@ def test_samples_that_cannot_be(recognizer: Recognizer, samples: Any, message: s
     before = recognizer.state()
     with pytest.raises(AudioError, match=message):
         recognizer.push(samples)
+    assert recognizer.state() == before
+
+
+def test_one_row_is_a_frame_only_of_as_many_channels_as_the_stream_has(
+    recognizer: Recognizer,
+) -> None:
+    recognizer.push(np.zeros((1, 2), np.float32))  # stereo, one frame of it
+    recognizer.push(np.zeros((100, 2), np.float32))
+    recognizer.push(np.zeros((1, 2), np.float32))
+    before = recognizer.state()
+    with pytest.raises(AudioError, match="4 channels; pass"):
+        recognizer.push(np.zeros((1, 4), np.float32))
+    assert recognizer.state() == before
+    recognizer.reset()
+    recognizer.push(np.zeros((50, 12), np.float32))
+    recognizer.push(np.zeros((1, 12), np.float32))
+    assert recognizer.position == 51
+
+
+@pytest.mark.parametrize("channel", [0, -1, 65, 1.0, True, "1", 10**400])
+def test_channels_that_cannot_be(recognizer: Recognizer, channel: Any) -> None:
+    before = recognizer.state()
+    with pytest.raises(AudioError, match="count them from 1"):
+        recognizer.push(OK, channel=channel)
+    with pytest.raises(AudioError, match="Channel 3 is asked for, but these samples have 2"):
+        recognizer.push(np.stack((OK, OK), axis=1), channel=3)
+    with pytest.raises(AudioError, match="Channel 2 is asked for, but these samples have one"):
+        recognizer.push(OK, channel=2)
     assert recognizer.state() == before
 
 
