@@ -8,7 +8,7 @@ state out, masks), and every tensor of it has a name here.
              encodings [N, S, D]         one row per step (two frames) of the last 3 s
              valid    [N, S]             1 where that step exists, 0 before the stream began
     outputs  probabilities [N, C] (calibrated), logits [N, C], attention [N, S] (0 where not
-             valid), context [N, hidden] (c of eq. 5), and new_* for each part of the state
+             valid), context [N, hidden] (c of eq. (5)), and new_* for each part of the state
 
 Convolutions look back only, so a step's encoding never changes once made. A step that does not
 exist yet carries a flag that shuts the LSTM's input gate: cell and output stay exactly zero
@@ -149,7 +149,10 @@ def _recur(graph: Graph, widths: Widths, window: str, absent: str) -> str:
 
 
 def _attend(graph: Graph, widths: Widths, hidden: str, absent: str) -> str:
-    """a_t = softmax(W h_t) over the steps that exist (eq. 3); or all alike, or the last alone."""
+    """Attention, eq. (4): a_t = softmax(W h_t), over the steps that exist.
+
+    The networks to compare with have equal weights, or all weight on the last step.
+    """
     graph.scalar("masked", 1e9)
     if widths.summary == "attention":
         scores = graph.node("MatMul", [hidden, "attention.weight"], "scores")
@@ -165,7 +168,7 @@ def _attend(graph: Graph, widths: Widths, hidden: str, absent: str) -> str:
 
 
 def _classify(graph: Graph, hidden: str, attention: str) -> None:
-    """c = sum a_t h_t (eq. 4), then the classifier."""
+    """The summary, eq. (5): c = sum_t a_t h_t; then the fully connected layers and the softmax."""
     row = graph.node("Unsqueeze", [attention, "axis_1"], "attention_row")
     flow = graph.node("MatMul", [row, hidden], "context_row")
     flow = graph.node("Squeeze", [flow, "axis_1"], "context")

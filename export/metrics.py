@@ -48,7 +48,7 @@ def calibration(probabilities: Float64, truth: Sequence[int], bins: int = 15) ->
 
 
 def calibration_error(probabilities: Float64, truth: Sequence[int], bins: int = 15) -> float:
-    """Expected calibration error of the leading label (Guo et al. 2017, eq. 3)."""
+    """Expected calibration error of the leading label (Guo et al. 2017)."""
     found = calibration(probabilities, truth, bins)
     return float((np.abs(found[:, 0] - found[:, 1]) * found[:, 2]).sum())
 

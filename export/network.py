@@ -1,7 +1,7 @@
 """The networks in torch, for training; `weights()` is what `export.graph` takes.
 
-Chen et al. 2018, section 2.3, with convolutions that look back only and batch norm after each
-(folded into the weights on export).
+The network of the paper (Akalya Devi et al. 2022, section 2.3) with convolutions that look back
+only, and batch normalisation after each of them (folded into the weights on export).
 """
 
 from __future__ import annotations
@@ -65,7 +65,17 @@ class ACRNN(nn.Module):
         return torch.relu(self.linear_norm(flow.transpose(1, 2)).transpose(1, 2))
 
     def attend(self, encodings: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Encodings [B, S, linear] and which steps count, [B, S] -> logits, attention, hidden."""
+        """Encodings to logits, attention of eq. (4), and the hidden states h_t.
+
+        The summary c of eq. (5) is computed on the way.
+
+        Args:
+            encodings: [B, S, linear].
+            valid: [B, S], 1 for each step that exists.
+
+        Returns:
+            logits [B, labels], attention [B, S], hidden [B, S, hidden].
+        """
         hidden = self.dropout(encodings)
         if self.widths.cells:
             hidden = self._recur(hidden, valid)
@@ -84,7 +94,7 @@ class ACRNN(nn.Module):
         return hidden
 
     def _weigh(self, hidden: Tensor, valid: Tensor) -> Tensor:
-        """How much each step counts, [B, S]; sums to 1 over those that exist."""
+        """Attention, eq. (4): a_t = softmax(W h_t), [B, S], over the steps that exist."""
         if self.widths.summary == "last":
             last = torch.zeros_like(valid)
             last[:, -1] = 1

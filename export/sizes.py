@@ -11,7 +11,7 @@ KERNEL_TIME = 5
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """An ACRNN (Chen et al. 2018, section 2.3), its sizes, and what it may lack of one."""
+    """Sizes of an ACRNN (Akalya Devi et al. 2022, section 2.3) or of one compared with it."""
 
     maps: tuple[int, ...]  # of each convolution; a max-pool over 2 frames follows the first
     linear: int
@@ -65,8 +65,9 @@ NETWORKS = {
     "acrnn": PAPER,
     "acrnn-compact": COMPACT,
     "acrnn-pooled": replace(COMPACT, pools=(2, 2, 1)),  # a quarter cheaper
-    # What the paper compares with, at the compact sizes: an LSTM's last output over 1-D
-    # convolutions; the mean over time of 2-D ones; Chen et al. 2018, 5 x 3 kernels, 2 x 4 pool.
+    # What the paper compares with, at the compact sizes: 1-D convolutions and the last output of
+    # an LSTM; 2-D convolutions and the mean over time; the 3-D ACRNN of Chen et al. 2018, with
+    # kernels of 5 x 3 and a pool of 2 x 4.
     "cnn1d-lstm": replace(COMPACT, flat=True, bidirectional=False, summary="last"),
     "cnn2d-temporal": replace(COMPACT, cells=0, summary="mean"),
     "acrnn-3d": replace(COMPACT, kernel_band=3, pools=(4, 1, 1)),

@@ -56,8 +56,9 @@ class Recognizer:
     the samples were cut. Recognizers share the model and nothing else: each may run in its own
     thread, but one Recognizer belongs to one thread at a time.
 
-    The way of a sample: resample -> hop -> high-pass -> voice activity -> log-mel, level, deltas
-    (eq. 1 to 3) -> network (eq. 4 and 5) -> adaptation -> decision -> `Reading`.
+    The way of a sample: resample -> hop -> high-pass -> voice activity -> log-mel, eq. (1)
+    -> level -> deltas, eq. (2) and eq. (3) -> network with attention, eq. (4) and eq. (5)
+    -> adaptation -> decision -> `Reading`.
 
     Args:
         model: name of a bundled model or path of a livesr .onnx file; None is the default.

@@ -31,7 +31,7 @@ class FrontEndSettings:
     level_memory_seconds: float = 3.0  # of speech
     level_idle_weight: float = 1e-6  # of a frame without speech, beside one with
     range_nepers: float = 10.0  # below the level, in log power
-    delta_reach: int = 2  # N of eq. (2) and (3)
+    delta_reach: int = 2  # N of eq. (2) and eq. (3)
     version: int = 1
 
     def __post_init__(self) -> None:

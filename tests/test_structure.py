@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -157,3 +158,30 @@ def test_the_tests_mirror_the_packages() -> None:
     folders = {path.parent.name for path in (ROOT / "tests").glob("*/__init__.py")}
     assert folders - {"helpers", "end_to_end", "export"} <= FOLDERS | LATER_FOLDERS
     assert folders >= FOLDERS | {"export", "helpers", "end_to_end"}
+
+
+@pytest.mark.parametrize(
+    ("number", "places"),
+    [
+        (1, {"livesr/stages/logmel.py"}),
+        (2, {"livesr/stages/deltas.py"}),
+        (3, {"livesr/stages/deltas.py"}),
+        (4, {"export/network.py", "export/graph.py"}),
+        (5, {"export/network.py", "export/graph.py"}),
+    ],
+)
+def test_one_search_finds_an_equation_of_the_paper(number: int, places: set[str]) -> None:
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("livesr", "export")
+        for path in (ROOT / folder).rglob("*.py")
+        if f"eq. ({number})" in path.read_text(encoding="utf-8")
+    }
+    assert found >= places
+
+
+def test_equations_are_cited_in_one_way() -> None:
+    for folder in ("livesr", "export"):
+        for path in (ROOT / folder).rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            assert not re.findall(r"\beqs?\.? \d|\beq\.? \([^1-5]|\bEq\.", text), path

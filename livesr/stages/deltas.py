@@ -1,4 +1,4 @@
-"""Deltas over time (eq. 2 and 3), a few frames behind their input."""
+"""Deltas over time, eq. (2) and eq. (3), a few frames behind their input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from livesr.state import State
 
 
 class Delta(Stage):
-    """d_t = sum_n n (m_{t+n} - m_{t-n}) / (2 sum n^2), n = 1..N (eq. 2; eq. 3 on its own output).
+    """The delta, eq. (2): d_t = sum_{n=1..N} n (m_{t+n} - m_{t-n}) / (2 sum_{n=1..N} n^2).
+
+    Applied to its own output it is the delta-delta, eq. (3).
 
     Runs N frames behind its input; the first frame stands in for those before it and, at
     `finish`, the last for those after it.
@@ -56,7 +58,7 @@ class Delta(Stage):
 
 
 class Deltas(Stage):
-    """Log-mel, delta and delta-delta of the same frame, 2 N frames (40 ms) behind."""
+    """Log-mel, delta of eq. (2) and delta-delta of eq. (3) of each frame, 40 ms (2 N) behind."""
 
     _fields = ("_static", "_delta")
 

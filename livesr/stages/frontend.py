@@ -2,7 +2,7 @@
 
 Framer -> LogMel -> Level -> Standardise -> Deltas, composed by `FrontEnd`. Each works on
 whatever whole frames have arrived, keeps a fixed amount of memory and has no Python loop per
-frame. Frame t covers samples [160 t, 160 t + 400) (Chen et al. 2018, section 2.2).
+frame. Frame t covers samples [160 t, 160 t + 400) (paper, section 2.2).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Samples to log-mels, frame by frame (eq. 1).
+"""Samples to log-mels, frame by frame: eq. (1).
 
 Frame t covers samples [160 t, 160 t + 400).
 """
@@ -64,7 +64,9 @@ class Framer(Stage):
 
 
 class LogMel(Stage):
-    """Frames to log-mels, m_i = log p_i (eq. 1): Hamming window, power spectrum, mel filters.
+    """Frames to log-mels, as in eq. (1): m_i = log p_i.
+
+    A Hamming window, a power spectrum, and the energies p_i of the mel filters.
 
     In single precision: against double precision the probabilities of a reading move by less than
     1e-5, and a hop costs less.

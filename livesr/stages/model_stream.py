@@ -18,7 +18,7 @@ _TOGETHER = 8  # streams a call: more of them no longer fit the core's own cache
 
 
 class ModelStream(Stage):
-    """One stream through the network: new frames in, the window's probabilities out (eq. 4, 5)."""
+    """One stream through the network: new frames in, the window's probabilities out."""
 
     _fields = ("_odd", "_steps", "_probabilities", "_attention")
 
