@@ -20,7 +20,7 @@ import soundfile as sf
 from livesr.arrays import Float32
 from livesr.errors import AudioError, LivesrError
 from livesr.event import Event
-from livesr.files.soundfile import reason
+from livesr.files.soundfile import name_for_libsndfile, reason
 
 RATE = 16000
 _FORMATS = {".flac": "FLAC", ".wav": "WAV"}
@@ -70,7 +70,9 @@ class Recording:
             # Ours to make: an existing file must not be taken, nor followed if it is a link.
             with self.path.open("xb"):
                 pass
-            self._file = sf.SoundFile(self.path, "w", RATE, 1, "PCM_24", format=kind)
+            self._file = sf.SoundFile(
+                name_for_libsndfile(self.path), "w", RATE, 1, "PCM_24", format=kind
+            )
             self._whole = self.path.stat().st_size  # bytes of it that can be heard
         except (sf.LibsndfileError, OSError) as error:
             raise LivesrError(f"{path} cannot be recorded to: {reason(error)}.") from None

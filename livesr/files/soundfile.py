@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
@@ -44,7 +46,7 @@ class SoundFile:
         if S_ISDIR(found.st_mode):
             raise AudioError(f"{path} is a directory; give a sound file.")
         try:
-            self._file = _Sequential(self.path)
+            self._file = _Sequential(name_for_libsndfile(self.path))
         except (sf.LibsndfileError, OSError, TypeError) as error:  # TypeError: a name like a.raw
             empty = S_ISREG(found.st_mode) and found.st_size == 0
             why = "is empty" if empty else f"is not a sound file that can be read ({reason(error)})"
@@ -114,6 +116,11 @@ class SoundFile:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+
+def name_for_libsndfile(path: str | Path) -> str | bytes:
+    """A path as soundfile passes it on whole: names that are not UTF-8 only as bytes."""
+    return str(path) if sys.platform == "win32" else os.fsencode(path)
 
 
 def reason(error: Exception) -> str:

@@ -59,3 +59,53 @@ def test_a_terminated_replay_leaves_whole_files(tmp_path: Path) -> None:
         assert process.stderr is not None
         assert b"Traceback" not in process.stderr.read()
     assert out.read_text().endswith("}\n")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Terminal]:
+    terminal = Terminal(tmp_path, 100, 30)
+    yield terminal
+    terminal.close()
+
+
+REPLAY = f"{sys.executable} -m livesr replay {CLIP} --pace"
+
+
+def test_ctrl_z_gives_the_terminal_back_and_fg_repaints(small: Terminal) -> None:
+    small.type(REPLAY, "Enter")
+    small.until(lambda text: "happy" in text)
+    assert small.modes() == ("1", "0")
+    small.type("C-z")
+    small.until(lambda text: "Stopped" in text)
+    assert small.modes() == ("0", "1")
+    # What is typed is seen, and in the background nothing is drawn.
+    small.type("bg", "Enter", "echo here-$((40+2))", "Enter")
+    small.until(lambda text: "here-42" in text and "bg" in text)
+    time.sleep(1)
+    assert "dBFS" not in small.screen()
+    assert small.modes() == ("0", "1")
+    small.type("fg", "Enter")
+    small.until(lambda text: "happy" in text and "dBFS" in text)
+    assert small.modes() == ("1", "0")
+    small.type("C-c")
+    small.until(lambda text: "s heard" in text)
+    assert small.modes() == ("0", "1")
+
+
+def test_started_in_the_background_it_draws_nothing(small: Terminal, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    small.type(f"{REPLAY} --csv {out} &", "Enter")
+    small.until(lambda _: out.exists() and out.read_text().count("\n") > 3)
+    assert small.modes() == ("0", "1")
+    assert "dBFS" not in small.screen()
+    small.type("fg", "Enter")
+    small.until(lambda text: "dBFS" in text)
+    small.type("C-c")
+    small.until(lambda text: "s heard" in text)
+
+
+def test_a_dumb_terminal_gets_plain_lines_as_they_come(small: Terminal) -> None:
+    small.type(f"TERM=dumb {REPLAY}", "Enter")
+    small.until(lambda text: text.count("dBFS") > 2)
+    assert small.modes() == ("0", "1")
+    small.type("C-c")

@@ -30,6 +30,11 @@ class Terminal:
     def screen(self) -> str:
         return self._run("capture-pane", "-p")
 
+    def modes(self) -> tuple[str, str]:
+        """Whether the alternate screen is on, and whether the cursor is shown: "0" or "1"."""
+        told = self._run("display-message", "-p", "#{alternate_on} #{cursor_flag}").split()
+        return told[0], told[1]
+
     def until(self, seen: Callable[[str], bool]) -> str:
         screen = ""
         for _ in range(150):
