@@ -71,7 +71,7 @@ def hops(job: tuple[Clip, str]) -> list[Hop]:
     recognizer.push(clip.samples())
     recognizer.finish()
     own = load_model(model).info.temperature
-    return [(_cooled(probabilities, 1 / own), *rest) for probabilities, *rest in kept.hops]
+    return [(_cooled(shares, 1 / own), speech, end) for shares, speech, end in kept.hops]
 
 
 def _cooled(probabilities: Float64, temperature: float) -> Float64:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from export.sizes import NETWORKS
 
@@ -73,4 +74,7 @@ def read_config(file: Path | None, **changes: object) -> Config:
         raise ConfigError(
             f"{file} sets {', '.join(unknown)}, which is no setting; known: {', '.join(known)}."
         )
-    return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+    values: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()
+    }
+    return Config(**values)

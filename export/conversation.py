@@ -145,6 +145,7 @@ def converse(clips: Sequence[Clip], hearing: Hearing) -> Streaming:
     jobs = [(own, hearing) for own in by_speaker.values() if len({c.label for c in own}) > 1]
     with ProcessPoolExecutor() as pool:
         done = pool.map(_hear, jobs)
-        for heard in tqdm(done, "conversations", len(jobs), leave=False, disable=None):
-            count(*heard, found)
+        waited = tqdm(done, "conversations", len(jobs), leave=False, disable=None)
+        for conversation, readings in waited:
+            count(conversation, readings, found)
     return found

@@ -37,7 +37,8 @@ def ensemble(models: Sequence[onnx.ModelProto], info: ModelInfo) -> onnx.ModelPr
         models: two or more with the same inputs and outputs.
         info: what the file says of itself.
     """
-    graph, inputs = Graph(), {}
+    graph = Graph()
+    inputs: dict[str, Any] = {}
     for number, model in enumerate(models):
         named = _namer(number, [part.name for part in model.graph.input])
         graph.join(model.graph, named, without=_LAST)
@@ -86,8 +87,12 @@ def described(infos: Sequence[ModelInfo], name: str) -> ModelInfo:
     """
     first = infos[0]
     for info in infos[1:]:
-        own = {"version": first.version, "temperature": first.temperature}
-        same = replace(info, **own, decision=first.decision)
+        same = replace(
+            info,
+            version=first.version,
+            temperature=first.temperature,
+            decision=first.decision,
+        )
         if json.dumps(same.to_metadata()) != json.dumps(first.to_metadata()):
             raise ValueError(f"{first.version} and {info.version} are not seeds of one recipe.")
     recipes, _, seeds = zip(*(info.version.rpartition(_SEEDS) for info in infos), strict=True)

@@ -102,7 +102,7 @@ def scene(
 
     before: list[Float32] = []
     if fellows and rng.random() < 0.35:
-        before = [cut(fellows[rng.integers(len(fellows))]), pause(0.8)]
+        before = [cut(fellows[int(rng.integers(len(fellows)))]), pause(0.8)]
     before.append(pause(0.8))
     parts = [cut(clip)]
     same = [other for other in fellows if other.emotion == clip.emotion]
@@ -244,13 +244,14 @@ def _jobs(
 
 def _write(file: Path, heard: Sequence[Heard]) -> None:
     part = file.with_suffix(".part.npz")
+    facts: dict[str, Any] = {name: [getattr(item, name) for item in heard] for name in _FACTS}
     np.savez(
         part,
         levels=np.concatenate([item.levels for item in heard]),
         speech=np.concatenate([item.speech for item in heard]),
         taught=np.concatenate([item.taught for item in heard]),
         lengths=[(len(item.levels), len(item.taught)) for item in heard],
-        **{name: [getattr(item, name) for item in heard] for name in _FACTS},
+        **facts,
     )
     part.rename(file)
 

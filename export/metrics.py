@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from livesr.arrays import Array, Float64
 from livesr.model.metadata import LABELS
@@ -53,7 +54,7 @@ def calibration_error(probabilities: Float64, truth: Sequence[int], bins: int = 
     return float((np.abs(found[:, 0] - found[:, 1]) * found[:, 2]).sum())
 
 
-def mean_uar(guess: Sequence[int], truth: Sequence[int], corpora: Sequence[str]) -> float:
+def mean_uar(guess: ArrayLike, truth: ArrayLike, corpora: ArrayLike) -> float:
     """Mean over the corpora of their UAR."""
     groups, guessed, said = np.asarray(corpora), np.asarray(guess), np.asarray(truth)
     scores = [uar(confusion(said[groups == g], guessed[groups == g])) for g in np.unique(groups)]

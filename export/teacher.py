@@ -10,7 +10,6 @@ Only training needs it; nothing of it is in the exported network.
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
@@ -70,7 +69,7 @@ def _teacher() -> tuple[Session, Callable[..., Float32]]:
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    graph = onnx.load(os.fspath(package.locate_file(_FOLDER + "data/smart-turn-v3.2-cpu.onnx")))
+    graph = onnx.load(str(package.locate_file(_FOLDER + "data/smart-turn-v3.2-cpu.onnx")))
     layer = [node for node in graph.graph.node if node.op_type == "LayerNormalization"][_LAYER]
     del graph.graph.output[:]
     graph.graph.output.append(

@@ -80,7 +80,7 @@ def voices(samples: Float32, quick: bool) -> Table:
         each, together = ([Recognizer() for _ in range(count)] for _ in range(2))
         calls: dict[str, Callable[[], object]] = {
             "each": partial(_one_by_one, each, coming),
-            "together": lambda them=together, coming=coming: push_all(them, next(coming)),
+            "together": partial(_together, together, coming),
         }
         spent = medians(calls, 4 if quick else max(4, 60 // count))
         alone, shared = (spent[name] / count for name in calls)
@@ -120,6 +120,10 @@ def said(samples: Float32, count: int) -> list[list[Float32]]:
     """A hop for each of so many voices, a second of hops; nobody says the same."""
     starts = np.random.default_rng(0).integers(0, len(samples) - 4 * HOP, count)
     return [[samples[s + k * HOP :][:HOP] for s in starts] for k in range(4)]
+
+
+def _together(recognizers: list[Recognizer], coming: cycle[list[Float32]]) -> object:
+    return push_all(recognizers, next(coming))
 
 
 def _one_by_one(recognizers: list[Recognizer], coming: cycle[list[Float32]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def table(samples: Float32, quick: bool) -> Table:
             size = path.stat().st_size
             told[name] = (f"{size / 1e6:.2f} MB", f"{worst:.3f}", f"{other:.1%}")
             coming = cycle(feeds)
-            calls[name] = lambda model=model, coming=coming: run(model, next(coming))
+            calls[name] = partial(_next, model, coming)
     cost = medians(calls, 4 if quick else 20)
     first = next(iter(cost.values()))
     return Table(
@@ -69,6 +70,10 @@ def heard(samples: Float32) -> tuple[list[Feed], Float32]:
         recognizer.push(hop)
         found.append(network.probabilities)
     return feeds, np.array(found)
+
+
+def _next(model: Model, feeds: Iterator[Feed]) -> Feed:
+    return run(model, next(feeds))
 
 
 def run(model: Model, feed: Feed) -> Feed:

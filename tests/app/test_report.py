@@ -262,7 +262,7 @@ def test_a_file_of_other_labels_and_any_reasons(tmp_path: Path) -> None:
 
 
 def test_nothing_from_outside_leaves_the_data(tmp_path: Path) -> None:
-    items = [
+    items: list[Item] = [
         Event("device", 0.1, text=HOSTILE),
         reading(0.25, "unsure", reason=HOSTILE, smoothed={HOSTILE: 1.0}),
     ]

@@ -244,7 +244,7 @@ VIEWS: list[Callable[[np.ndarray], Any]] = [
     lambda a: np.resize(a, 9000),  # longer than two hops
     lambda a: np.resize(a, (5000, 3)),
     lambda a: a.tolist(),
-    lambda a: memoryview(np.ascontiguousarray(a)) if a.dtype.kind in "iuf" else a,
+    lambda a: np.ascontiguousarray(a).data if a.dtype.kind in "iuf" else a,
 ]
 ARRAYS = st.builds(
     lambda array, view, scale: view(array * scale if array.dtype.kind == "f" else array),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ from export.evaluate import (
 from livesr import Recognizer
 from livesr.model.load import load_model
 from livesr.model.metadata import LABELS
-from livesr.reading import Reading
+from livesr.reading import Reading, Status
 from livesr.settings import DecisionSettings
 
 
@@ -55,7 +56,7 @@ def clips(tmp_path: Path, speech: np.ndarray) -> list[Clip]:
 def reading(tiny: Path) -> Callable[..., Reading]:
     template = Recognizer(tiny).push(np.zeros(4000, np.float32))[0]
 
-    def made(end: float, status: str, label: str | None = None, leading: int = 0) -> Reading:
+    def made(end: float, status: Status, label: str | None = None, leading: int = 0) -> Reading:
         shares = {name: 0.7 if i == leading else 0.1 for i, name in enumerate(LABELS)}
         return replace(template, end=end, status=status, label=label, smoothed=shares)
 
@@ -84,7 +85,7 @@ def test_adaptation_tells_when_warm_and_not_when_cold(clips: list[Clip], tmp_pat
     loud = DecisionSettings(adaptation=1.0, adaptation_seconds=0.1)
     model = str(save_tiny(tmp_path / "m.onnx", tiny_info(decision=loud)))
 
-    def shares(**how: float) -> np.ndarray:
+    def shares(**how: Any) -> np.ndarray:
         return np.stack([v.probabilities for v in judge_all(clips[:2], Hearing(model, **how))])
 
     np.testing.assert_array_equal(shares(), shares(adaptation=0.0))
@@ -212,7 +213,9 @@ def test_a_conversation_holds_runs_of_one_emotion(clips: list[Clip]) -> None:
 
 
 def test_time_and_turns_are_counted(reading: Callable[..., Reading]) -> None:
-    talk = Conversation("made", np.zeros(0), (Run(0, ((0.0, 4.0),)), Run(3, ((5.0, 9.0),))))
+    talk = Conversation(
+        "made", np.zeros(0, np.float32), (Run(0, ((0.0, 4.0),)), Run(3, ((5.0, 9.0),)))
+    )
     heard = [reading(end, "speech", "angry", 0) for end in (1, 2, 3, 4, 4.5, 6)]
     heard += [reading(7, "unsure", leading=3), reading(8, "speech", "sad", 3)]
     found = Streaming()

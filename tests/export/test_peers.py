@@ -82,7 +82,8 @@ def test_peers_run(speech: np.ndarray, peer, package: str, shape: tuple[int, ...
 
 
 def test_a_reading_either_way(tiny: Path, speech: np.ndarray) -> None:
-    (reading,) = readings.hop_by_hop(tiny, speech)()
+    found: Any = readings.hop_by_hop(tiny, speech)()
+    (reading,) = found
     assert len(reading.attention) == load_model(tiny).steps
     readings.again(tiny, speech[:48_000])()
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -240,8 +241,8 @@ def test_scenes_hold_their_clip(corpus: Path) -> None:
 
 
 def test_a_lesson_stands_beside_its_window() -> None:
-    values = np.arange(80, dtype=np.float16)  # of every fifth step
-    heard = np.repeat(values[:, None], VALUES, 1)
+    values = np.arange(80).astype(np.float16)  # of every fifth step
+    heard: Any = np.repeat(values[:, None], VALUES, 1)
     for end in (40, 300, 302, 804):
         lessons, known = lesson(heard, end, 150)
         there = min(end // 2, 150)

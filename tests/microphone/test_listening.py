@@ -20,6 +20,7 @@ import pytest
 
 import livesr
 from livesr import DeviceError, Event, Listener, LivesrError, Reading
+from livesr.app.outputs import Outputs
 from livesr.app.terminal import Session, show_listening
 from livesr.app.ui.view import View
 from livesr.event import Item
@@ -134,7 +135,7 @@ def test_a_microphone_that_goes_and_comes_back(
     with livesr.listen("vmic", record=tmp_path / "a.flac") as listener:
         began = time.monotonic()
         with microphone.play(clip_wav) as player:
-            early = []
+            early: list[Item] = []
             while len(readings(early)) < 8:
                 early += listener.items(0.2) or []
             microphone.down()
@@ -366,8 +367,9 @@ def test_a_signal_between_two_readings_loses_neither(
 ) -> None:
     record, out = tmp_path / "a.flac", tmp_path / "a.jsonl"
     view = View(source="vmic", model="")
-    session = Session(view, str(out), None, None)
-    take, taken = session.take, []
+    session = Session(view, Outputs(jsonl=str(out)))
+    take = session.take
+    taken: list[Item] = []
     before = signal.getsignal(signal.SIGINT)  # ignored, where a shell runs this in the background
 
     def slow(item: Item) -> None:
@@ -381,7 +383,7 @@ def test_a_signal_between_two_readings_loses_neither(
     monkeypatch.setattr(session, "take", slow)
     ends = pytest.raises((SystemExit, KeyboardInterrupt))
     with livesr.listen("vmic", record=record) as listener, ends as ended:
-        show_listening(session, view, listener, None)
+        show_listening(session, view, listener, None, recorded=True)
     assert str(ended.value) == str(128 + signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
     told = [json.loads(line) for line in out.read_text().splitlines()]

@@ -82,7 +82,8 @@ def test_an_old_frame_is_forgotten_after_the_window(tiny: Path) -> None:
     other = features.copy()
     other[:, :100] += 5
     one, two = Stream(tiny, 1), Stream(tiny, 1)
-    differs, same = [], []
+    differs: list[bool] = []
+    same: list[bool] = []
     for start in range(0, 700, 50):
         a = one.push(features[:, start : start + 50])["attention"]
         b = two.push(other[:, start : start + 50])["attention"]
