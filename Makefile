@@ -15,7 +15,9 @@ demo: $(VENV)/installed  ## set up .venv, then replay half a minute of bundled s
 test: $(VENV)/tested  ## lint, types and all tests but the slow ones (some minutes)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy livesr
+	$(BIN)/mypy livesr export tests examples
+	$(BIN)/mypy --platform win32 livesr
+	$(BIN)/mypy --platform darwin livesr
 	$(BIN)/python -m pytest -m "not slow" $(COVERAGE)
 
 test-all: $(VENV)/tested  ## `make test`, then the slow tests, and the gate on coverage

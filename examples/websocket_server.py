@@ -21,9 +21,8 @@ async def hear(socket: ServerConnection) -> None:
     rate = int(await socket.recv())
     async for message in socket:
         try:
-            if isinstance(message, str):
-                raise ValueError("samples come as bytes")
-            readings = recognizer.push(np.frombuffer(message, "<i2"), rate) if message else []
+            samples = np.frombuffer(message, "<i2") if message else []  # type: ignore[arg-type]
+            readings = recognizer.push(samples, rate)
         except (livesr.LivesrError, ValueError, TypeError) as error:
             await socket.close(1003, str(error)[:120])
             return

@@ -13,6 +13,7 @@ from livesr.model.metadata import LABELS
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 # Okabe and Ito's hues, told apart also by those who see fewer.
 _HUES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")

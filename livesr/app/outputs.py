@@ -185,15 +185,20 @@ def _stat(path: str | Path, descriptor: int) -> os.stat_result | None:
 
 
 def _is_null(found: os.stat_result) -> bool:
-    null = os.stat(os.devnull)
-    return stat.S_ISCHR(found.st_mode) and found.st_rdev == null.st_rdev
+    return stat.S_ISCHR(found.st_mode) and _device(found) == _device(os.stat(os.devnull))
+
+
+def _device(found: os.stat_result) -> int:
+    """The number of a device file; 0 on Windows, which has none."""
+    number: int = getattr(found, "st_rdev", 0)
+    return number
 
 
 def _identity(path: str | Path, found: os.stat_result | None) -> tuple[Hashable, ...]:
     """The same for two paths of one file; the last part of a file yet to be made is its name."""
     if found is not None:
-        if stat.S_ISCHR(found.st_mode) and found.st_rdev:
-            return ("device", found.st_rdev)
+        if stat.S_ISCHR(found.st_mode) and _device(found):
+            return ("device", _device(found))
         if found.st_ino:
             return ("file", found.st_dev, found.st_ino)
         return ("path", os.path.normcase(os.path.realpath(path)))

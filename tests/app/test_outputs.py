@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from livesr.app import outputs
 from livesr.app.cli import app
 from livesr.app.outputs import Outputs, Place, check_outputs, is_stdout
 from livesr.errors import LivesrError
@@ -189,7 +188,7 @@ def test_case_counts_as_the_file_system_says(folder: Path, monkeypatch: pytest.M
             check_outputs([], places)
         # The rest of a file system that folds: the probe's name is found in any case.
         monkeypatch.setattr(
-            outputs.os.path,
+            os.path,
             "lexists",
             lambda path: (
                 exists(path)

@@ -57,6 +57,8 @@ class Keyboard:
 
     def _take(self) -> None:
         """Keys at once and unseen, from here on."""
+        if sys.platform == "win32":
+            return
         import termios  # noqa: PLC0415  (not on Windows)
         import tty  # noqa: PLC0415
 
