@@ -21,7 +21,7 @@ async def hear(socket: ServerConnection) -> None:
     rate = int(await socket.recv())
     async for message in socket:
         try:
-            samples = np.frombuffer(message, "<i2") if message else []  # type: ignore[arg-type]
+            samples = np.frombuffer(message or b"", "<i2")  # type: ignore[arg-type]
             readings = recognizer.push(samples, rate)
         except (livesr.LivesrError, ValueError, TypeError) as error:
             await socket.close(1003, str(error)[:120])
