@@ -1,0 +1,118 @@
+"""Who may come in: tokens and web origins."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+
+from livesr.errors import LivesrError
+from livesr.serve.protocol import SUBPROTOCOL, TOKEN_PREFIX
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{16,512}")  # what a subprotocol may be made of
+
+
+def read_tokens(path: str | Path) -> tuple[str, ...]:
+    """The tokens in a file, one a line; empty lines and those that begin with # do not count.
+
+    Raises:
+        LivesrError: if it cannot be read, or a line is no token.
+    """
+    try:
+        lines = Path(path).read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is not plain ASCII text"
+        raise LivesrError(f"The token file {path} cannot be read: {why}.") from None
+    tokens = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    for number, token in enumerate(tokens, 1):
+        if not _TOKEN.fullmatch(token):
+            raise LivesrError(
+                f"Token {number} of {path} cannot be used: a token is 16 to 512 letters, digits or "
+                "any of !#$%&'*+.^_`|~- (for example: openssl rand -hex 24)."
+            )
+    if not tokens:
+        raise LivesrError(f"The token file {path} holds no token; write one a line.")
+    return tuple(tokens)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name is this machine, as seen from itself."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def check_bind(host: str, tokens: tuple[str, ...], no_auth: bool) -> None:
+    """See that nobody opens a server to others without a word about who may come in.
+
+    Raises:
+        LivesrError: if there is neither a token nor `--no-auth`.
+    """
+    if not is_loopback(host) and not tokens and not no_auth:
+        raise LivesrError(
+            f"{host} can be reached from other machines: give --token-file FILE, or --no-auth if "
+            "everyone who can reach it may use it."
+        )
+
+
+def offered(headers: Headers) -> list[str]:
+    """The websocket subprotocols that a client offers."""
+    values = headers.getlist("sec-websocket-protocol")
+    return [part.strip() for value in values for part in value.split(",")]
+
+
+def has_token(headers: Headers, tokens: tuple[str, ...]) -> bool:
+    """Whether the request carries one of them: in Authorization, or among its subprotocols."""
+    if not tokens:
+        return True
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    given = [value.strip()] if scheme.lower() == "bearer" else []
+    given += [
+        name.removeprefix(TOKEN_PREFIX)
+        for name in offered(headers)
+        if name.startswith(TOKEN_PREFIX)
+    ]
+    found = False
+    for candidate in given:
+        for token in tokens:  # all of them, always: the time tells nothing
+            found |= hmac.compare_digest(candidate.encode(), token.encode())
+    return found
+
+
+def chosen(headers: Headers) -> str | None:
+    """The subprotocol to answer with.
+
+    Raises:
+        LivesrError: if the client offers some, and not ours.
+    """
+    names = [name for name in offered(headers) if not name.startswith(TOKEN_PREFIX)]
+    if not names:
+        return None
+    if SUBPROTOCOL not in names:
+        raise LivesrError(f"This server speaks the subprotocol {SUBPROTOCOL}; offer it.")
+    return SUBPROTOCOL
+
+
+def origin_allowed(headers: Headers, host: str, origins: tuple[str, ...]) -> bool:
+    """Whether a page of this origin may connect; what is no browser sends none, and may.
+
+    Args:
+        headers: of the request.
+        host: that the server listens on. On loopback the page must come from a name of loopback,
+            so that no other page can reach it under a name that resolves to it.
+        origins: allowed beside the server's own.
+    """
+    origin = headers.get("origin")
+    if origin is None or origin in origins:
+        return True
+    try:
+        parts = urlsplit(origin)
+        same = bool(parts.netloc) and parts.netloc == headers.get("host")
+        return same and (not is_loopback(host) or is_loopback(parts.hostname or ""))
+    except ValueError:
+        return False

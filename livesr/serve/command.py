@@ -1,0 +1,80 @@
+"""`livesr serve`: the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from livesr.app.commands.options import ModelOption
+
+
+def command(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(help="TCP port; 0 takes a free one.", min=0, max=65535)
+    ] = 8765,
+    model: ModelOption = None,
+    workers: Annotated[
+        int, typer.Option(help="Processes that hear, one a core.", min=1, max=256)
+    ] = 1,
+    token_file: Annotated[
+        Path | None, typer.Option(help="Tokens that let a client in, one a line.")
+    ] = None,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="Let everyone in who can reach the address.")
+    ] = False,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(help="A web origin that may connect, like https://example.org; repeatable."),
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM file of a certificate chain.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file of its key.")] = None,
+    profile_dir: Annotated[
+        Path | None, typer.Option(help="Directory of profiles that clients may name.")
+    ] = None,
+    max_voices: Annotated[
+        int, typer.Option(help="At once; 0 measures what the machine can do.", min=0)
+    ] = 0,
+    per_address: Annotated[
+        int, typer.Option(help="Voices at once from an address that is not loopback.", min=0)
+    ] = 0,
+    idle_timeout: Annotated[
+        float, typer.Option(help="Seconds that a client may send nothing.", min=1.0)
+    ] = 60.0,
+) -> None:
+    """Hear many voices over websockets; a page for the browser at /."""
+    from livesr.errors import LivesrError
+    from livesr.model.load import load_model
+    from livesr.serve.access import check_bind, read_tokens
+    from livesr.serve.logs import set_up
+    from livesr.serve.parent import serve
+    from livesr.serve.settings import Limits, ServeSettings
+
+    tokens = read_tokens(token_file) if token_file else ()
+    check_bind(host, tokens, no_auth)
+    for path, what in ((tls_cert, "--tls-cert"), (tls_key, "--tls-key")):
+        if path and not path.is_file():
+            raise LivesrError(f"{what} {path} is not a file.")
+    if bool(tls_cert) != bool(tls_key):
+        raise LivesrError("--tls-cert and --tls-key go together; give both.")
+    if profile_dir and not profile_dir.is_dir():
+        raise LivesrError(f"--profile-dir {profile_dir} is not a directory.")
+    load_model(model)
+    settings = ServeSettings(
+        host=host,
+        port=port,
+        model=model,
+        workers=workers,
+        tokens=tokens,
+        origins=tuple(origin or ()),
+        tls_cert=str(tls_cert or ""),
+        tls_key=str(tls_key or ""),
+        profile_dir=str(profile_dir or ""),
+        max_voices=max_voices,
+        per_address=per_address,
+        limits=Limits(idle_seconds=idle_timeout),
+    )
+    set_up()
+    raise typer.Exit(serve(settings))

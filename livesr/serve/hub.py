@@ -1,0 +1,173 @@
+"""A worker's centre: its engine, its sessions, and who is let in."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+from livesr.reading import Reading
+from livesr.serve import metrics
+from livesr.serve.control import Link, LinkLost
+from livesr.serve.engine import Engine
+from livesr.serve.logs import note
+from livesr.serve.settings import ServeSettings
+from livesr.serve.voice import Told, Voice
+
+if TYPE_CHECKING:
+    from livesr.serve.session import Session
+
+_RECENT_SECONDS = 5.0
+USUAL_HOP = 0.25
+
+
+class Hub:
+    """What all connections of a worker share; lives on its event loop.
+
+    Args:
+        settings: of the server.
+        capacity: voices at `USUAL_HOP` that this worker hears at once.
+        link: to the parent.
+
+    Attributes:
+        draining: the server goes; nobody is let in.
+    """
+
+    def __init__(self, settings: ServeSettings, capacity: int, link: Link) -> None:
+        self.settings, self.capacity, self._link = settings, capacity, link
+        self.limits = settings.limits
+        self.counting = metrics.Counting()
+        self.engine = Engine(self._made, self.counting)
+        self._loop = asyncio.get_running_loop()
+        self.sessions: dict[Voice, Session] = {}
+        self.load = 0.0  # voices, each as many as its readings cost
+        self.draining = False
+        self.clock = time.monotonic
+
+    def start(self) -> None:
+        """Begin to hear."""
+        self.engine.start()
+        metrics.begin(self.capacity)
+
+    # Admission
+
+    async def admit(self, address: str) -> str:
+        """Let a voice in, if one more can be heard; the reason why not, or nothing."""
+        reason = self._full(1.0)
+        if not reason:
+            self.load += 1.0
+            try:
+                reason = str(await self._link.ask("admit", address=address))
+            except LinkLost:
+                reason = "draining"
+            if reason:
+                self.load -= 1.0
+        if reason:
+            metrics.REFUSED.labels(reason).inc()
+        else:
+            metrics.OPENED.inc()
+            metrics.STREAMS.inc()
+        return reason
+
+    def grow(self, hop: float) -> float:
+        """A voice that was let in wants a hop shorter than usual: what it weighs, 0 if too much."""
+        weight = max(1.0, USUAL_HOP / hop)
+        if weight > 1 and self.load - 1 + weight > self.capacity:
+            metrics.REFUSED.labels("full").inc()
+            return 0.0
+        self.load += weight - 1
+        return weight
+
+    def leave(self, address: str, weight: float, cause: str) -> None:
+        """A voice that was let in is gone."""
+        self.load -= weight
+        metrics.STREAMS.dec()
+        metrics.CLOSED.labels(cause).inc()
+        self._link.tell("leave", address=address)
+
+    def _full(self, weight: float) -> str:
+        if self.draining:
+            return "draining"
+        if self.load + weight > self.capacity:
+            return "full"
+        return "lag" if self.lag > self.limits.lag_seconds else ""
+
+    @property
+    def lag(self) -> float:
+        """Of the newest reading of each live voice, the median, in seconds."""
+        now = self.clock()
+        lags = [
+            session.lag
+            for session in self.sessions.values()
+            if session.live and now - session.read_at < _RECENT_SECONDS
+        ]
+        return statistics.median(lags) if lags else 0.0
+
+    # Sessions
+
+    @staticmethod
+    def new_session_id() -> str:
+        """Not to be guessed: whoever knows it can take the session over."""
+        return secrets.token_urlsafe(24)
+
+    def opened(self, session: Session, voice: Voice) -> None:
+        """This session's voice is heard from now on."""
+        self.sessions[voice] = session
+        self._link.tell("opened", session=voice.session_id)
+
+    def closed(self, voice: Voice, *, keep: bool) -> None:
+        """Its connection is gone; if it dropped, the state is kept for a while."""
+        self.sessions.pop(voice, None)
+
+        def work() -> None:
+            state = voice.abandon()
+            told = state if keep and state is not None else b""
+            self._loop.call_soon_threadsafe(self._tell_closed, voice.session_id, told)
+
+        self.engine.call(work)
+
+    def _tell_closed(self, session_id: str, state: bytes) -> None:
+        self._link.tell("closed", session=session_id, state=state)
+
+    async def kept(self, session_id: str) -> bytes | None:
+        """The state of a connection that dropped, once; None if there is none (any more)."""
+        try:
+            state = await self._link.ask("take", session=session_id)
+        except LinkLost:
+            return None
+        return bytes(state) if state else None
+
+    def release(self, session_id: str) -> None:
+        """The client of this session came back on another connection."""
+        for session in list(self.sessions.values()):
+            if session.voice is not None and session.voice.session_id == session_id:
+                session.take_over()
+
+    async def drain(self) -> None:
+        """Give every stream its state, and let nobody in."""
+        self.draining = True
+        note("draining", streams=len(self.sessions))
+        for session in list(self.sessions.values()):
+            session.drain()
+        deadline = self.clock() + 10.0
+        while self.sessions and self.clock() < deadline:
+            await asyncio.sleep(0.02)
+
+    # What the engine made, in its thread
+
+    def _made(self, made: list[tuple[Voice, list[Told]]]) -> None:
+        self._loop.call_soon_threadsafe(self._give, made)
+
+    def _give(self, made: list[tuple[Voice, list[Told]]]) -> None:
+        now = self.clock()
+        for voice, told in made:
+            for one in told:
+                if isinstance(one.message, Reading):
+                    self.counting.reading(one.message)
+            session = self.sessions.get(voice)
+            if session is not None:
+                session.give(told, now)
+        waits = [session.waiting_seconds for session in self.sessions.values()]
+        metrics.QUEUE.set(max(waits, default=0.0))

@@ -1,0 +1,77 @@
+"""What a server counts. No emotion of any stream, and nothing that names one.
+
+All workers write into one directory (`PROMETHEUS_MULTIPROC_DIR`, set before this is imported), so
+any of them can tell the whole server's numbers.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from livesr.reading import Reading
+from livesr.version import __version__
+
+_LAGS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 4.0)
+_COSTS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5)
+
+STREAMS = Gauge("livesr_streams", "Voices heard now.", multiprocess_mode="livesum")
+CAPACITY = Gauge(
+    "livesr_capacity_streams", "Voices that can be heard at once.", multiprocess_mode="livesum"
+)
+OPENED = Counter("livesr_streams_opened", "Voices let in.")
+REFUSED = Counter("livesr_streams_refused", "Voices not let in, by reason.", ["reason"])
+CLOSED = Counter("livesr_streams_closed", "Voices that ended, by cause.", ["cause"])
+HEARD = Counter("livesr_heard_seconds", "Seconds of sound heard.")
+LOST = Counter("livesr_lost_seconds", "Seconds of sound not heard, by cause.", ["cause"])
+READINGS = Counter("livesr_readings", "Readings, by status.", ["status"])
+UNREAD = Counter("livesr_readings_unread", "Readings dropped because their reader was slow.")
+LAG = Histogram(
+    "livesr_lag_seconds",
+    "From the arrival of a reading's last sample to its sending.",
+    buckets=_LAGS,
+)
+INFERENCE = Histogram(
+    "livesr_inference_seconds", "Of a call of push_all, for a voice in it.", buckets=_COSTS
+)
+BATCH = Histogram(
+    "livesr_batch_streams", "Voices in a call of push_all.", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
+)
+QUEUE = Gauge(
+    "livesr_queue_seconds",
+    "Sound that waits to be heard, of the voice where most waits.",
+    multiprocess_mode="livemax",
+)
+RESTARTS = Counter("livesr_worker_restarts", "Workers that died and were started again.")
+INFO = Gauge(
+    "livesr_build", "Always 1; the version is its label.", ["version"], multiprocess_mode="livemax"
+)
+
+
+class Counting:
+    """The engine's observer."""
+
+    def heard(self, voices: int, seconds: float, inference: float, readings: int) -> None:
+        HEARD.inc(seconds)
+        BATCH.observe(voices)
+        INFERENCE.observe(inference / voices)
+
+    def reading(self, reading: Reading) -> None:
+        """One more."""
+        READINGS.labels(reading.status).inc()
+
+
+def begin(capacity: int) -> None:
+    """Of a worker that hears from now on."""
+    INFO.labels(__version__).set(1)
+    CAPACITY.set(capacity)
+    STREAMS.set(0)
+
+
+def exposition() -> bytes:
+    """The whole server's numbers in Prometheus's text format."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=os.environ["PROMETHEUS_MULTIPROC_DIR"])  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

@@ -1,0 +1,64 @@
+"""A client's bytes, cut anywhere, as samples."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import soundfile as sf
+
+from livesr.arrays import Array
+from livesr.serve.protocol import Encoding
+
+_WIDTHS: dict[Encoding, int] = {"s16le": 2, "f32le": 4, "mulaw": 1, "alaw": 1}
+_LARGEST = 100.0  # beyond it, these were never samples; as livesr.stages.samples has it
+
+
+def _g711(subtype: str) -> Array:
+    """What libsndfile makes of each of the 256 codes: then a file of them reads the same."""
+    codes = io.BytesIO(bytes(range(256)))
+    table, _ = sf.read(
+        codes, dtype="int16", format="RAW", subtype=subtype, samplerate=8000, channels=1
+    )
+    return np.asarray(table)
+
+
+class Sound:
+    """Whole frames of one encoding to samples.
+
+    Args:
+        encoding: of a sample.
+        channels: interleaved.
+        channel: the only one to hear, from 1; None for all of them.
+    """
+
+    def __init__(self, encoding: Encoding, channels: int, channel: int | None) -> None:
+        self.frame_bytes = _WIDTHS[encoding] * channels
+        self._encoding, self._channels, self._channel = encoding, channels, channel
+        self._table = (
+            _g711({"mulaw": "ULAW", "alaw": "ALAW"}[encoding])
+            if (encoding in ("mulaw", "alaw"))
+            else None
+        )
+
+    def samples(self, data: bytes | bytearray) -> tuple[Array, int]:
+        """Bytes of whole frames -> int16 or float32 [n] or [n, channels], and how many were bad.
+
+        A bad sample is one that is not finite or beyond +-100; it becomes silence.
+        """
+        bad = 0
+        if self._table is not None:
+            array: Array = self._table[np.frombuffer(data, np.uint8)]
+        elif self._encoding == "s16le":
+            array = np.frombuffer(data, "<i2")
+        else:
+            array = np.frombuffer(data, "<f4")
+            good = np.abs(array) <= _LARGEST  # NaN is not
+            if not good.all():
+                bad = int(good.size - np.count_nonzero(good))
+                array = np.where(good, array, np.float32(0))
+        if self._channels > 1:
+            array = array.reshape(-1, self._channels)
+            if self._channel is not None:
+                array = array[:, self._channel - 1].copy()
+        return array, bad

@@ -1,0 +1,77 @@
+"""Where somebody begins and ends to speak: from readings alone, so anyone can find the same."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from livesr.reading import MOST_SECONDS, Reading
+from livesr.serve.protocol import UtteranceEnd, UtteranceStart
+
+SILENCE_SECONDS = 0.6  # without speech: the utterance has ended
+_ROUNDING = 1e-6
+
+_Seconds = Annotated[float, Meta(ge=0, le=MOST_SECONDS)]
+_Shares = dict[Annotated[str, Meta(max_length=40)], _Seconds]
+
+
+class Utterances(Struct, forbid_unknown_fields=True):
+    """Follows a stream's readings; all it remembers are these values.
+
+    Attributes:
+        start: stream time at which the utterance began; None between utterances.
+        end: of its last hop with speech.
+        count: readings of it with speech.
+        sums: of their probabilities, by label.
+        shown: seconds that each label was shown.
+    """
+
+    start: _Seconds | None = None
+    end: _Seconds = 0.0
+    count: Annotated[int, Meta(ge=0)] = 0
+    sums: _Shares = field(default_factory=dict)
+    shown: _Shares = field(default_factory=dict)
+
+    def push(
+        self, reading: Reading, hop: float, threshold: float
+    ) -> list[UtteranceStart | UtteranceEnd]:
+        """What this reading begins or ends.
+
+        Args:
+            reading: the next of the stream.
+            hop: seconds between readings.
+            threshold: speech probability of a hop above which somebody speaks.
+        """
+        told: list[UtteranceStart | UtteranceEnd] = []
+        began = max(reading.start, reading.end - hop)
+        if reading.speech > threshold and reading.gap < hop:
+            if self.start is not None and began - self.end >= SILENCE_SECONDS - _ROUNDING:
+                told += self.finish()  # a long gap lay between
+            if self.start is None:
+                self.start, self.count, self.sums, self.shown = began, 0, {}, {}
+                told.append(UtteranceStart(at=began))
+            self.end = reading.end
+            self.count += 1
+            for label, share in reading.probabilities.items():
+                self.sums[label] = self.sums.get(label, 0.0) + share
+            if reading.label is not None:
+                self.shown[reading.label] = self.shown.get(reading.label, 0.0) + hop
+        elif self.start is not None and (reading.end - self.end >= SILENCE_SECONDS - _ROUNDING):
+            told += self.finish()
+        return told
+
+    def finish(self) -> list[UtteranceStart | UtteranceEnd]:
+        """The end of an utterance that is open, if one is."""
+        if self.start is None:
+            return []
+        label = max(self.shown, key=lambda name: self.shown[name]) if self.shown else None
+        told = UtteranceEnd(
+            start=self.start,
+            end=self.end,
+            seconds=self.end - self.start,
+            label=label,
+            probabilities={name: total / self.count for name, total in self.sums.items()},
+        )
+        self.start = None
+        return [told]

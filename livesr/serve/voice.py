@@ -1,0 +1,460 @@
+"""One client's stream: bytes in, messages out. It has no socket, no thread and no clock.
+
+Two threads share a `Voice`: one adds (`sound`, `command`), the other, the engine's, hears. Each
+number is written by one of them alone, and the queue between them is a deque.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from livesr.arrays import Array
+from livesr.errors import LivesrError, ModelError
+from livesr.model.load import load_model
+from livesr.reading import Reading
+from livesr.recognizer import Recognizer
+from livesr.serve.protocol import (
+    Gap,
+    Marked,
+    ProtocolError,
+    ServerMessage,
+    SessionCreated,
+    SessionEnded,
+    SessionLimits,
+    SessionUpdate,
+)
+from livesr.serve.settings import Limits
+from livesr.serve.sound import Sound
+from livesr.serve.utterances import Utterances
+from livesr.state import pack, unpack
+from livesr.version import __version__
+
+_RATE = 16000
+NOTICE = (
+    "This system judges how a voice sounds (angry, happy, neutral or sad) and is often wrong. "
+    "People whose voice it hears must be told before it does."
+)
+_MOST_AT_ONCE = 8  # commands
+_Count = Annotated[int, Meta(ge=0, le=10**15)]
+_Hours = Annotated[float, Meta(ge=0, le=1e9)]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A message for the client that the engine made.
+
+    Attributes:
+        message: it, or a reading, which becomes a message where it is sent.
+        seq: of a reading.
+        arrived: of a reading, when the last sample that it needed came; seconds of the clock.
+    """
+
+    message: ServerMessage | Reading
+    seq: int = 0
+    arrived: float = 0.0
+
+
+@dataclass(slots=True)
+class _Arrived:
+    data: bytes | memoryview
+    at: float
+
+
+Command = Callable[[], list[Told]]
+
+
+class Saved(Struct, kw_only=True):
+    """What a session's state holds beside the stream's own."""
+
+    update: SessionUpdate
+    frames: _Count
+    began: _Count
+    origin: _Count
+    readings: _Count
+    heard: _Count
+    lost: _Count
+    utterances: Utterances
+
+
+class Voice:
+    """A session's stream.
+
+    Args:
+        model: as for `Recognizer`.
+        update: how it is to be; with `resume` being a state already, or None.
+        given: names of the fields that the client gave.
+        session_id: of this session.
+        limits: for `session.created` and the waiting.
+
+    Attributes:
+        wanted: bytes received in all at which a hop is due.
+        received: bytes so far.
+        taken: of them, heard or dropped.
+        held: hear nothing for now: the reader is slow, and nothing may be dropped.
+        ended: nothing more comes of it.
+    """
+
+    def __init__(
+        self,
+        model: str | None,
+        update: SessionUpdate,
+        given: frozenset[str],
+        session_id: str,
+        limits: Limits,
+    ) -> None:
+        self._model, self._limits, self._given = model, limits, given
+        self.session_id = session_id
+        self.update = update
+        self._queue: deque[_Arrived | Command] = deque()
+        self._commands = self._obeyed = 0
+        self._rest = b""
+        self.received = self.taken = 0
+        self._second_bytes = 1
+        self.wanted = 0
+        self.held = self.ended = False
+        self.heard_frames = self.lost_frames = self.readings = 0
+        self.frames = 0  # of the client's, a channel: the session's position
+        self._began = 0  # stream time of the recognizer's start, 16 kHz samples
+        self._origin = 0  # frames at that time
+        self._utterances = Utterances()
+
+    # What the other thread calls.
+
+    def sound(self, data: bytes, at: float) -> None:
+        """Bytes came at this time."""
+        if data:
+            self._queue.append(_Arrived(data, at))
+            self.received += len(data)
+
+    def command(self, command: Command) -> None:
+        """Have the engine's thread do this after the sound before it."""
+        self._queue.append(command)
+        self._commands += 1
+
+    @property
+    def due(self) -> bool:
+        """Whether there is something to do for the engine."""
+        if self.ended:
+            return False
+        try:
+            sound = isinstance(self._queue[0], _Arrived)
+        except IndexError:  # the other thread took it meanwhile
+            return False
+        if not sound:
+            return True
+        return not self.held and (self.received >= self.wanted or self._commands > self._obeyed)
+
+    @property
+    def commands_waiting(self) -> int:
+        """How many the engine has not obeyed yet."""
+        return self._commands - self._obeyed
+
+    @property
+    def waiting_seconds(self) -> float:
+        """Sound that came and was not heard yet."""
+        return (self.received - self.taken) / self._second_bytes
+
+    # What the engine's thread calls.
+
+    def open(self, state: bytes | None) -> list[Told]:
+        """A command, the first: make the recognizer, or take up the one of a state."""
+        saved, stream = _saved(state) if state is not None else (None, b"")
+        if saved:
+            self._agree(saved.update)
+        update = self.update
+        if update.channel is not None and update.channel > update.channels:
+            raise ProtocolError(
+                "bad_configuration",
+                f"channel is {update.channel}, but the sound has {update.channels}; count from 1.",
+                fatal=True,
+            )
+        try:
+            model = load_model(self._model)
+            self.recognizer = Recognizer(self._model, hop=update.hop)
+        except LivesrError as error:
+            raise ProtocolError("bad_configuration", str(error), fatal=True) from None
+        self._sound = Sound(update.encoding, update.channels, update.channel)
+        self._second_bytes = self._sound.frame_bytes * update.sample_rate
+        self._threshold = model.info.decision.speech_threshold
+        if saved:
+            try:
+                self.recognizer.restore(stream)
+            except ModelError as error:
+                raise ProtocolError("bad_resume", str(error), fatal=True) from None
+            self.frames, self.readings = saved.frames, saved.readings
+            self.heard_frames, self.lost_frames = saved.heard, saved.lost
+            self._began, self._origin = saved.began, saved.origin
+            self._utterances = saved.utterances
+        self._await_hop()
+        limits, info = self._limits, model.info
+        return [
+            Told(
+                SessionCreated(
+                    session_id=self.session_id,
+                    position=self.frames,
+                    model=info.name,
+                    model_sha256=model.identity,
+                    labels=list(self.recognizer.labels),
+                    licence=info.licence,
+                    version=__version__,
+                    window=model.window_seconds,
+                    hop=self.recognizer.hop,
+                    limits=SessionLimits(
+                        message_bytes=limits.message_bytes,
+                        resume_bytes=limits.resume_bytes,
+                        wait_seconds=limits.wait_seconds,
+                        queue_seconds=limits.queue_seconds,
+                        idle_seconds=limits.idle_seconds,
+                        kept_seconds=limits.kept_seconds,
+                    ),
+                    notice=NOTICE,
+                )
+            )
+        ]
+
+    def _agree(self, saved: SessionUpdate) -> None:
+        """Go on as the state was heard; what the client gave beside it must be the same."""
+        free = {"mode", "attention", "profile", "resume"}
+        for name in sorted(self._given - free - {"type"}):
+            if getattr(saved, name) != getattr(self.update, name):
+                raise ProtocolError(
+                    "bad_resume",
+                    f"This state was heard with {name} {getattr(saved, name)!r}, not "
+                    f"{getattr(self.update, name)!r}; leave {name} out, or begin a new session.",
+                    fatal=True,
+                )
+        kept = {name: getattr(self.update, name) for name in free & self._given}
+        self.update = msgspec.structs.replace(saved, **{**kept, "resume": None})
+
+    def skip(self, samples: int) -> list[Told]:
+        """A command: the client lost so many."""
+        return self._lose(samples, "skipped")
+
+    def reset(self) -> list[Told]:
+        """A command: another voice from here on. What the resampler held back is not heard."""
+        told = [Told(message) for message in self._utterances.finish()]
+        rate = self.update.sample_rate
+        start = self._began + (self.frames - self._origin) * _RATE // rate
+        self.recognizer.reset(start=start / _RATE)
+        self._began, self._origin = start, self.frames
+        return told
+
+    def mark(self, text: str) -> list[Told]:
+        """A command: say where this is."""
+        return [Told(Marked(at=self._now, text=text))]
+
+    def end(self) -> list[Told]:
+        """A command: the client is done."""
+        state = self.state()  # before the last reading: with it, the stream goes on
+        told = self._heard(self.recognizer.finish(), 0.0)
+        told += [Told(message) for message in self._utterances.finish()]
+        self.ended = True
+        return [*told, self._farewell(state)]
+
+    def leave(self) -> list[Told]:
+        """A command: the server goes; the state says where to go on."""
+        self.ended = True
+        return [self._farewell(self.state())]
+
+    def _farewell(self, state: bytes) -> Told:
+        rate = self.update.sample_rate
+        return Told(
+            SessionEnded(
+                readings=self.readings,
+                heard_seconds=self.heard_frames / rate,
+                lost_seconds=self.lost_frames / rate,
+                state=base64.b64encode(state).decode(),
+            )
+        )
+
+    def state(self) -> bytes:
+        """All that the session must remember to go on, here or elsewhere."""
+        saved = Saved(
+            update=self.update,
+            frames=self.frames,
+            began=self._began,
+            origin=self._origin,
+            readings=self.readings,
+            heard=self.heard_frames,
+            lost=self.lost_frames,
+            utterances=self._utterances,
+        )
+        session = msgspec.json.encode(saved).decode()
+        return pack({"session": session, "stream": unpack(self.recognizer.state())})
+
+    def obey(self) -> list[Told]:
+        """Do the commands that are next, if any."""
+        told: list[Told] = []
+        for _ in range(_MOST_AT_ONCE):  # the others wait meanwhile
+            if self.ended or not self._queue or isinstance(self._queue[0], _Arrived):
+                break
+            command = self._queue.popleft()
+            self._obeyed += 1
+            assert callable(command)
+            try:
+                told += command()
+            except ProtocolError as error:
+                told.append(Told(error.told()))
+                self.ended = self.ended or bool(error.close)
+            self._await_hop()
+        return told
+
+    def lose_stale(self, now: float) -> list[Told]:
+        """In mode "live", drop the oldest whole hops if they have waited too long."""
+        limits, first = self._limits, self._queue[0] if self._queue else None
+        if self.update.mode != "live" or not isinstance(first, _Arrived):
+            return []
+        if now - first.at <= limits.wait_seconds:
+            return []
+        due = self.wanted - self.taken
+        seen = old = 0
+        waited: float | None = None  # by the hop that is due, since its last byte came
+        for item in tuple(self._queue):
+            if not isinstance(item, _Arrived):
+                break
+            seen += len(item.data)
+            if waited is None and seen >= due:
+                waited = now - item.at
+            if now - item.at > limits.again_seconds:
+                old = seen
+        if waited is None or waited <= limits.wait_seconds:
+            return []
+        hop = round(self.recognizer.hop * self.update.sample_rate)
+        count = (len(self._rest) + old) // self._sound.frame_bytes // hop * hop
+        if not count:
+            return []
+        _, arrived = self._take(count)
+        return self._lose(count, "too slow", arrived)
+
+    def draw(self) -> tuple[Array, float, int] | None:
+        """What is to be heard next, at most until the next reading.
+
+        Returns:
+            Samples, when the last of them came, and how many were bad; None if no hop is due.
+        """
+        if self.held or not self._queue or not isinstance(self._queue[0], _Arrived):
+            return None
+        if self.received < self.wanted and self._commands == self._obeyed:
+            return None
+        frames = max(1, (self.wanted - self.taken + len(self._rest)) // self._sound.frame_bytes)
+        data, at = self._take(frames)
+        samples, bad = self._sound.samples(data)
+        return samples, at, bad
+
+    def abandon(self) -> bytes | None:
+        """The client is gone: what was not heard yet is forgotten; the state, if there is one.
+
+        The client sends that sound again when it resumes, so no reading of it is lost.
+        """
+        self._queue.clear()
+        ended, self.ended = self.ended, True
+        return None if ended or not hasattr(self, "recognizer") else self.state()
+
+    def heard(self, samples: Array, readings: list[Reading], arrived: float) -> list[Told]:
+        """These samples were pushed, and gave these readings."""
+        self.frames += len(samples)
+        self.heard_frames += len(samples)
+        told = self._heard(readings, arrived)
+        self._await_hop()
+        return told
+
+    def _heard(self, readings: list[Reading], arrived: float) -> list[Told]:
+        told: list[Told] = []
+        for reading in readings:
+            told.append(Told(reading, self.readings, arrived))
+            self.readings += 1
+            messages = self._utterances.push(reading, self.recognizer.hop, self._threshold)
+            told += [Told(message) for message in messages]
+        return told
+
+    def _lose(self, count: int, cause: Any, arrived: float = 0.0) -> list[Told]:
+        at = self._now
+        readings = self.recognizer.skip(count, self.update.sample_rate)
+        self.frames += count
+        self.lost_frames += count
+        gap = Gap(at=at, seconds=count / self.update.sample_rate, samples=count, cause=cause)
+        told = [Told(gap), *self._heard(readings, arrived)]
+        self._await_hop()
+        return told
+
+    @property
+    def _now(self) -> float:
+        """Stream time of the newest frame, in seconds."""
+        return (self._began * self.update.sample_rate / _RATE + self.frames - self._origin) / (
+            self.update.sample_rate
+        )
+
+    def _await_hop(self) -> None:
+        """Work out how many bytes make the next reading due."""
+        if self.ended or not hasattr(self, "recognizer"):
+            return
+        rate, recognizer = self.update.sample_rate, self.recognizer
+        pushed = self.frames - self._origin
+        out = -(-(recognizer.position - self._began) * rate // _RATE)  # the resampler gave them
+        needed = -(-(recognizer.due - recognizer.position) * rate // _RATE)
+        held_back = max(0, pushed - out)
+        frames = max(1, out + needed + held_back - pushed)
+        self.wanted = self.taken + frames * self._sound.frame_bytes - len(self._rest)
+
+    def _take(self, frames: int) -> tuple[bytes, float]:
+        """So many frames, or those before the next command; and when the last of them came."""
+        size = self._sound.frame_bytes
+        parts: list[bytes | memoryview] = [self._rest]
+        missing, at = frames * size - len(self._rest), 0.0
+        while missing > 0 and self._queue and isinstance(first := self._queue[0], _Arrived):
+            at = first.at
+            if len(first.data) <= missing:
+                part = first.data
+                self._queue.popleft()
+            else:
+                view = memoryview(first.data)
+                part = view[:missing]
+                self._queue[0] = _Arrived(view[missing:], at)
+            parts.append(part)
+            missing -= len(part)
+            self.taken += len(part)
+        data = b"".join(parts)
+        whole = len(data) - len(data) % size
+        self._rest = data[whole:]  # a frame cut in two
+        return data[:whole], at
+
+
+def _saved(state: bytes) -> tuple[Saved, bytes]:
+    """A session's state, looked through.
+
+    Raises:
+        ProtocolError: if it is not one.
+    """
+    try:
+        values = unpack(state)
+        saved = msgspec.json.decode(values["session"], type=Saved)
+        stream = pack(values["stream"])
+    except ModelError as error:
+        raise ProtocolError("bad_resume", str(error), fatal=True) from None
+    except (KeyError, TypeError, ValueError, AttributeError, msgspec.MsgspecError) as error:
+        raise ProtocolError(
+            "bad_resume",
+            f"This is not the state of a session ({error!s:.200}); give the state of a "
+            "session.ended.",
+            fatal=True,
+        ) from None
+    if not math.isfinite(saved.update.hop) or saved.origin > saved.frames:
+        raise ProtocolError("bad_resume", "This state cannot be.", fatal=True)
+    return saved, stream
+
+
+def state_from_base64(text: str) -> bytes | None:
+    """The bytes of a `state`; None if it is no base64."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None

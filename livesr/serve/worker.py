@@ -1,0 +1,206 @@
+"""A worker process: `python -m livesr.serve.worker CONTROL CONNECTIONS`, started by the parent.
+
+It gets its settings and the states of dropped connections over one socket, and accepted
+connections over the other. When the parent goes, it goes too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import ssl
+import sys
+import time
+from typing import Any
+
+import msgspec
+import numpy as np
+import uvicorn
+
+from livesr.batch import push_all
+from livesr.recognizer import Recognizer
+from livesr.serve import metrics
+from livesr.serve.app import make_app
+from livesr.serve.control import Link
+from livesr.serve.http import CLOSED, HANDSHAKE, GuardedHttp, StreamProtocol
+from livesr.serve.hub import USUAL_HOP, Hub
+from livesr.serve.logs import set_up
+from livesr.serve.settings import ServeSettings
+
+SHARE = 0.8  # of a core's measured capacity that voices may take
+_MEASURED_VOICES, _MEASURED_HOPS = 8, 12
+_DRAIN_SECONDS = 10
+
+
+def reading_cost(model: str | None) -> float:
+    """Seconds of this thread's processor time for a reading by `push_all`, measured now."""
+    rng = np.random.default_rng(0)
+    voices = [Recognizer(model, hop=USUAL_HOP) for _ in range(_MEASURED_VOICES)]
+    hop = round(USUAL_HOP * 16000)
+    costs = []
+    for _ in range(_MEASURED_HOPS):
+        sound = [0.1 * rng.standard_normal(hop).astype(np.float32) for _ in voices]
+        began = time.thread_time()
+        push_all(voices, sound)
+        costs.append((time.thread_time() - began) / len(voices))
+    return float(np.median(costs))
+
+
+def capacity_of(model: str | None) -> int:
+    """Voices at four readings a second that a worker may take."""
+    return max(1, int(SHARE * USUAL_HOP / reading_cost(model)))
+
+
+class Worker:
+    """This process.
+
+    Args:
+        control: socket to the parent.
+        connections: socket over which it passes accepted connections.
+    """
+
+    def __init__(self, control: socket.socket, connections: socket.socket) -> None:
+        self._link = Link(control, self._told)
+        self._connections = connections
+        self._settings: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._drain = asyncio.Event()
+        self._hub: Hub | None = None
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def _told(self, kind: str, fields: dict[str, Any]) -> Any:
+        match kind:
+            case "settings":
+                self._settings.set_result(fields)
+            case "drain":
+                self._drain.set()
+            case "release" if self._hub is not None:
+                self._hub.release(fields["session"])
+        return None
+
+    async def run(self) -> None:
+        """Serve until told to drain, or until the parent goes."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._drain.set)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to the parent, too
+        await self._link.connect()
+        link = asyncio.create_task(self._link.run())
+        link.add_done_callback(lambda _: self._drain.set())
+        fields = await self._settings
+        settings = msgspec.convert(fields["settings"], ServeSettings)
+        capacity = int(fields["capacity"]) or await asyncio.to_thread(capacity_of, settings.model)
+        hub = self._hub = Hub(settings, capacity, self._link)
+        server = uvicorn.Server(_config(hub, settings))
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+        await server.startup(sockets=[])
+        hub.start()
+        ticking = asyncio.create_task(server.main_loop())
+        self._connections.setblocking(False)
+        loop.add_reader(self._connections, self._accepted, server)
+        self._link.tell("ready", capacity=capacity)
+        await self._drain.wait()
+        await hub.drain()
+        loop.remove_reader(self._connections)
+        server.should_exit = True
+        await ticking
+        await server.shutdown()
+        hub.engine.stop()
+        link.cancel()
+
+    def _accepted(self, server: uvicorn.Server) -> None:
+        while True:
+            try:
+                _, handles, _, _ = socket.recv_fds(self._connections, 1, 1)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                asyncio.get_running_loop().remove_reader(self._connections)
+                return
+            if not handles:  # the parent has gone
+                asyncio.get_running_loop().remove_reader(self._connections)
+                return
+            for handle in handles:
+                task = asyncio.create_task(self._serve(server, socket.socket(fileno=handle)))
+                self._open.add(task)
+                task.add_done_callback(self._open.discard)
+
+    async def _serve(self, server: uvicorn.Server, connection: socket.socket) -> None:
+        config, limits = server.config, self._hub.limits if self._hub else None
+        assert limits is not None
+        told = False
+
+        def closed() -> None:
+            nonlocal told
+            if not told:
+                told = True
+                self._link.tell("gone")
+
+        def protocol() -> asyncio.Protocol:
+            return GuardedHttp(
+                config=config,
+                server_state=server.server_state,
+                app_state={CLOSED: closed, HANDSHAKE: limits.handshake_seconds},
+            )
+
+        connection.setblocking(False)
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                protocol,
+                connection,
+                ssl=config.ssl,
+                **({"ssl_handshake_timeout": limits.handshake_seconds} if config.ssl else {}),
+            )
+        except (OSError, ssl.SSLError, TimeoutError):
+            connection.close()
+            closed()
+
+
+def _config(hub: Hub, settings: ServeSettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        make_app(hub),
+        http=GuardedHttp,
+        ws=StreamProtocol,
+        ws_max_size=settings.limits.resume_bytes,
+        ws_ping_interval=20.0,
+        ws_ping_timeout=20.0,
+        ws_per_message_deflate=False,
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+        access_log=False,
+        log_config=None,
+        lifespan="off",
+        server_header=False,
+        ssl_certfile=settings.tls_cert or None,
+        ssl_keyfile=settings.tls_key or None,
+    )
+
+
+def main() -> None:
+    """Entry point."""
+    set_up()
+    control, connections = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_main(control, connections))
+    finally:
+        metrics.CAPACITY.set(0)
+        sys.stderr.flush()
+    os._exit(0)  # threads of onnxruntime must not delay it
+
+
+async def _main(control: socket.socket, connections: socket.socket) -> None:
+    await Worker(control, connections).run()
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop  # noqa: PLC0415  (not on Windows)
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""A voice and the engine, by a clock of the test's own: what waits, is dropped, and goes on."""
+
+from __future__ import annotations
+
+import base64
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from livesr import Reading, Recognizer
+from livesr.serve.engine import Engine
+from livesr.serve.protocol import (
+    ErrorMessage,
+    Gap,
+    SessionCreated,
+    SessionEnded,
+    SessionUpdate,
+)
+from livesr.serve.settings import Limits
+from livesr.serve.voice import Told, Voice
+from livesr.state import pack
+
+
+class Uncounted:
+    def heard(self, voices: int, seconds: float, inference: float, readings: int) -> None:
+        pass
+
+
+class Bench:
+    """An engine whose rounds the test runs, at times that it says."""
+
+    def __init__(self, model: Path) -> None:
+        self.now = 100.0
+        self.told: list[Told] = []
+        self._model = str(model)
+        self.engine = Engine(self._take, Uncounted(), clock=lambda: self.now)
+
+    def _take(self, made: list[tuple[Voice, list[Told]]]) -> None:
+        self.told += [one for _, told in made for one in told]
+
+    def voice(self, state: bytes | None = None, **update: Any) -> Voice:
+        made = Voice(self._model, SessionUpdate(**update), frozenset(update), "session", Limits())
+        made.command(lambda: made.open(state))
+        self.run(made)
+        return made
+
+    def run(self, voice: Voice) -> None:
+        while voice.due:
+            self.engine.round([voice])
+
+    def messages(self, kind: type) -> list[Any]:
+        return [one.message for one in self.told if isinstance(one.message, kind)]
+
+
+@pytest.fixture
+def bench(tiny: Path) -> Bench:
+    return Bench(tiny)
+
+
+def ints(speech: np.ndarray, count: int = 200_000) -> np.ndarray:
+    return (speech[:count] * 32767).astype("<i2")
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_live_drops_whole_hops_that_waited_and_says_so(
+    bench: Bench, tiny: Path, speech: np.ndarray, rate: int
+) -> None:
+    sound = ints(speech, 14 * rate)
+    voice = bench.voice(sample_rate=rate)
+    rng, sent = random.Random(5), 0
+    while sent < len(sound):
+        count = rng.randrange(100, 2000)
+        voice.sound(sound[sent : sent + count].tobytes(), bench.now)
+        sent += count
+        bench.now += count / rate
+        if not 3 < sent / rate < 7:  # for four seconds, the machine does nothing
+            bench.run(voice)
+    voice.command(voice.end)
+    bench.run(voice)
+    gaps = bench.messages(Gap)
+    assert gaps
+    assert all(gap.samples % round(0.25 * rate) == 0 for gap in gaps)
+    assert sum(gap.seconds for gap in gaps) > 2
+    own, expected, heard = Recognizer(tiny), [], 0
+    for gap in gaps:
+        at = round(gap.at * rate)
+        expected += own.push(sound[heard:at], rate)
+        expected += own.skip(gap.samples, rate)
+        heard = at + gap.samples
+    expected += own.push(sound[heard:], rate) + own.finish()
+    assert bench.messages(Reading) == expected
+    assert bench.messages(SessionEnded)[0].lost_seconds == sum(gap.seconds for gap in gaps)
+
+
+def test_a_hop_that_waits_for_its_own_rest_is_not_dropped(bench: Bench, speech: np.ndarray) -> None:
+    voice = bench.voice()
+    sound = ints(speech)
+    voice.sound(sound[:3000].tobytes(), bench.now)
+    bench.run(voice)
+    bench.now += 30
+    voice.sound(sound[3000:9000].tobytes(), bench.now)
+    bench.run(voice)
+    assert not bench.messages(Gap)
+    assert len(bench.messages(Reading)) == 2
+
+
+def test_lossless_drops_nothing(bench: Bench, tiny: Path, speech: np.ndarray) -> None:
+    voice = bench.voice(mode="lossless")
+    sound = ints(speech)
+    voice.sound(sound.tobytes(), bench.now)
+    bench.now += 60
+    bench.run(voice)
+    assert not bench.messages(Gap)
+    assert bench.messages(Reading) == Recognizer(tiny).push(sound)
+
+
+@pytest.mark.parametrize("rate", [16000, 48000])
+def test_the_state_goes_on_bit_for_bit(
+    bench: Bench, tiny: Path, speech: np.ndarray, rate: int
+) -> None:
+    sound = ints(speech)
+    whole = Bench(tiny)
+    voice = whole.voice(sample_rate=rate, mode="lossless")
+    voice.sound(sound.tobytes(), whole.now)
+    voice.command(voice.end)
+    whole.run(voice)
+
+    at, parts, state = 0, [], None
+    for count in (30_001, 70_000, 50_000, len(sound) - 150_001):
+        bench.told.clear()
+        first = {"sample_rate": rate, "mode": "lossless"}
+        voice = bench.voice(state, **(first if state is None else {}))
+        assert bench.messages(SessionCreated)[0].position == at
+        voice.sound(sound[at : at + count].tobytes(), bench.now)
+        at += count
+        voice.command(voice.end if at == len(sound) else voice.leave)
+        bench.run(voice)
+        parts += [one for one in bench.told if not isinstance(one.message, SessionCreated)]
+        ended = parts.pop().message
+        assert isinstance(ended, SessionEnded)
+        state = base64.b64decode(ended.state)
+    ours = [(one.seq, one.message) for one in parts]
+    theirs = [(one.seq, one.message) for one in whole.told[1:-1]]
+    assert ours == theirs
+    assert ended == whole.messages(SessionEnded)[0]
+
+
+def test_the_state_of_a_session_that_ended_goes_on_as_if_it_had_not(
+    bench: Bench, tiny: Path, speech: np.ndarray
+) -> None:
+    sound = ints(speech)
+    voice = bench.voice()
+    voice.sound(sound[:50_000].tobytes(), bench.now)
+    voice.command(voice.end)
+    bench.run(voice)
+    assert len(bench.messages(Reading)) == 13  # the last for half a hop
+    state = base64.b64decode(bench.messages(SessionEnded)[0].state)
+    bench.told.clear()
+    again = bench.voice(state)
+    again.sound(sound[50_000:80_000].tobytes(), bench.now)
+    bench.run(again)
+    assert bench.messages(Reading) == Recognizer(tiny).push(sound[:80_000])[12:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda state: state[:-1],
+        lambda state: b"",
+        lambda state: pack({"session": "{}", "stream": {}}),
+        lambda state: pack({"session": 3}),
+        lambda state: pack({"a": {"b": 1}}),
+        lambda state: state.replace(b'\\"frames\\":30000', b'\\"frames\\":40000'),
+    ],
+)
+def test_a_state_that_cannot_be_is_refused(bench: Bench, speech: np.ndarray, damage: Any) -> None:
+    voice = bench.voice()
+    voice.sound(ints(speech)[:30_000].tobytes(), bench.now)
+    voice.command(lambda: [])
+    bench.run(voice)
+    state = voice.state()
+    assert damage(state) != state
+    bench.told.clear()
+    refused = bench.voice(damage(state))
+    (error,) = bench.messages(ErrorMessage)
+    assert (error.code, error.fatal) == ("bad_resume", True)
+    assert refused.ended
+
+
+def test_a_resumed_session_may_not_be_another(bench: Bench, speech: np.ndarray) -> None:
+    voice = bench.voice(sample_rate=48000)
+    voice.sound(ints(speech)[:30_000].tobytes(), bench.now)
+    bench.run(voice)
+    state = voice.state()
+    bench.voice(state, sample_rate=16000)
+    (error,) = bench.messages(ErrorMessage)
+    assert "sample_rate" in error.message
+
+
+def test_one_voice_that_fails_does_not_end_the_others(
+    bench: Bench, tiny: Path, speech: np.ndarray
+) -> None:
+    well, broken = bench.voice(), bench.voice()
+    sound = ints(speech, 20_000)
+    for voice in (well, broken):
+        voice.sound(sound.tobytes(), bench.now)
+    broken.draw = lambda: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    while well.due:
+        bench.engine.round([voice for voice in (well, broken) if voice.due])
+    assert bench.messages(Reading) == Recognizer(tiny).push(sound)
+    (error,) = bench.messages(ErrorMessage)
+    assert (error.code, error.fatal) == ("internal", True)
+    assert broken.ended
