@@ -7,6 +7,8 @@ for reading in recognizer.push(samples, sample_rate=48000):
     print(reading.end, reading.label, reading.smoothed)
 """
 
+import logging
+
 from livesr.batch import push_all
 from livesr.errors import AudioError, DeviceError, LivesrError, ModelError
 from livesr.event import Event
@@ -33,3 +35,5 @@ __all__ = [
     "push_all",
     "replay",
 ]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless the program asks

@@ -51,6 +51,15 @@ def microphone(plugged: VirtualMicrophone) -> VirtualMicrophone:
     return plugged
 
 
+@pytest.fixture
+def other(microphone: VirtualMicrophone) -> Iterator[VirtualMicrophone]:
+    """A second interface, plugged in."""
+    assert microphone.other is not None
+    microphone.other.up()
+    yield microphone.other
+    microphone.other.down()
+
+
 @pytest.fixture(scope="session")
 def clip_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The conversation as a wav, which paplay reads."""

@@ -16,10 +16,10 @@ from livesr.stages.samples import as_mono
 
 
 class Capture:
-    """One session: what devices deliver and lose, in order, to readings and events.
+    """What microphones deliver and lose, in order, turned into readings and events.
 
-    Its clock counts what the microphone has delivered or lost, so it stays true to the wall's.
-    Everything the recognizer hears is in the recording, and what is not sound is beside it.
+    Stream time counts what the microphone has delivered or lost, so it keeps pace with real
+    time. All sound that the recognizer hears is in the recording; events go beside it.
 
     Args:
         recognizer: a fresh one; nobody else may push into it.

@@ -5,23 +5,54 @@ PortAudio (sounddevice) is loaded by the first call here and by nothing else in 
 
 from __future__ import annotations
 
+import gc
+import logging
+import operator
+import os
 import sys
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from livesr.errors import DeviceError
 
+LOCK = threading.RLock()  # held while PortAudio restarts, or while a device is found and opened
 NO_MICROPHONE = "No microphone was found; plug one in, or see the system's settings."
 _INSTALL = {
     "linux": "install it with 'apt install libportaudio2', 'dnf install portaudio' or "
     "'pacman -S portaudio'",
     "darwin": "install it with 'brew install portaudio'",
 }
+_log = logging.getLogger(__name__)
+_forked = False  # whether this process is a child that got a copy of its parent's PortAudio
+
+
+def _note_fork() -> None:
+    global _forked  # noqa: PLW0603
+    _forked = "sounddevice" in sys.modules
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_note_fork)
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """An input device as PortAudio describes it."""
+    """An input device as PortAudio describes it.
+
+    Attributes:
+        index: its number; it may change when PortAudio looks for devices again.
+        name: as the system calls it.
+        api: the host API through which it is opened: ALSA, Core Audio, Windows WASAPI ...
+        channels: how many inputs it has.
+        rate: its own sample rate, Hz.
+        default: whether it is the system's default input.
+
+    Example:
+        >>> Device(0, "USB mic", "ALSA", channels=1, rate=48000, default=True).name
+        'USB mic'
+    """
 
     index: int
     name: str
@@ -35,8 +66,15 @@ def portaudio() -> Any:
     """The sounddevice module.
 
     Raises:
-        DeviceError: if it or the PortAudio library is missing; says what to install.
+        DeviceError: if it or the PortAudio library is missing (says what to install), if
+            PortAudio does not start, or if this process was forked from one that used it.
     """
+    if _forked:
+        raise DeviceError(
+            "This process was forked from one that had loaded PortAudio, and PortAudio does not "
+            "work on both sides of a fork. Start the process with multiprocessing's 'spawn' "
+            "method, or load PortAudio (listen, devices) only in the child."
+        )
     try:
         import sounddevice  # noqa: PLC0415  (replay must work where there is no PortAudio)
     except OSError:
@@ -47,15 +85,40 @@ def portaudio() -> Any:
             "The package sounddevice, which microphones need, is not here: "
             "install it with 'pip install sounddevice'."
         ) from None
+    if not sounddevice._initialized:  # an earlier restart failed
+        _initialize(sounddevice)
     return sounddevice
 
 
+def _initialize(sd: Any) -> None:
+    try:
+        sd._initialize()
+    except sd.PortAudioError as error:
+        raise DeviceError(
+            f"PortAudio does not start: {words(error)}. See that the system's sound works, then "
+            "try again."
+        ) from None
+
+
 def devices() -> list[Device]:
-    """Every input device, in PortAudio's order.
+    """Every input device there is now, in PortAudio's order.
 
     Raises:
         DeviceError: if PortAudio is missing or does not answer.
+
+    Example:
+        >>> for device in livesr.devices():  # doctest: +SKIP
+        ...     print(device.index, device.name, device.channels)
+        0 USB mic 1
     """
+    with LOCK:
+        if "sounddevice" in sys.modules:  # which looked when it was loaded, perhaps long ago
+            refresh()
+        return _listed()
+
+
+def _listed() -> list[Device]:
+    """The input devices that PortAudio knows."""
     sd = portaudio()
     try:
         apis, default = sd.query_hostapis(), sd.default.device[0]
@@ -75,24 +138,43 @@ def devices() -> list[Device]:
         raise DeviceError(f"The audio devices cannot be listed: {words(error)}.") from None
 
 
-def find(query: int | str | None) -> Device:
+def find(query: int | str | None, *, look: bool = True) -> Device:
     """The input device with this number or these words in its name; None is the default.
+
+    The words are looked for in "name, host API", in this order. One microphone may appear once
+    for each host API (on Windows it does): the default host API wins, unless the words name
+    another.
+
+    Args:
+        query: a number, words, or None.
+        look: where it is not known, have PortAudio look again.
 
     Raises:
         DeviceError: if there is none, or more than one; names the candidates.
     """
-    found = devices()
+    query = check_query(query)
+    with LOCK:
+        try:
+            return _found(query)
+        except DeviceError:
+            if not (look and refresh()):  # it may have been plugged in since
+                raise
+            return _found(query)
+
+
+def _found(query: int | str | None) -> Device:
+    found, preferred = _listed(), _default_api()
     if not found:
         raise DeviceError(NO_MICROPHONE)
     if query is None:
         return next((device for device in found if device.default), found[0])
-    if isinstance(query, str) and query.strip().isdigit():
-        query = int(query)
     if isinstance(query, int):
         fitting = [device for device in found if device.index == query]
         what = f"the number {query}"
     else:
         fitting = _matching(found, query)
+        if len({device.api for device in fitting}) > 1:
+            fitting = [device for device in fitting if device.api == preferred] or fitting
         what = f"'{query}' in its name"
     if len(fitting) == 1:
         return fitting[0]
@@ -102,6 +184,52 @@ def find(query: int | str | None) -> Device:
             f"More than one input has {what}: {listed}. Give more of it, or a number."
         )
     raise DeviceError(f"No input has {what}. There are: {listed}.")
+
+
+def check_query(query: object) -> int | str | None:
+    """What `find` looks for: a number (also as a numeral), words, or None for the default.
+
+    Raises:
+        DeviceError: if it is something else, or no words at all.
+    """
+    if query is None or (isinstance(query, str) and query.strip()):
+        numeral = query is not None and query.strip()
+        return int(numeral) if numeral and numeral.isdecimal() else query
+    if not isinstance(query, (str, bool)):
+        with suppress(TypeError):
+            return operator.index(query)  # type: ignore[arg-type]
+    raise DeviceError(
+        f"{query!r:.40} names no microphone; give its number, words of its name, or None for the "
+        "system's default. 'livesr devices' lists them."
+    )
+
+
+def check_channel(channel: object) -> int | None:
+    """The number of an input, counted from 1; None is all that are opened, averaged.
+
+    Raises:
+        DeviceError: if it is something else.
+    """
+    if channel is None:
+        return None
+    number = 0
+    if not isinstance(channel, (str, bool)):
+        with suppress(TypeError):
+            number = operator.index(channel)  # type: ignore[arg-type]
+    if number < 1:
+        raise DeviceError(
+            f"{channel!r:.40} is not the number of an input; they are counted from 1."
+        )
+    return number
+
+
+def _default_api() -> str:
+    """The host API that PortAudio prefers on this system."""
+    sd = portaudio()
+    try:
+        return str(sd.query_hostapis(sd.default.hostapi)["name"])
+    except sd.PortAudioError as error:
+        raise DeviceError(f"The audio devices cannot be listed: {words(error)}.") from None
 
 
 def _matching(found: list[Device], query: str) -> list[Device]:
@@ -134,11 +262,34 @@ def supported_rates(device: Device) -> list[int]:
     return found
 
 
-def refresh() -> None:
-    """Have PortAudio look for devices anew. Ends every PortAudio stream of this process."""
-    sd = portaudio()
-    sd._terminate()
-    sd._initialize()
+def refresh() -> bool:
+    """Have PortAudio look for devices again, where that disturbs nobody.
+
+    PortAudio only looks when it starts, and its end closes every stream of the process. So it
+    is restarted only while no stream is open, be it livesr's or the program's own.
+
+    Returns:
+        Whether it was restarted.
+
+    Raises:
+        DeviceError: if PortAudio does not start again; the next call tries anew.
+    """
+    with LOCK:
+        sd = portaudio()
+        if _open_streams(sd):
+            return False
+        _log.debug("PortAudio restarts, to look for devices")
+        with suppress(sd.PortAudioError):
+            sd._terminate()
+        _initialize(sd)
+        return True
+
+
+def _open_streams(sd: Any) -> bool:
+    """Whether this process holds a PortAudio stream. PortAudio itself does not tell."""
+    return any(
+        issubclass(type(thing), sd._StreamBase) and not thing.closed for thing in gc.get_objects()
+    )
 
 
 def words(error: Exception | None) -> str:

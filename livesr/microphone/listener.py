@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import atexit
+import functools
+import inspect
 import math
+import os
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from livesr.errors import LivesrError
 from livesr.event import Item
 from livesr.files.recording import RATE
-from livesr.microphone.devices import Device
+from livesr.microphone.devices import Device, check_channel, check_query
+from livesr.microphone.stream import Microphone
 from livesr.microphone.worker import PAUSED, Worker
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 
+if TYPE_CHECKING:  # most programs do without asyncio, and it takes long to load
+    import asyncio
+
 _MOST_WAITING = 8192  # items that a caller may leave untaken: half an hour's
+_QUIET = (-120.0, -120.0)
 
 
 class Listener:
@@ -29,7 +38,11 @@ class Listener:
     Three threads: PortAudio's callback copies into a ring, one worker does all the work, and the
     caller takes readings when it likes. Iterating starts it if `with` did not. `stop`, `pause`,
     `resume`, `reset` and `mark` may be called from any thread and return at once (`stop` when
-    the last reading is there).
+    the last reading is there); they are carried out in order, each after the sound that had
+    come by then.
+
+    Several iterators, async ones too, share the readings: each reading goes to one of them, in
+    turn. A timeout on `anext()` loses nothing; the next call goes on.
 
     Args:
         device: number of an input, or words of its name; None is the system's default.
@@ -37,10 +50,24 @@ class Listener:
         hop: as for `Recognizer`.
         record: a new .flac or .wav file for what is heard; a replay of it says the same.
         reconnect: wait for a microphone that goes; otherwise raise DeviceError.
-        on_reading: called with each reading, in the worker's thread, instead of iterating.
+        on_reading: called with each reading, in the worker's thread, instead of iterating. An
+            async function is awaited in the event loop of `async with`, one call after another.
+        channel: the only input of the device to hear, counted from 1; None averages the first
+            two (or all, where it opens in no other way).
 
     Attributes:
         missed: readings and events that nobody took in time and that were dropped.
+
+    Raises:
+        ModelError: if the model cannot be used.
+        DeviceError: if `device` or `channel` cannot name one.
+        LivesrError: if the hop is not one of those that `Recognizer` takes.
+
+    Example:
+        >>> with livesr.listen("usb", channel=3) as listener:  # doctest: +SKIP
+        ...     for reading in listener:
+        ...         print(reading.end, reading.label)
+        0.25 None
     """
 
     def __init__(
@@ -52,38 +79,64 @@ class Listener:
         record: str | Path | None = None,
         reconnect: bool = True,
         on_reading: Callable[[Reading], object] | None = None,
+        channel: int | None = None,
     ) -> None:
+        query, channel = check_query(device), check_channel(channel)
         recognizer = Recognizer(model, hop=hop)
-        self._worker = Worker(device, recognizer, record, reconnect, self._give)
+        self._worker = Worker(query, recognizer, record, reconnect, self._give, channel)
         self._on_reading = on_reading
+        self._async = _is_async(on_reading)
+        self._calls: asyncio.Task[None] | None = None  # of an async on_reading
         self.missed = 0
         self._items: deque[Item] = deque()
         self._arrived = threading.Condition()
-        self._notify: Callable[[], object] | None = None
+        self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._turns: list[object] = []  # of the tasks that wait for a reading, in order
+        self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._ended = False
         self._error: BaseException | None = None
+        self._process = os.getpid()
 
     def start(self) -> Listener:
         """Open the microphone and listen.
 
         Raises:
             DeviceError: if it cannot be opened.
-            LivesrError: if the recording cannot be made, or this was started before.
+            LivesrError: if the recording cannot be made, this was started before, or
+                `on_reading` is async and there is no event loop to await it.
         """
-        if self._thread:
-            raise LivesrError("This listener was started before; make another with listen().")
-        self._worker.open()
-        self._thread = threading.Thread(target=self._run, name="livesr", daemon=True)
-        self._thread.start()
+        if self._async:
+            raise LivesrError(
+                "on_reading is an async function, which only an event loop can await; use "
+                "'async with livesr.listen(...)', or give a plain function."
+            )
+        return self._start(again=False)
+
+    def _start(self, *, again: bool) -> Listener:
+        self._check_process()
+        with self._starting:
+            if self._thread and again:
+                return self
+            if self._thread:
+                raise LivesrError("This listener was started before; make another with listen().")
+            self._worker.open()
+            self._thread = threading.Thread(target=self._run, name="livesr", daemon=True)
+            self._thread.start()
         atexit.register(self.stop)  # so that a program that just ends leaves a whole recording
         return self
 
     def stop(self) -> None:
-        """End: hear what has arrived, give the last readings, close the recording."""
+        """End: hear what has arrived, give the last readings, close the recording.
+
+        Before the start, and after the end, it does nothing.
+        """
+        thread = self._thread
+        if thread is None or os.getpid() != self._process:
+            return
         self._worker.stop()
-        if self._thread and self._thread is not threading.current_thread():
-            self._thread.join()
+        if thread is not threading.current_thread():
+            thread.join()
             atexit.unregister(self.stop)
 
     def pause(self) -> None:
@@ -100,7 +153,7 @@ class Listener:
 
     def mark(self, text: str = "") -> None:
         """Note this moment, among the events and beside the recording."""
-        self._worker.command(lambda: self._worker.hearing.note("mark", text))
+        self._worker.command(lambda: self._worker.capture.note("mark", text))
 
     def items(self, timeout: float | None = None) -> list[Item] | None:
         """Readings and events since the last call, oldest first.
@@ -114,6 +167,7 @@ class Listener:
         Raises:
             DeviceError: if the microphone has gone and is not waited for; after the last item.
         """
+        self._check_process()
         with self._arrived:
             self._arrived.wait_for(lambda: self._items or self._ended, timeout)
             if self._items or not self._ended:
@@ -125,8 +179,22 @@ class Listener:
 
     @property
     def device(self) -> Device:
-        """The microphone in use."""
-        return self._worker.microphone.device
+        """The microphone in use.
+
+        Raises:
+            LivesrError: before the start, when no microphone has been opened.
+        """
+        return self._microphone.device
+
+    @property
+    def _microphone(self) -> Microphone:
+        microphone = self._worker.microphone
+        if microphone is None:
+            raise LivesrError(
+                "This listener has not been started, so it has no microphone yet; use 'with', "
+                "start() or a loop over it."
+            )
+        return microphone
 
     @property
     def running(self) -> bool:
@@ -146,18 +214,22 @@ class Listener:
     @property
     def dropped_seconds(self) -> float:
         """Of stream time that was lost, pauses not counted."""
-        lost = self._worker.hearing.lost
+        lost = self._worker.capture.lost
         return (lost.total() - lost[PAUSED]) / RATE
 
     @property
     def seconds(self) -> float:
         """Stream time heard so far."""
-        return self._worker.hearing.seconds
+        return self._worker.capture.seconds
 
     @property
     def rate(self) -> int:
-        """Of the microphone, Hz."""
-        return self._worker.microphone.rate
+        """The microphone's sample rate, Hz.
+
+        Raises:
+            LivesrError: as `device`.
+        """
+        return self._microphone.rate
 
     def latency(self, *percent: float) -> list[float]:
         """Percentiles of the seconds from a reading's last sound arriving to the reading."""
@@ -165,10 +237,16 @@ class Listener:
         return np.percentile(newest, percent).tolist() if newest else [math.nan] * len(percent)
 
     def level(self) -> tuple[float, float]:
-        """Root mean square and peak of the newest 50 ms, dB re full scale, -120 or above."""
-        newest = self._worker.microphone.ring.newest(self.rate // 20)
-        if not newest.size or self.paused:
-            return -120.0, -120.0
+        """Root mean square and peak of the newest 50 ms, dB re full scale, -120 or above.
+
+        Both are -120 while nothing is heard: before the start, paused, and after the end.
+        """
+        microphone = self._worker.microphone
+        if microphone is None or self.paused or not self.running:
+            return _QUIET
+        newest = microphone.ring.newest(microphone.rate // 20)
+        if not newest.size:
+            return _QUIET
         newest = np.clip(np.nan_to_num(newest), -100, 100)  # a device may deliver anything
         power, peak = float(np.mean(np.square(newest))), float(np.abs(newest).max())
         return 10 * math.log10(max(power, 1e-12)), 20 * math.log10(max(peak, 1e-6))
@@ -187,38 +265,60 @@ class Listener:
                 yield from (item for item in items if isinstance(item, Reading))
 
     async def __aenter__(self) -> Listener:
-        import asyncio  # noqa: PLC0415  (most programs do without, and it takes long to load)
-
-        return await asyncio.to_thread(self.start)
-
-    async def __aexit__(self, kind: object, *rest: object) -> None:
         import asyncio  # noqa: PLC0415
 
-        await asyncio.to_thread(self.__exit__, kind, *rest)
+        await asyncio.to_thread(self._start, again=False)
+        if self._async:
+            self._calls = asyncio.create_task(self._call_async())
+        return self
 
-    async def __aiter__(self) -> AsyncIterator[Reading]:
+    async def __aexit__(self, kind: object, *_: object) -> None:
         import asyncio  # noqa: PLC0415
 
-        loop, arrived = asyncio.get_running_loop(), asyncio.Event()
-        self._notify = lambda: loop.call_soon_threadsafe(arrived.set)
-        own = self._thread is None
-        if own:
-            await asyncio.to_thread(self.start)
+        await asyncio.to_thread(self.stop)
+        if self._calls:
+            await self._calls
+        if kind is None and self._on_reading:
+            self._raise()
+
+    def __aiter__(self) -> AsyncIterator[Reading]:
+        return _AsyncReadings(self)
+
+    async def _next(self) -> Reading:
+        """The next reading, for one of the tasks that wait; they take turns."""
+        import asyncio  # noqa: PLC0415
+
+        self._check_process()
+        loop, turn = asyncio.get_running_loop(), object()
+        self._turns.append(turn)
         try:
             while True:
-                arrived.clear()
-                items = self.items(timeout=0)
-                if items is None:
-                    return
-                for item in items:
-                    if isinstance(item, Reading):
-                        yield item
-                if not items:
-                    await arrived.wait()
-        finally:
-            self._notify = None
-            if own:
-                await asyncio.to_thread(self.stop)
+                with self._arrived:
+                    if self._turns[0] is turn:
+                        while self._items:
+                            item = self._items.popleft()
+                            if isinstance(item, Reading):
+                                return item
+                    if self._ended and not self._items:
+                        break
+                    waiter = loop.create_future()
+                    self._waiters.append((loop, waiter))
+                await waiter
+        finally:  # also where a timeout ends the wait: then it is another's turn
+            self._turns.remove(turn)
+            self._tell()
+        self._raise()
+        raise StopAsyncIteration
+
+    async def _call_async(self) -> None:
+        """Await an async `on_reading` for each reading; its error ends the listening."""
+        assert self._on_reading is not None
+        try:
+            async for reading in self:
+                await self._on_reading(reading)  # type: ignore[misc]
+        except Exception as error:
+            self._worker.stop()
+            self._error = self._error or error
 
     def _raise(self) -> None:
         error, self._error = self._error, None
@@ -235,10 +335,10 @@ class Listener:
         self._tell()
 
     def _give(self, items: list[Item]) -> None:
-        if self._on_reading:
+        if self._on_reading and not self._async:
             for item in items:
                 if isinstance(item, Reading):
-                    self._on_reading(item)
+                    _refuse_awaitable(self._on_reading(item))
             return
         with self._arrived:
             self._items.extend(items)
@@ -248,11 +348,71 @@ class Listener:
         self._tell()
 
     def _tell(self) -> None:
+        """Wake all who wait; who finds nothing for it waits again."""
         with self._arrived:
             self._arrived.notify_all()
-        if notify := self._notify:
+            waiters, self._waiters = self._waiters, []
+        for loop, waiter in waiters:
             with suppress(RuntimeError):  # the loop has closed
-                notify()
+                loop.call_soon_threadsafe(_wake, waiter)
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise LivesrError(
+                "This listener belongs to the process that made it, not to one forked from it; "
+                "make another with listen(), in a process started with 'spawn'."
+            )
+
+
+class _AsyncReadings:
+    """The readings that one `async for` takes of a listener.
+
+    An object rather than an async generator: a timeout that cancels `anext()` would end that.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._started = False  # by this loop, so that it ends with it
+
+    def __aiter__(self) -> _AsyncReadings:
+        return self
+
+    async def __anext__(self) -> Reading:
+        listener = self._listener
+        if listener._thread is None:
+            import asyncio  # noqa: PLC0415
+
+            if listener._async:
+                listener.start()  # which says what is missing
+            self._started = True
+            await asyncio.to_thread(listener._start, again=True)
+        return await listener._next()
+
+    def __del__(self) -> None:
+        if self._started:
+            self._listener._worker.stop()
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():  # a timeout may have cancelled it
+        waiter.set_result(None)
+
+
+def _is_async(function: Callable[..., object] | None) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    call = getattr(function, "__call__", None)  # noqa: B004  (of an object that can be called)
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def _refuse_awaitable(result: Any) -> None:
+    if inspect.isawaitable(result):
+        if inspect.iscoroutine(result):
+            result.close()
+        raise LivesrError(
+            "on_reading returned an awaitable, which nobody awaits here; give an async function "
+            "itself and use 'async with livesr.listen(...)'."
+        )
 
 
 def listen(
@@ -263,13 +423,26 @@ def listen(
     record: str | Path | None = None,
     reconnect: bool = True,
     on_reading: Callable[[Reading], object] | None = None,
+    channel: int | None = None,
 ) -> Listener:
     """Listen to a microphone; see `Listener` for what is given and what comes back.
 
     Raises:
         ModelError: if the model cannot be used.
-        DeviceError: from `with` or the iterator, if the microphone cannot be opened or goes.
+        DeviceError: if `device` or `channel` cannot name one; from `with` or the iterator, if
+            the microphone cannot be opened or goes.
+
+    Example:
+        >>> for reading in livesr.listen(record="talk.flac"):  # doctest: +SKIP
+        ...     print(reading.end, reading.label)
+        0.25 None
     """
     return Listener(
-        device, model=model, hop=hop, record=record, reconnect=reconnect, on_reading=on_reading
+        device,
+        model=model,
+        hop=hop,
+        record=record,
+        reconnect=reconnect,
+        on_reading=on_reading,
+        channel=channel,
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from livesr.microphone.devices import Device, portaudio, words
 from livesr.microphone.ring import Ring
 from livesr.stages.samples import RATES
 
-_RING_SECONDS = 8
+_RING_SECONDS = 10
 _LATENCY_SECONDS = 0.08  # asked of PortAudio: less drops sound when Python is busy, and costs more
 _SLOTS = 1024  # callbacks remembered
 _DEAD_SECONDS = 2.0  # without a callback: the device has gone, whatever PortAudio says
@@ -24,41 +24,69 @@ _CONFIRMED = 3  # callbacks in a row that must say so
 _SETTLED = 20  # callbacks before any may
 
 
+_log = logging.getLogger(__name__)
+
+
 class Microphone:
     """An open device; its callback copies, counts and returns.
 
     Args:
-        device: opened at its own rate, in stereo or as it will.
-        wake: a lock, held; released by the callback when there is enough.
+        device: opened at its own rate, with two inputs or as many as it takes.
+        wake: called by the callback when there is enough; it must not wait and must not raise.
+        channel: the only input to hear, counted from 1; None hears those that are opened.
 
     Attributes:
         wake_at: frames that are enough.
+        channels: inputs that were opened.
+        fault: what went wrong inside the callback, if anything did.
 
     Raises:
-        DeviceError: if PortAudio cannot open it.
+        DeviceError: if PortAudio cannot open it, or it has no such channel.
     """
 
-    def __init__(self, device: Device, wake: threading.Lock) -> None:
-        self.device, self._wake = device, wake
+    def __init__(
+        self, device: Device, wake: Callable[[], object], channel: int | None = None
+    ) -> None:
+        if channel is not None and channel > device.channels:
+            raise DeviceError(
+                f"{device.name} has no input {channel}; they are counted from 1 to "
+                f"{device.channels}."
+            )
+        self.device, self.channel, self._wake = device, channel, wake
         self._ends = np.zeros(_SLOTS, np.int64)  # of each callback's block, frames
         self._arrived = np.zeros(_SLOTS)  # when it came, monotonic seconds
         self._captured = np.zeros(_SLOTS)  # when its first frame was sound, monotonic seconds
         self._count = 0  # callbacks so far
         self.wake_at = 0
-        self._seen = 0  # of them checked for losses
+        self._woken_at = -1  # the value of `wake_at` that was answered last
+        self.fault: Exception | None = None
+        self._seen = 0  # callbacks checked for losses
         self._suspect: list[float] = []
         self._suspect_at = 0
         self._drift = 0.0  # capture time of frame 0, as the newest blocks have it
         self._stream = self._open()
         self.rate: int = round(self._stream.samplerate)
         self.channels: int = self._stream.channels
-        self.ring = Ring(_RING_SECONDS * self.rate, self.channels)
+        self.ring = Ring(_RING_SECONDS * self.rate, self.channels if channel is None else 1)
         try:
             self._stream.start()
         except portaudio().PortAudioError as error:
             self.close()
             raise DeviceError(f"{device.name} cannot be started: {words(error)}.") from None
         self._started = time.monotonic()
+        _log.info("%s opened: %d Hz, %s", device.name, self.rate, self.inputs)
+
+    @property
+    def inputs(self) -> str:
+        """Which of the device's inputs are heard, in words."""
+        if self.channel is not None:
+            return f"input {self.channel}"
+        return "input 1" if self.channels == 1 else f"inputs 1 to {self.channels}"
+
+    @property
+    def hears_all(self) -> bool:
+        """Whether the device has no inputs but those that are heard."""
+        return self.device.channels <= (self.channels if self.channel is None else 1)
 
     def _open(self) -> Any:
         sd = portaudio()
@@ -74,6 +102,13 @@ class Microphone:
                     callback=self._callback,
                 )
             except (sd.PortAudioError, ValueError) as error:
+                _log.debug(
+                    "%s does not open: %d Hz, %d inputs: %s",
+                    self.device.name,
+                    rate,
+                    channels,
+                    words(error),
+                )
                 last = error
         raise DeviceError(
             f"{self.device.name} cannot be opened: {words(last)}. Another program may hold it, or "
@@ -84,22 +119,34 @@ class Microphone:
         """Rates and channels to try: the device's own rate first, no more than stereo first."""
         own, channels = self.device.rate, self.device.channels
         rates = dict.fromkeys(r for r in (own, 48000, 44100, 16000) if RATES[0] <= r <= RATES[1])
+        if self.channel is None:
+            counts = dict.fromkeys((min(2, channels), channels, 1))
+        else:
+            counts = dict.fromkeys((self.channel, channels))
         for rate in rates:
-            for count in dict.fromkeys((min(2, channels), channels, 1)):
+            for count in counts:
                 yield rate, count
 
     def _callback(self, block: Float32, frames: int, times: Any, _status: Any) -> None:
+        # sounddevice ends a stream whose callback raises, and tells the program nothing.
+        try:
+            self._take(block, frames, times)
+        except Exception as error:
+            self.fault = error
+
+    def _take(self, block: Float32, frames: int, times: Any) -> None:
         now = time.monotonic()
         slot = self._count % _SLOTS
         self._ends[slot] = self.ring.written + frames
         self._arrived[slot] = now
         heard = times.inputBufferAdcTime
         self._captured[slot] = now - (times.currentTime - heard if heard else 0.0)
-        self.ring.push(block)
+        self.ring.push(block if self.channel is None else block[:, self.channel - 1, None])
         self._count += 1
-        # A lock as a flag: only this releases it and only the worker takes it, so neither waits.
-        if self.ring.written >= self.wake_at and self._wake.locked():
-            self._wake.release()
+        due = self.wake_at
+        if self.ring.written >= due != self._woken_at:
+            self._woken_at = due
+            self._wake()
 
     def arrival(self, frame: int) -> float | None:
         """When the block that holds this frame came, monotonic seconds; None if forgotten."""
@@ -164,8 +211,15 @@ class Microphone:
     @property
     def gone(self) -> bool:
         """Whether nothing will come any more."""
+        if self.fault is not None:
+            return True
+        try:
+            if not self._stream.active:
+                return True
+        except portaudio().PortAudioError:  # somebody else has ended PortAudio
+            return True
         last = float(self._arrived[(self._count - 1) % _SLOTS]) if self._count else self._started
-        return not self._stream.active or time.monotonic() - last > _DEAD_SECONDS
+        return time.monotonic() - last > _DEAD_SECONDS
 
     def close(self) -> None:
         """Give the device back; never fails."""

@@ -1,30 +1,33 @@
-"""What the listener's one thread does: from the microphone's ring to readings and events."""
+"""The one thread of a listener: from the microphone's ring to readings and events."""
 
 from __future__ import annotations
 
+import logging
 import math
+import queue
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
+
+import numpy as np
 
 from livesr.arrays import Float32
 from livesr.errors import DeviceError, LivesrError
 from livesr.event import Item
 from livesr.files.recording import RATE, Recording
 from livesr.microphone.capture import Capture
-from livesr.microphone.devices import Device, find, refresh
+from livesr.microphone.devices import LOCK, Device, find, refresh
 from livesr.microphone.stream import Microphone
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 
 _MOST_BEHIND_SECONDS = 2.0  # of sound not yet heard; more, and the oldest hops are dropped
 _BEHIND_AGAIN_SECONDS = 1.0  # down to this
-_MUTED_SECONDS = 2.0  # of nothing but zeros
+_SILENT_SECONDS = 2.0  # of nothing but zeros, before it is told
+_UNUSED_INPUT_PEAK = 1e-4  # -80 dBFS: an input that nothing is plugged into stays below it
 _POLL_SECONDS = 0.5
 _RETRY_SECONDS = (0.25, 4.0)  # first and longest wait for a microphone that has gone
 _PERMIT = {
@@ -32,10 +35,23 @@ _PERMIT = {
     "win32": "Settings, Privacy & security, Microphone",
 }
 TOO_SLOW, GONE, PAUSED = "the machine was too slow", "the microphone had gone", "paused"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """What another thread wants done, and the sound that had come when it said so."""
+
+    do: Callable[[], list[Item]]
+    microphone: Microphone | None
+    frame: int
 
 
 class Worker:
-    """A microphone, what is heard of it, and the commands of other threads.
+    """A microphone, the capture that hears it, and the commands of other threads.
+
+    Commands are carried out in order, each after the sound that had come when it was given;
+    the end is a command like any other, so none given before it is lost.
 
     Args:
         query: of the device, as for `find`.
@@ -43,9 +59,11 @@ class Worker:
         record: where to record, or None.
         reconnect: wait for a device that goes, rather than raise.
         give: takes what came of it, in this thread.
+        channel: the only input to hear, counted from 1; None averages those that are opened.
 
     Attributes:
         latencies: seconds from the arrival of a reading's last sound to the reading.
+        microphone: the device in use; None before the first.
     """
 
     def __init__(
@@ -55,50 +73,63 @@ class Worker:
         record: str | Path | None,
         reconnect: bool,
         give: Callable[[list[Item]], None],
+        channel: int | None = None,
     ) -> None:
         self._query, self._recognizer, self._record = query, recognizer, record
-        self._reconnect, self._give = reconnect, give
+        self._reconnect, self._give, self._channel = reconnect, give, channel
         self.latencies: deque[float] = deque(maxlen=4096)
+        self.microphone: Microphone | None = None
+        self.capture = Capture(recognizer)
         self.paused = False
         self._skipped = 0  # frames since then
-        self._waiting = False  # for a device that has gone
-        self._zeros = 0  # samples of nothing else, at 16 kHz
+        self._waiting = ""  # for a device that has gone: in words
+        self._silent = 0  # samples without sound, at 16 kHz
         self._device_lost = 0  # frames that the open device never delivered
-        self._commands: SimpleQueue[Callable[[], list[Item]]] = SimpleQueue()
-        self._wake = threading.Lock()
-        self._stopping = False
+        # Wake-ups of PortAudio's callback (None) and commands. Its `put` neither waits nor
+        # raises, and the one queue keeps their order.
+        self._queue: queue.SimpleQueue[_Command | None] = queue.SimpleQueue()
+        self._stopped = False  # in its turn
+        self._ending = False  # somebody said so: wait for no device
 
     def open(self) -> None:
-        """Take the microphone, and the recording's file."""
-        self.microphone = Microphone(find(self._query), self._wake)
+        """Take the microphone, and the recording's file.
+
+        Raises:
+            DeviceError: if the microphone cannot be opened.
+            LivesrError: if the recording cannot be made.
+        """
+        with LOCK:
+            microphone = Microphone(find(self._query), self._wake, self._channel)
         try:
             recording = Recording(self._record) if self._record else None
         except LivesrError:
-            self.microphone.close()
+            microphone.close()
             raise
-        self.hearing = Capture(self._recognizer, recording)
-        self.hearing.begin(self.microphone.rate)
+        self.capture = Capture(self._recognizer, recording)
+        self.capture.begin(microphone.rate)
+        self.microphone = microphone
 
     def stop(self) -> None:
         """Have `run` return, from any thread."""
-        self._stopping = True
-        self._poke()
+        self.command(self._stop)
+        self._ending = True
 
     def command(self, command: Callable[[], list[Item]]) -> None:
         """Have `run` do this, from any thread."""
-        self._commands.put(command)
-        self._poke()
+        microphone = self.microphone
+        self._queue.put(_Command(command, microphone, microphone.ring.written if microphone else 0))
 
-    def _poke(self) -> None:
-        with suppress(RuntimeError):  # it is awake
-            self._wake.release()
+    def _wake(self) -> None:
+        self._queue.put(None)
 
     @property
     def trouble(self) -> str:
         """Why nothing useful is heard just now; empty when all is well."""
         if self._waiting:
-            return f"{self.microphone.device.name} has gone; waiting for it"
-        return muted() if self._zeros > _MUTED_SECONDS * RATE else ""
+            return self._waiting
+        microphone = self.microphone
+        silent = microphone and self._silent > _SILENT_SECONDS * RATE
+        return silence(microphone) if microphone and silent else ""
 
     def run(self) -> None:
         """Hear until `stop`.
@@ -106,23 +137,40 @@ class Worker:
         Raises:
             DeviceError: if the microphone goes and is not waited for.
         """
+        microphone = self.microphone
+        assert microphone is not None  # `open` came before
         try:
-            while not self._stopping:
-                self._wake.acquire(timeout=_POLL_SECONDS)
-                self._obey()
-                self._hear()
-                if self.microphone.gone and not self._stopping:
-                    self._reopen()
-            self._hear()
+            while not self._stopped:
+                self._obey(microphone, _POLL_SECONDS)
+                if self._stopped:
+                    break
+                self._hear(microphone)
+                if microphone.gone:
+                    microphone = self._reopen(microphone)
+            self._emit(self._count_pause())
         finally:
-            self.microphone.close()
-            self._emit(self.hearing.finish())
+            microphone.close()
+            self._emit(self.capture.finish())
 
-    def _obey(self) -> None:
-        while not self._commands.empty():
-            command = self._commands.get()
-            self._hear()  # it is about what was said before it
-            self._emit(command())
+    def _obey(self, microphone: Microphone, seconds: float) -> None:
+        """Wait so long for a wake-up or a command, then carry out all there are."""
+        until = time.monotonic() + seconds
+        while not self._stopped:
+            try:
+                command = self._queue.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                return
+            until = 0.0
+            if command is None:
+                continue
+            # It is about what had been said before it. (A device that is back counts anew.)
+            if command.microphone is microphone:
+                self._hear(microphone, command.frame)
+            self._emit(command.do())
+
+    def _stop(self) -> list[Item]:
+        self._stopped = True
+        return []
 
     def pause(self) -> list[Item]:
         """A command: hear nothing from now on."""
@@ -132,115 +180,145 @@ class Worker:
     def resume(self) -> list[Item]:
         """A command: hear again; what went by is a gap."""
         self.paused = False
+        return self._count_pause()
+
+    def _count_pause(self) -> list[Item]:
         skipped, self._skipped = self._skipped, 0
-        return self.hearing.lose(skipped, PAUSED) if skipped else []
+        return self.capture.lose(skipped, PAUSED) if skipped else []
 
     def forget(self) -> list[Item]:
-        """A command: the voice is another's from now on."""
-        return self.hearing.reset()
+        """A command: from now on another voice is heard."""
+        return self.capture.reset()
 
-    def _hear(self) -> None:
-        """Everything that has arrived, but for what a suspected loss holds up."""
-        mic = self.microphone
-        for at, lost in mic.losses():
-            self._hear_until(at)
+    def _hear(self, microphone: Microphone, end: int | None = None) -> None:
+        """All sound that has arrived, or that before frame `end`.
+
+        What a suspected loss holds up waits.
+        """
+        for at, lost in microphone.losses():
+            self._hear_until(microphone, at)
             self._device_lost += lost
             if self.paused:
                 self._skipped += lost
             else:
-                self._emit(self.hearing.lose(lost, f"{mic.device.name} dropped it"))
-        self._hear_until(mic.checked)
+                self._emit(self.capture.lose(lost, f"{microphone.device.name} dropped it"))
+        checked = microphone.checked
+        self._hear_until(microphone, checked if end is None else min(end, checked))
+        ring = microphone.ring
         # Not before the next reading may be due: waking at every callback costs more than it.
-        due = self.hearing.frame_of(self._recognizer.due / RATE) + self.hearing.held_back
-        mic.wake_at = mic.ring.read + mic.rate // 10 if self.paused else due - self._device_lost
+        due = self.capture.frame_of(self._recognizer.due / RATE) + self.capture.held_back
+        due = ring.read + microphone.rate // 10 if self.paused else due - self._device_lost
+        microphone.wake_at = max(due, ring.written + 1)
 
-    def _hear_until(self, end: int) -> None:
-        ring, rate = self.microphone.ring, self.microphone.rate
+    def _hear_until(self, microphone: Microphone, end: int) -> None:
+        ring, rate = microphone.ring, microphone.rate
         if self.paused:
             self._skipped += max(0, end - ring.read)
             ring.read = max(end, ring.read)
             return
         hop = round(self._recognizer.hop * rate)
         behind = end - ring.read
-        if behind > _MOST_BEHIND_SECONDS * rate:
-            dropped = math.ceil((behind - _BEHIND_AGAIN_SECONDS * rate) / hop) * hop
+        # A worker is not late before a whole hop has come, however long that is; and only sound
+        # that has come can be dropped.
+        if behind > max(_MOST_BEHIND_SECONDS * rate, 2 * hop):
+            kept = max(_BEHIND_AGAIN_SECONDS * rate, hop)
+            dropped = math.ceil((behind - kept) / hop) * hop
             ring.read += dropped
-            self._emit(self.hearing.lose(dropped, TOO_SLOW))
+            _log.warning("%.2f s dropped: %s", dropped / rate, TOO_SLOW)
+            self._emit(self.capture.lose(dropped, TOO_SLOW))
         while ring.read < end:
             gone, block = ring.pull(min(hop, end - ring.read))
             if gone:
-                self._emit(self.hearing.lose(gone, TOO_SLOW))
-            self._emit(self.hearing.hear(block))
-            self._watch_silence(block)
+                self._emit(self.capture.lose(gone, TOO_SLOW))
+            self._emit(self.capture.hear(block))
+            self._watch_silence(microphone, block)
 
-    def _watch_silence(self, block: Float32) -> None:
-        before = self._zeros
-        self._zeros = 0 if block.any() else before + len(block) * RATE // self.microphone.rate
-        if before <= _MUTED_SECONDS * RATE < self._zeros:
-            self._emit(self.hearing.note("silence", muted()))
+    def _watch_silence(self, microphone: Microphone, block: Float32) -> None:
+        before = self._silent
+        # An input that nobody uses still delivers its own faint noise.
+        faint = np.float32(0 if microphone.hears_all else _UNUSED_INPUT_PEAK)
+        sounds = bool(len(block)) and not bool((np.abs(block) <= faint).all())
+        self._silent = 0 if sounds else before + len(block) * RATE // microphone.rate
+        if before <= _SILENT_SECONDS * RATE < self._silent:
+            self._emit(self.capture.note("silence", silence(microphone)))
 
-    def _reopen(self) -> None:
-        """The microphone has gone: say so, and wait until it, or what stands in for it, is back."""
-        old = self.microphone
+    def _reopen(self, old: Microphone) -> Microphone:
+        """The microphone has gone: say so, and wait until it, or what stands in for it, is back.
+
+        Returns:
+            The new one; the old one where the end came first.
+
+        Raises:
+            DeviceError: if it is not to be waited for.
+        """
         until = old.captured_until
-        if self._skipped:
-            self._emit(self.hearing.lose(self._skipped, PAUSED))
-            self._skipped = 0
-        self._emit(self.hearing.note("device", f"{old.device.name} has gone"))
+        self._emit(self._count_pause())
+        gone = f"{old.device.name} has gone"
+        _log.warning("%s%s", gone, f": {old.fault!r}" if old.fault else "")
+        self._emit(self.capture.note("device", gone))
         old.close()
         if not self._reconnect:
-            raise DeviceError(f"{old.device.name} has gone; plug it in and listen again.")
+            raise DeviceError(f"{gone}; plug it in and listen again.")
         wait, longest = _RETRY_SECONDS
-        self._waiting = True
-        while not self._stopping:
-            self._wake.acquire(timeout=wait)
-            self._obey()
-            began = self._opened(old.device) if not self._stopping else None
-            if began is not None:
+        self._waiting = f"{gone}; waiting for it"
+        while True:
+            self._obey(old, wait)
+            if self._stopped:
+                return old
+            if new := self._opened(old.device):
                 break
             wait = min(2 * wait, longest)
-        else:
-            return
-        self._waiting = False
-        self._emit(self.hearing.pause(max(0.0, began - until), GONE))
-        self._emit(self.hearing.begin(self.microphone.rate))
-        self._device_lost = 0
-        self._emit(self.hearing.note("device", f"{self.microphone.device.name} is back"))
+        self._waiting, self._device_lost = "", 0
+        self.microphone = new
+        assert new.captured_from is not None  # `_opened` saw to it
+        self._emit(self.capture.pause(max(0.0, new.captured_from - until), GONE))
+        self._emit(self.capture.begin(new.rate))
+        self._emit(self.capture.note("device", f"{new.device.name} is back"))
+        return new
 
-    def _opened(self, before: Device) -> float | None:
-        """Open it again; when its first sound was captured, or None if it does not deliver."""
-        try:
-            refresh()
+    def _opened(self, before: Device) -> Microphone | None:
+        """The microphone opened again, or None where it does not deliver."""
+        for look in (False, True):
             try:
-                device = find(before.name)
-            except DeviceError:
-                device = find(self._query)
-            mic = Microphone(device, self._wake)
-        except DeviceError:
-            return None
-        while mic.captured_from is None and not mic.gone and not self._stopping:
-            time.sleep(0.01)
-        if mic.captured_from is None:
-            mic.close()
-            return None
-        self.microphone = mic
-        return mic.captured_from
+                with LOCK:
+                    # First as PortAudio knows it: looking anew ends every stream of the process.
+                    if look and not refresh():
+                        return None
+                    try:
+                        device = find(before.name, look=False)
+                    except DeviceError:
+                        device = find(self._query, look=False)
+                    microphone = Microphone(device, self._wake, self._channel)
+            except DeviceError as error:
+                _log.debug("%s", error)
+                continue
+            while microphone.captured_from is None and not (microphone.gone or self._ending):
+                time.sleep(0.01)
+            if microphone.captured_from is not None:
+                return microphone
+            microphone.close()
+        return None
 
     def _emit(self, items: list[Item]) -> None:
         if not items:
             return
-        now = time.monotonic()
+        now, microphone = time.monotonic(), self.microphone
         for item in items:
-            if isinstance(item, Reading):
-                frame = self.hearing.frame_of(item.end) - self._device_lost
-                arrived = self.microphone.arrival(frame - 1)
+            if isinstance(item, Reading) and microphone:
+                frame = self.capture.frame_of(item.end) - self._device_lost
+                arrived = microphone.arrival(frame - 1)
                 if arrived is not None and item.gap == 0:
                     self.latencies.append(now - arrived)
         self._give(items)
 
 
-def muted() -> str:
-    """What nothing but zeros means, and where permission is given."""
+def silence(microphone: Microphone) -> str:
+    """What it means that no sound arrives, the likeliest first, and where permission is given."""
     where = _PERMIT.get(sys.platform)
     permit = f"not permitted ({where})" if where else "not permitted"
-    return f"only digital silence: the microphone may be muted or {permit}"
+    if microphone.hears_all:
+        return f"only digital silence: the microphone may be muted or {permit}"
+    return (
+        f"{microphone.inputs} of {microphone.device.channels} are silent: the voice may be on "
+        f"another input (--channel N, or channel=N), or the microphone may be muted or {permit}"
+    )

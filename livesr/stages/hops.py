@@ -15,6 +15,7 @@ from livesr.settings import FrontEndSettings
 from livesr.stages.samples import in_words
 from livesr.stages.stage import Stage
 
+_NUMBERS = (int, float, np.integer, np.floating)
 _LEAST_SILENCE_SECONDS = 4  # that stand for a long gap
 _MOST_SAMPLES = 10**18
 
@@ -127,9 +128,10 @@ class HopCutter(Stage):
 def _whole_shifts(hop: Any, settings: FrontEndSettings) -> int:
     """The hop in samples: a whole number of frame shifts."""
     shift, rate = settings.shift_samples, settings.sample_rate
-    if isinstance(hop, (int, float)) and 0.02 <= hop <= 3.0:
-        shifts = round(hop * rate / shift)
-        if math.isclose(shifts * shift / rate, hop, rel_tol=1e-9):
+    if isinstance(hop, _NUMBERS) and not isinstance(hop, bool) and 0.0199 <= hop <= 3.001:
+        shifts = round(float(hop) * rate / shift)
+        # float32 has 7 digits: np.float32(0.1) is a tenth of a second as meant.
+        if math.isclose(shifts * shift / rate, hop, rel_tol=1e-6):
             return shifts * shift
     raise LivesrError(
         f"A hop of {in_words(hop)} s cannot be used; give a multiple of 0.01 s, 0.02 to 3 s."

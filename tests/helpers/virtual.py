@@ -1,4 +1,4 @@
-"""A microphone where there is no sound card: a private PulseAudio that PortAudio opens as ALSA.
+"""Microphones where there is no sound card: a private PulseAudio that PortAudio opens as ALSA.
 
 Needs pulseaudio, pulseaudio-utils, libasound2-plugins and libportaudio2.
 """
@@ -12,10 +12,15 @@ import time
 from pathlib import Path
 
 _ALSA = """</usr/share/alsa/alsa.conf>
-pcm.vmic {{ type pulse server "unix:{socket}" device "vmic.monitor" }}
+pcm.vmic {{ type pulse server "unix:{here}/native" device "vmic.monitor" }}
+pcm.quad {{ type pulse server "unix:{here}/native" device "quad.monitor" }}
+pcm.other {{ type pulse server "unix:{here}/other/native" device "vmic.monitor" }}
 """
+# ALSA's plugin calls three channels front-left, front-right and aux0: here they are inputs 1 to 3.
 _PULSE = """load-module module-native-protocol-unix auth-anonymous=1 socket={socket}
 load-module module-null-sink sink_name=vmic rate=16000 channels=1 format=s16le norewinds=1
+load-module module-null-sink sink_name=quad rate=48000 channels=4 format=s16le norewinds=1 \
+channel_map=front-left,front-right,aux0,aux1
 set-default-sink vmic
 set-default-source vmic.monitor
 """
@@ -23,13 +28,19 @@ AVAILABLE = all(map(shutil.which, ("pulseaudio", "pactl", "paplay")))
 
 
 class VirtualMicrophone:
-    """The input "vmic"; what is played is heard in real time."""
+    """The inputs "vmic" (one channel) and "quad" (four); what is played is heard in real time.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        other: an interface of its own, whose one input is "other"; None in that one. It comes
+            and goes by itself.
+    """
+
+    def __init__(self, folder: Path, *, other: bool = False) -> None:
         for name in ("runtime", "state"):
-            (folder / name).mkdir(mode=0o700)
+            (folder / name).mkdir(mode=0o700, parents=True)
         socket = folder / "native"
-        (folder / "alsa").write_text(_ALSA.format(socket=socket))
+        self.other = None if other else VirtualMicrophone(folder / "other", other=True)
+        (folder / "alsa").write_text(_ALSA.format(here=folder))
         (folder / "pulse").write_text(_PULSE.format(socket=socket))
         self._folder = folder
         self._daemon: subprocess.Popen[bytes] | None = None
@@ -72,6 +83,6 @@ class VirtualMicrophone:
             self._daemon.wait(timeout=10)
             self._daemon = None
 
-    def play(self, file: Path) -> subprocess.Popen[bytes]:
-        command = ["paplay", "-d", "vmic", str(file)]
+    def play(self, file: Path, into: str = "vmic") -> subprocess.Popen[bytes]:
+        command = ["paplay", "-d", into, "--no-remix", "--no-remap", str(file)]
         return subprocess.Popen(command, env=self._environment(), stderr=subprocess.DEVNULL)

@@ -474,7 +474,7 @@ def test_a_device_that_drops_sound_is_noticed(
     from livesr.microphone.devices import find  # noqa: PLC0415
     from livesr.microphone.stream import Microphone  # noqa: PLC0415
 
-    opened = Microphone(find("vmic"), threading.Lock())
+    opened = Microphone(find("vmic"), lambda: None)
     opened.close()
     opened._count = opened._seen = 0
     opened.ring.written = 0
