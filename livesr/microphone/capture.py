@@ -28,13 +28,15 @@ class Capture:
 
     def __init__(self, recognizer: Recognizer, recording: Recording | None = None) -> None:
         self._recognizer, self._recording = recognizer, recording
+        # Set when a push is over: the recognizer's own position moves back and forth inside one.
+        self._position = recognizer.position
         self.lost: Counter[str] = Counter()  # samples at 16 kHz, by why
         self._start(RATE)
 
     @property
     def seconds(self) -> float:
-        """Stream time so far."""
-        return self._recognizer.position / RATE
+        """Stream time so far; other threads may ask."""
+        return self._position / RATE
 
     def begin(self, rate: int) -> list[Item]:
         """From now on a device with this rate delivers."""
@@ -105,7 +107,9 @@ class Capture:
         silence = silence_for(lost)
         items += self.note("gap", why, lost / RATE, silence / RATE)
         written = self._record(np.zeros(silence, np.float32))
-        return [*items, *written, *self._recognizer.skip(lost)]
+        items += [*written, *self._recognizer.skip(lost)]
+        self._position = self._recognizer.position
+        return items
 
     def _flush(self) -> list[Item]:
         """What the resampler held back: the device's sound does not go on from it."""
@@ -113,7 +117,9 @@ class Capture:
 
     def _take(self, samples: Float32) -> list[Item]:
         heard = to_grid(samples)
-        return [*self._record(heard), *self._recognizer.push(heard)]
+        items = [*self._record(heard), *self._recognizer.push(heard)]
+        self._position = self._recognizer.position
+        return items
 
     def _record(self, what: Float32 | Event) -> list[Item]:
         if self._recording is None:

@@ -288,7 +288,10 @@ def refresh() -> bool:
 def _open_streams(sd: Any) -> bool:
     """Whether this process holds a PortAudio stream. PortAudio itself does not tell."""
     return any(
-        issubclass(type(thing), sd._StreamBase) and not thing.closed for thing in gc.get_objects()
+        issubclass(type(thing), sd._StreamBase)
+        and hasattr(thing, "_latency")  # one that failed to open has none
+        and not thing.closed
+        for thing in gc.get_objects()
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import itertools
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -232,6 +233,7 @@ def test_an_async_callback_without_an_event_loop_is_refused(
         until(lambda: not hidden.running)
 
 
+@pytest.mark.slow
 def test_one_of_two_listeners_loses_its_device_ten_times_and_the_other_nothing(
     microphone: VirtualMicrophone, other: VirtualMicrophone, tiny: Path, tmp_path: Path
 ) -> None:
@@ -278,6 +280,9 @@ def test_portaudio_is_not_restarted_under_an_open_stream(
         heard = listener.seconds
         until(lambda: listener.seconds > heard + 1)
         assert listener.dropped_seconds == 0
+    with pytest.raises(sounddevice.PortAudioError):
+        sounddevice.InputStream(device=find("vmic").index, channels=999)
+    assert refresh()  # what failed to open is no open stream
     with sounddevice.InputStream(device=find("vmic").index, channels=1) as own:
         assert not refresh()
         assert own.active
@@ -397,6 +402,7 @@ def test_commands_from_many_threads_are_all_carried_out(
         assert [m for m in marks if m[0] == name] == [f"{name}{number}" for number in range(200)]
 
 
+@pytest.mark.slow
 def test_with_a_long_hop_a_slow_worker_drops_only_sound_that_came(
     microphone: VirtualMicrophone, tiny: Path, tmp_path: Path
 ) -> None:
@@ -494,8 +500,37 @@ def test_an_input_that_the_device_does_not_have(microphone: VirtualMicrophone, t
         livesr.listen("vmic", model=tiny, channel=999).start()
 
 
-def test_seconds_of_a_capture_are_those_heard(tiny: Path, speech: np.ndarray) -> None:
-    capture = Capture(Recognizer(tiny))
-    for start in range(0, 16_000, 1000):
-        capture.hear(speech[start : start + 1000, None])
-        assert capture.seconds == (start + 1000) / 16_000
+def test_the_position_that_another_thread_reads_is_never_ahead(
+    tiny: Path, speech: np.ndarray
+) -> None:
+    """Of what was pushed; a capture's seconds never go back either."""
+    recognizer = Recognizer(tiny, hop=0.02)
+    capture = Capture(Recognizer(tiny, hop=0.02))
+    pushed, over, faults = [0], threading.Event(), []
+
+    def watch() -> None:
+        before = 0.0
+        while not over.is_set():
+            position, seconds = recognizer.position, capture.seconds
+            if position > pushed[0]:
+                faults.append(("ahead", position, pushed[0]))
+            if seconds < before:
+                faults.append(("back", seconds, before))
+            before = seconds
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for start in range(0, 48_000, 480):
+            block = speech[start : start + 480]
+            pushed[0] += len(block)
+            recognizer.push(block)
+            capture.hear(block[:, None])
+            assert capture.seconds == recognizer.position / 16_000
+    finally:
+        over.set()
+        watcher.join()
+        sys.setswitchinterval(interval)
+    assert faults == []
