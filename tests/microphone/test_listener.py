@@ -134,7 +134,8 @@ def test_a_number_of_any_integer_type_names_a_microphone(
 
 def test_a_timeout_on_anext_loses_nothing(microphone: VirtualMicrophone, tiny: Path) -> None:
     async def hear() -> tuple[int, list[float]]:
-        ends, timeouts = [], 0
+        ends: list[float] = []
+        timeouts = 0
         async with livesr.listen("vmic", model=tiny) as listener:
             readings = aiter(listener)
             while len(ends) < 6:
@@ -356,9 +357,9 @@ def test_a_forked_child_is_told_so(microphone: VirtualMicrophone, tiny: Path) ->
             os._exit(0)
         os.waitpid(child, 0)
         one, two, three = os.read(reader, 10_000).decode().splitlines()
-        for told in (one, two):
-            assert told.startswith("DeviceError This process was forked")
-            assert "'spawn'" in told
+        for line in (one, two):
+            assert line.startswith("DeviceError This process was forked")
+            assert "'spawn'" in line
         assert three.startswith("LivesrError This listener belongs to the process that made it")
         heard = listener.seconds
         until(lambda: listener.seconds > heard + 0.5)  # the parent goes on
@@ -506,7 +507,8 @@ def test_the_position_that_another_thread_reads_is_never_ahead(
     """Of what was pushed; a capture's seconds never go back either."""
     recognizer = Recognizer(tiny, hop=0.02)
     capture = Capture(Recognizer(tiny, hop=0.02))
-    pushed, over, faults = [0], threading.Event(), []
+    pushed, over = [0], threading.Event()
+    faults: list[tuple[str, float, float]] = []
 
     def watch() -> None:
         before = 0.0
