@@ -1,1 +1,1 @@
-"""livesr beside what people use instead: `python -m export.peers`."""
+"""What livesr costs, beside other tools: `python -m export.peers`."""

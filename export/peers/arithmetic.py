@@ -1,4 +1,4 @@
-"""Where the time goes: each stage against the multiply-adds that it cannot do without."""
+"""Where the time of a reading goes: each stage, beside the multiply-adds that it needs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from livesr.settings import FrontEndSettings
 from livesr.stages.logmel import mel_filterbank
 from livesr.stages.vad import BLOCK_SAMPLES
 
-_HOP_FRAMES = 26  # 24 in turn with it: the graph takes pairs
+_HOP_FRAMES = 26  # a hop has 25; the graph takes an even number, so 26 and 24 in turn
 _DEVICE_RATE = 48000
 _PARTS = {"Conv": "convolutions", "LSTM": "LSTM", REST: "all else"}
 
 
 def table(samples: Float32, quick: bool) -> Table:
-    """Stages of a reading: milliseconds, multiply-adds, and what the core's peak makes of them."""
+    """Stages of a reading: milliseconds, multiply-adds, and the time those take at peak rate."""
     peak = peak_rate(5 if quick else 20)
     rounds = 1 if quick else 5
 
@@ -43,7 +43,7 @@ def table(samples: Float32, quick: bool) -> Table:
         own = spent.pop("network")
         if path != PAPER:
             rows += [row(name, value, arithmetic.get(name, 0)) for name, value in spent.items()]
-        # A hop of 25 frames does 25/26 of what is counted, but for the LSTM.
+        # Counted for 26 frames; a hop of 25 does 25/26 of it, except for the LSTM.
         rows.append(row(f"network, {size}", own, sum(counts.values())))
         kernels = kernel_times(path, feed, 100 * rounds)
         rows += [row(f"… its {_PARTS[k]}", kernels[k], counts[k]) for k in _PARTS]
@@ -52,8 +52,9 @@ def table(samples: Float32, quick: bool) -> Table:
         ("stage", "time", "million multiply-adds", "at the core's peak", "of the peak"),
         rows,
         f"The peak, measured on float32 matrices of 1024 x 1024: {peak / 1e9:.0f} thousand "
-        "million multiply-adds a second. The rest is memory, steps that wait for the one before "
-        "(LSTM), and calls from Python. The network's parts are onnxruntime's own profile.",
+        "million multiply-adds a second. The rest of the time is memory access, LSTM steps that "
+        "wait for the one before, and calls from Python. The parts of the network are from "
+        "onnxruntime's profiler.",
     )
 
 
@@ -62,11 +63,11 @@ def stages(samples: Float32, model: Path, rounds: int) -> dict[str, float]:
     heard = np.tile(np.concatenate(hops(samples)), rounds)
     found = stage_times(model, np.repeat(heard, _DEVICE_RATE // RATE), time.process_time)
     whole = found.pop("all")
-    return found | {"what lies between": max(0.0, whole - sum(found.values()))}
+    return found | {"all else": max(0.0, whole - sum(found.values()))}
 
 
 def features() -> float:
-    """Multiply-adds of a hop: window, real FFT (5/4 n log2 n), power, mel filters where not 0."""
+    """Multiply-adds of a hop: window, real FFT (5/4 n log2 n), power, non-zero mel weights."""
     settings = FrontEndSettings()
     size = settings.fft_samples
     frame = settings.window_samples + 1.25 * size * math.log2(size) + size
@@ -75,14 +76,14 @@ def features() -> float:
 
 
 def voice() -> float:
-    """Multiply-adds of a hop's blocks."""
+    """Multiply-adds of voice activity, per hop."""
     path = models_directory() / "silero-vad.onnx"
     feed = {"blocks": np.zeros((2, 576), np.float32), "memory": np.zeros((2, 1, 128), np.float32)}
     return sum(multiply_adds(path, feed).values()) / 2 * HOP / BLOCK_SAMPLES
 
 
 def network_feed(path: Path) -> dict[str, Float32]:
-    """A hop for one stream whose window is full."""
+    """Random inputs of one stream whose window is full: a hop of frames and the model's state."""
     model = load_model(path)
     random = np.random.default_rng(0)
     shapes = {"features": (_HOP_FRAMES, 40, 3), **model.memory_shapes}

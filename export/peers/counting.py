@@ -1,4 +1,4 @@
-"""What a graph must do and what it takes: multiply-adds and milliseconds by kind of node."""
+"""Multiply-adds and milliseconds of an ONNX graph, by kind of node."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REST = "all else"
 
 
 def peak_rate(rounds: int) -> float:
-    """Multiply-adds a second of one core: BLAS on float32 matrices, the best of some."""
+    """Multiply-adds per second of one core: the fastest of several float32 matrix products."""
     square = np.random.default_rng(0).standard_normal((1024, 1024)).astype(np.float32)
     best = math.inf
     for _ in range(rounds):
@@ -39,11 +39,14 @@ def peak_rate(rounds: int) -> float:
 
 
 def multiply_adds(path: Path, feed: dict[str, Float32]) -> dict[str, int]:
-    """Of one run, by `Conv`, `LSTM` and `REST`, from the shapes that the nodes give.
+    """Multiply-adds of one run, counted from the shapes that the nodes produce.
 
     Args:
-        path: of an ONNX graph.
+        path: an ONNX graph.
         feed: its inputs.
+
+    Returns:
+        The count for `Conv`, `LSTM` and `REST`.
     """
     model = onnx.load(path)
     nodes = [node for node in model.graph.node if node.op_type in _COUNTED]
@@ -65,7 +68,7 @@ def multiply_adds(path: Path, feed: dict[str, Float32]) -> dict[str, int]:
 
 
 def kernel_times(path: Path, feed: dict[str, Float32], runs: int) -> dict[str, float]:
-    """Median milliseconds of one run, by the same kinds, as onnxruntime's profiler has them."""
+    """Median milliseconds of one run, for the same kinds, from onnxruntime's profiler."""
     with tempfile.TemporaryDirectory() as folder:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1

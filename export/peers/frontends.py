@@ -1,4 +1,4 @@
-"""A second of audio to features: livesr as it streams, and what else makes log-mels or eGeMAPS."""
+"""The cost of features: livesr's streaming front end, beside other log-mels and eGeMAPS."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OURS = "livesr, every 250 ms"
 
 
 def table(samples: Float32, quick: bool) -> Table:
-    """Milliseconds a second of audio, and against livesr."""
+    """Milliseconds per second of audio, and the ratio to livesr."""
     samples = samples[: len(samples) // HOP * HOP]
     window = "librosa, the last 3 s again every 250 ms"
     calls = {
@@ -38,13 +38,13 @@ def table(samples: Float32, quick: bool) -> Table:
         "Features of a second of audio",
         ("front end", "time", "of livesr's"),
         [(name, ms(value), times(value / cost[_OURS])) for name, value in cost.items()],
-        "Log-mels of 40 bands every 10 ms; with deltas and their deltas where nothing else is "
-        "said; livesr's with the level too. Nothing but livesr and kaldi-native-fbank streams.",
+        "Log-mels of 40 bands every 10 ms, with deltas and delta-deltas unless the row says "
+        "otherwise; livesr's include the level. Only livesr and kaldi-native-fbank can stream.",
     )
 
 
 def livesr(samples: Float32, size: int = HOP) -> Callable[[], object]:
-    """The whole front end, incrementally; voice activity's verdicts are given."""
+    """The whole front end, hop by hop; voice activity is computed beforehand."""
     voice = VoiceActivity()
     pieces = [(hop, voice.push(hop) > 0.5) for hop in hops(samples, size)]
     front_end = FrontEnd(_SETTINGS, np.zeros(_SETTINGS.bands), np.ones(_SETTINGS.bands))
@@ -58,7 +58,7 @@ def livesr(samples: Float32, size: int = HOP) -> Callable[[], object]:
 
 
 def log_mel(samples: Float32) -> Callable[[], object]:
-    """Of livesr's front end, what kaldi-native-fbank does."""
+    """The part of livesr's front end that kaldi-native-fbank has too: frames and log-mels."""
     pieces, framer, mel = hops(samples), Framer(_SETTINGS), LogMel(_SETTINGS)
 
     def run() -> None:
@@ -122,7 +122,7 @@ def kaldi(samples: Float32) -> Callable[[], object]:
 
 
 def egemaps(samples: Float32, functionals: bool = False) -> Callable[[], object]:
-    """Low-level descriptors, or the 88 functionals of the whole."""
+    """Low-level descriptors, or the 88 functionals of the whole recording."""
     import opensmile  # noqa: PLC0415
 
     level = opensmile.FeatureLevel

@@ -30,7 +30,7 @@ _VOICES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 def _made_up(widths: Widths) -> dict[str, Float32]:
-    # In the file: of models that are not livesr's own, none may compute its weights.
+    # Stored in the file: livesr refuses foreign models that compute their weights.
     rng = np.random.default_rng(0)
     return {
         name: rng.normal(0, shape[-1] ** -0.5, shape).astype(np.float32)
@@ -39,7 +39,7 @@ def _made_up(widths: Widths) -> dict[str, Float32]:
 
 
 def windows(samples: Float32, quick: bool) -> Table:
-    """The compact network over windows of other lengths, its weights made up."""
+    """The compact network with windows of other lengths; the weights are random."""
     calls: dict[str, Callable[[], object]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for seconds in _WINDOWS:
@@ -57,7 +57,8 @@ def windows(samples: Float32, quick: bool) -> Table:
         "A reading by the length of the window (one network of acrnn-compact's sizes)",
         ("window", "livesr", "the window again", "ratio"),
         rows,
-        "What grows with livesr's is the LSTM and attention, which read all of the window.",
+        "Of livesr's cost, only the LSTM and the attention grow with the window: they read all "
+        "of it.",
     )
 
 
@@ -73,7 +74,7 @@ def hops(samples: Float32, quick: bool) -> Table:
 
 
 def voices(samples: Float32, quick: bool) -> Table:
-    """Many streams of one process and one session, one after the other and together."""
+    """Many streams in one process: pushed one after the other, and with `push_all`."""
     rows = []
     for count in _VOICES[:: 4 if quick else 1]:
         coming = cycle(said(samples, count))
@@ -88,12 +89,12 @@ def voices(samples: Float32, quick: bool) -> Table:
         rows.append((str(count), ms(alone), ms(shared), times(alone / shared), f"{fit:.0f}"))
     kilobytes = {rate: _kilobytes(rate) for rate in (RATE, 3 * RATE)}
     return Table(
-        "A voice's reading by the number of voices (acrnn-compact, every 250 ms)",
+        "A reading by the number of voices (acrnn-compact, every 250 ms)",
         ("voices", "push, each", "push_all", "ratio", "voices that fill a core"),
         rows,
-        "Resident memory a voice, of 256: "
+        "Resident memory per voice, with 256 voices: "
         + ", ".join(f"{kB:.0f} kB at {rate} Hz" for rate, kB in kilobytes.items())
-        + " (the resampler's last seconds). In one process and one session.",
+        + " (more, because the resampler keeps its last seconds). One process, one ONNX session.",
     )
 
 
@@ -105,7 +106,7 @@ def _kilobytes(rate: int) -> float:
 
 
 def memory(rate: int, count: int = 256) -> None:
-    """Print how many resident kB a voice adds, of so many, once its window is full."""
+    """Print the resident kB that each of `count` voices adds, once its window is full."""
     sound = np.random.default_rng(0).standard_normal(rate // 4).astype(np.float32) / 10
     one, others = Recognizer(), [Recognizer() for _ in range(count)]
     for _ in range(16):
@@ -117,7 +118,7 @@ def memory(rate: int, count: int = 256) -> None:
 
 
 def said(samples: Float32, count: int) -> list[list[Float32]]:
-    """A hop for each of so many voices, a second of hops; nobody says the same."""
+    """Four hops for each of `count` voices, each from another place of the recording."""
     starts = np.random.default_rng(0).integers(0, len(samples) - 4 * HOP, count)
     return [[samples[s + k * HOP :][:HOP] for s in starts] for k in range(4)]
 

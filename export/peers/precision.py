@@ -1,4 +1,4 @@
-"""Whether fewer bits pay: the network in int8 and fp16, by onnxruntime's own tools."""
+"""Whether fewer bits pay: the network in int8 and fp16, made by onnxruntime's own tools."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Feed = dict[str, Float32]
 
 
 def table(samples: Float32, quick: bool) -> Table:
-    """The compact network alone: a hop's milliseconds, and what its probabilities become."""
+    """The compact network alone: milliseconds per hop, and how far its probabilities move."""
     source = bundled()[DEFAULT]
     feeds, truth = heard(samples)
     calls: dict[str, Callable[[], object]] = {}
@@ -42,18 +42,18 @@ def table(samples: Float32, quick: bool) -> Table:
     first = next(iter(cost.values()))
     return Table(
         "Fewer bits: acrnn-compact's network alone, a hop of 250 ms",
-        ("weights and arithmetic", "time", "ratio", "file", "largest change", "other leaders"),
+        ("weights and arithmetic", "time", "ratio", "file", "largest change", "other emotion"),
         [
             (name, ms(cost[name]), f"{cost[name] / first:.2f}", *about)
             for name, about in told.items()
         ],
-        "The largest change is that of any probability over half a minute of speech; other "
-        "leaders are hops at which another emotion leads.",
+        "Largest change: of any probability over half a minute of speech. Other emotion: hops at "
+        "which another emotion has the highest probability.",
     )
 
 
 def heard(samples: Float32) -> tuple[list[Feed], Float32]:
-    """What the network of a real stream is fed, hop by hop, and the probabilities it gives."""
+    """The network's inputs in a real stream, hop by hop, and its probabilities."""
     recognizer = Recognizer()
     network = recognizer._network
     feeds: list[Feed] = []

@@ -1,4 +1,4 @@
-"""What one reading costs at four a second: livesr whole, and what else would judge 3 s of voice."""
+"""The cost of one reading at four per second: all of livesr, beside other ways to judge 3 s."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COMPACT, _PAPER = "livesr, acrnn-compact", "livesr, the paper's widths"
 
 
 def table(samples: Float32, quick: bool) -> Table:
-    """Milliseconds a reading, and against either size of livesr."""
+    """Milliseconds per reading, and the ratio to livesr's two sizes."""
     window = samples[:WINDOW]
     calls = {
         _COMPACT: hop_by_hop(None, samples),
@@ -44,15 +44,16 @@ def table(samples: Float32, quick: bool) -> Table:
             )
             for name, value in cost.items()
         ],
-        "livesr's hold features, voice activity and all else from samples to reading; the paper's "
-        "widths and wav2vec2 (`transformers`' defaults, in torch) have weights made up.",
+        "livesr's rows contain everything from samples to reading, voice activity included. The "
+        "weights of the paper's widths and of wav2vec2 (`transformers`' defaults, in torch) are "
+        "random.",
     )
 
 
 def hop_by_hop(
     model: str | Path | None, samples: Float32, hop: float = HOP_SECONDS
 ) -> Callable[[], object]:
-    """One reading from one hop of new samples, in a stream whose window is full."""
+    """One reading per call, from one hop of new samples; the stream's window is full."""
     recognizer = Recognizer(model, hop=hop)
     seconds = load_model(model).window_seconds
     coming = cycle(hops(samples, round(hop * RATE)))
@@ -62,7 +63,7 @@ def hop_by_hop(
 
 
 def again(model: str | Path | None, window: Float32) -> Callable[[], object]:
-    """The same without memory: voice activity, features and network on the whole window."""
+    """One reading per call without state: everything is computed from the whole window."""
     loaded = load_model(model)
     info = loaded.info
     voice, network = VoiceActivity(), ModelStream(loaded)

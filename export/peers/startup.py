@@ -1,4 +1,4 @@
-"""Before the first reading: import, what must be installed, and how large that is."""
+"""Before the first reading: time to import, packages to install, and their size."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _IMPORTS = {
     "opensmile": "import opensmile",
     "transformers": "import torch; from transformers import Wav2Vec2Model",
 }
-_ALSO = {  # what they need and do not say
+_ALSO = {  # requirements that these packages do not declare
     "python_speech_features": ["numpy", "scipy"],
     "kaldi-native-fbank": ["numpy"],
     "transformers": ["torch"],
@@ -33,7 +33,7 @@ _FIRST = "import livesr; next(iter(livesr.replay({path!r})))"
 
 
 def table(quick: bool) -> Table:
-    """Of livesr and of each peer."""
+    """Import time, packages and size of livesr and of each peer."""
     runs = 3 if quick else 9
     bare = cpu_seconds("pass", runs)
     wheel, unpacked = wheel_bytes()
@@ -56,14 +56,15 @@ def table(quick: bool) -> Table:
         "Before the first reading",
         ("package", "import", "other packages", "installed, with them"),
         rows,
-        f"Processor time beyond Python's own start. From nothing to livesr's first reading of a "
-        f"file: {first:.2f} s. Its wheel, models included: {wheel / 1e6:.1f} MB; it names "
-        f"{own} packages, which bring the others. PyTorch is the build without CUDA.",
+        f"Processor time beyond Python's own start. From the start of Python to livesr's first "
+        f"reading of a file: {first:.2f} s. livesr's wheel, models included, has "
+        f"{wheel / 1e6:.1f} MB and declares {own} packages, which bring the others. PyTorch is "
+        "the build without CUDA.",
     )
 
 
 def cpu_seconds(code: str, runs: int) -> float:
-    """Median processor time of a Python process that runs `code`, after one to warm the disk."""
+    """Median processor seconds of a Python process that runs `code`, after one warm-up run."""
     spent = []
     for _ in range(runs + 1):
         before = os.times()
@@ -79,7 +80,7 @@ def cpu_seconds(code: str, runs: int) -> float:
 
 
 def closure(names: list[str]) -> dict[str, Distribution]:
-    """Installed distributions that these need, themselves included, without extras."""
+    """These distributions and all that they require, without extras; as installed here."""
     found: dict[str, Distribution] = {}
     waiting = list(names)
     while waiting:
@@ -95,14 +96,14 @@ def closure(names: list[str]) -> dict[str, Distribution]:
 
 
 def installed_bytes(name: str) -> int:
-    """Of a distribution's files; those of an editable install do not count."""
+    """The size of a distribution's files; an editable install's sources do not count."""
     files = distribution(name).files or []
     paths = [Path(str(file.locate())) for file in files]
     return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 def wheel_bytes() -> tuple[int, int]:
-    """livesr's wheel, and what it unpacks to."""
+    """The size of livesr's wheel, packed and unpacked."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
         subprocess.run([*command, "-w", folder, str(ROOT)], check=True)

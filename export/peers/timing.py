@@ -1,4 +1,4 @@
-"""How everything here is timed, and the tables that tell of it."""
+"""How everything here is timed, and the tables of the results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHARE_SECONDS = 0.03  # of each round, for a call that is shorter
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A title, the columns' heads, rows of text, and what must be known to read them."""
+    """A title, column heads, rows of text, and a note."""
 
     title: str
     columns: Sequence[str]
@@ -37,7 +37,7 @@ class Table:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """BLAS and OpenMP on one thread, torch too if it is there; onnxruntime is by `livesr`."""
+    """BLAS, OpenMP and torch (if installed) on one thread; livesr's onnxruntime always is."""
     from threadpoolctl import threadpool_limits  # noqa: PLC0415  (extra `peers`)
 
     try:
@@ -51,11 +51,11 @@ def one_thread() -> Iterator[None]:
 
 
 def medians(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Milliseconds that one call of each takes: the median of what `rounds` rounds measured.
+    """Median milliseconds of one call of each, over `rounds` rounds.
 
-    They take turns, so that a machine whose speed drifts is the same for all, and what is
-    counted is processor time of all threads: another process on the core does not count, and
-    a thread that nobody asked for does.
+    The calls take turns, so that a drift in the machine's speed affects all alike. What counts is
+    the processor time of all threads of this process: other processes do not count, but threads
+    that a library starts by itself do.
     """
     spent: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
@@ -80,17 +80,17 @@ def hops(samples: Float32, size: int = HOP) -> list[Float32]:
 
 
 def ms(milliseconds: float) -> str:
-    """Three figures of it."""
+    """Milliseconds with three significant digits."""
     digits = 1 if milliseconds >= 10 else 2 if milliseconds >= 1 else 3
     return f"{milliseconds:.{digits}f} ms"
 
 
 def times(ratio: float) -> str:
-    """A ratio, as short as it can be told."""
+    """A ratio with two or three significant digits."""
     return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}" if ratio >= 2 else f"{ratio:.2f}"
 
 
 def core(milliseconds: float, hop_seconds: float = HOP_SECONDS) -> str:
-    """Of a core, at one such call a hop."""
+    """The share of a core that one such call per hop takes."""
     percent = milliseconds / hop_seconds / 10
     return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"

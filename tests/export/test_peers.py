@@ -55,7 +55,7 @@ def test_multiply_adds_are_those_of_the_sizes(tiny: Path) -> None:
 
 def test_stages_of_a_reading(tiny: Path, speech: np.ndarray) -> None:
     found = arithmetic.stages(speech[: 8 * HOP], tiny, rounds=1)
-    assert {"voice activity", "features", "network", "decision", "what lies between"} < set(found)
+    assert {"voice activity", "features", "network", "decision", "all else"} < set(found)
 
 
 def test_features_are_the_peers(speech: np.ndarray) -> None:
@@ -89,18 +89,18 @@ def test_a_reading_either_way(tiny: Path, speech: np.ndarray) -> None:
     readings.again(tiny, speech[:48_000])()
 
 
-def test_voices_have_something_each_to_say(speech: np.ndarray) -> None:
+def test_each_voice_gets_sound_of_its_own(speech: np.ndarray) -> None:
     turns = growth.said(speech, 5)
     assert [[len(hop) for hop in turn] for turn in turns] == [[HOP] * 5] * 4
 
 
 @pytest.mark.slow
-def test_windows_of_other_lengths_are_heard(speech: np.ndarray) -> None:
+def test_windows_of_other_lengths(speech: np.ndarray) -> None:
     told = growth.windows(speech[: 44 * HOP], quick=True)
     assert [row[0] for row in told.rows] == ["1 s", "2 s", "3 s", "5 s", "10 s"]
 
 
-def test_fewer_bits_are_measured_on_what_the_stream_hears(speech: np.ndarray) -> None:
+def test_fewer_bits_are_measured_on_the_inputs_of_a_stream(speech: np.ndarray) -> None:
     feeds, found = precision.heard(speech[: 10 * HOP])
     assert len(feeds) == len(found) == len(hops(speech[: 10 * HOP]))
     model = load_model()
