@@ -36,7 +36,7 @@ figures: $(VENV)/installed  ## measure again, and write docs/performance.md (hal
 	$(BIN)/python -m export.peers --write
 
 picture: $(VENV)/installed  ## draw docs/view.svg from the program
-	$(BIN)/python docs/view.py
+	$(BIN)/python -m export.picture docs/view.svg
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,6 +1,6 @@
-"""What stands between a studio and a laptop microphone, added to training clips.
+"""Augmentation: the difference between a studio and a laptop microphone, added to clips.
 
-Everything works on float32 [n] at 16 kHz and takes its randomness from the generator given.
+Every function works on float32 [n] at 16 kHz and draws from the generator that it is given.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from livesr.arrays import Float32
 
 
 def trimmed(samples: Float32) -> Float32:
-    """Without what is quiet at both ends, but for a tenth of a second."""
+    """Cut the quiet ends off, except for a tenth of a second."""
     loud = np.flatnonzero(np.abs(samples) > 0.03 * np.abs(samples).max(initial=1e-9))
     return samples[max(0, loud[0] - 1600) : loud[-1] + 1600] if len(loud) else samples
 
 
 def speed(samples: Float32, rng: np.random.Generator) -> Float32:
-    """Tempo, pitch and formants together, 12 % either way."""
+    """Change tempo, pitch and formants together, by up to 12 %."""
     return soxr.resample(samples, RATE, RATE * rng.uniform(0.88, 1.12))
 
 
 def voice(samples: Float32, rng: np.random.Generator) -> Float32:
-    """Pitch alone, 3 semitones either way, and tempo alone, 15 %; formants stay."""
+    """Change the pitch by up to 3 semitones and the tempo by up to 15 %; formants stay."""
     shifted = pedalboard.time_stretch(
         samples,
         RATE,
@@ -41,7 +41,7 @@ def voice(samples: Float32, rng: np.random.Generator) -> Float32:
 
 
 def room(samples: Float32, rng: np.random.Generator) -> Float32:
-    """A direct sound and a decaying diffuse tail: RT60 0.15 to 0.7 s."""
+    """Add a room: direct sound and a decaying diffuse tail, RT60 of 0.15 to 0.7 s."""
     seconds = rng.uniform(0.15, 0.7)
     time = np.arange(int(seconds * RATE)) / RATE
     tail = rng.standard_normal(len(time)) * 10 ** (-3 * time / seconds)
@@ -54,7 +54,7 @@ def room(samples: Float32, rng: np.random.Generator) -> Float32:
 
 
 def band_limit(samples: Float32, rng: np.random.Generator) -> Float32:
-    """A telephone, or the small microphone of a laptop."""
+    """Limit the band, as a telephone or a laptop's small microphone does."""
     if rng.random() < 0.5:
         low, high = rng.uniform(200, 350), rng.uniform(3200, 4000)
     else:
@@ -69,7 +69,7 @@ def band_pass(samples: Float32, low: float, high: float) -> Float32:
 
 
 def coloured_noise(count: int, rng: np.random.Generator) -> Float32:
-    """Unit-power noise whose power falls by 0 to 2 times the frequency, at times with hum."""
+    """Unit-power noise with a spectrum of 1/f**0 to 1/f**2, sometimes with mains hum."""
     spectrum = np.fft.rfft(rng.standard_normal(count))
     slope = rng.uniform(0, 2)
     spectrum *= np.maximum(np.arange(len(spectrum)), 20 * count / RATE) ** (-slope / 2)
@@ -84,7 +84,7 @@ def coloured_noise(count: int, rng: np.random.Generator) -> Float32:
 
 
 def babble(count: int, voices: Sequence[Float32], rng: np.random.Generator) -> Float32:
-    """Unit-power mix of other people's clips, each repeated from a random place."""
+    """A mix of other speakers' clips with unit power, each repeated from a random place."""
     mix = np.zeros(count, np.float32)
     for voice in voices:
         if len(voice):
@@ -94,7 +94,7 @@ def babble(count: int, voices: Sequence[Float32], rng: np.random.Generator) -> F
 
 
 def add_noise(samples: Float32, noise: Float32, snr_db: float) -> Float32:
-    """`noise` (unit power) under `samples`, relative to their louder parts."""
+    """Add `noise` (unit power) to `samples`; the ratio is relative to their louder parts."""
     blocks = samples[: len(samples) // 320 * 320].reshape(-1, 320)
     power = np.square(blocks).mean(1)
     active = power[power > power.max(initial=0) * 1e-3]
@@ -103,7 +103,7 @@ def add_noise(samples: Float32, noise: Float32, snr_db: float) -> Float32:
 
 
 def tilt(samples: Float32, rng: np.random.Generator) -> Float32:
-    """A microphone's own colour: a smooth random response, some 6 dB either way."""
+    """Apply a microphone's colour: a smooth random frequency response, up to about 6 dB."""
     spectrum = np.fft.rfft(samples)
     place = np.linspace(0, np.pi, len(spectrum))
     decibels = sum(rng.normal(0, 4 / k) * np.cos(k * place) for k in range(1, 5))
@@ -112,7 +112,7 @@ def tilt(samples: Float32, rng: np.random.Generator) -> Float32:
 
 
 def gain(samples: Float32, rng: np.random.Generator) -> Float32:
-    """-20 to +20 dB, at times clipped."""
+    """Change the gain by -20 to +20 dB; a fifth of the loud results are clipped."""
     louder = samples * np.float32(10 ** (rng.uniform(-20, 20) / 20))
     peak = float(np.abs(louder).max(initial=1e-9))
     if peak > 1 and rng.random() < 0.8:

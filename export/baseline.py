@@ -1,10 +1,10 @@
-"""What a classic does on the same clips: eGeMAPSv02 functionals and an SVM (RBF, C = 1).
+"""A classic baseline on the same clips: eGeMAPSv02 functionals and an SVM (RBF, C = 1).
 
     pip install -e '.[train,baseline]'
     python -m export.baseline --corpora ../shared/speech
 
-88 functionals of a whole clip (Eyben et al. 2016), standardised over the training clips. It
-trains on the `train` split and is tested on `test`; then each corpus is left out in turn.
+The 88 functionals of a whole clip (Eyben et al. 2016) are standardised over the training clips. The
+SVM is trained on the `train` split and tested on `test`; then each corpus is left out in turn.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def functionals(clips: Sequence[Clip], folder: Path) -> Array:
 
 
 def guesses(features: Array, labels: Array, train: Array, test: Array) -> Array:
-    """The SVM's labels for the clips at `test`, having seen those at `train`."""
+    """The SVM's labels for the clips at `test`, trained on those at `train`."""
     from sklearn.pipeline import make_pipeline  # noqa: PLC0415
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
     from sklearn.svm import SVC  # noqa: PLC0415

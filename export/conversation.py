@@ -1,7 +1,7 @@
-"""How right the live label is while people talk on, and how soon it turns when they do.
+"""How often the live label is right during a conversation, and how soon it follows a change.
 
-Clips of one speaker are strung into a conversation: runs of two or three clips of one emotion,
-short pauses, then another emotion, all in coloured noise at 20 dB.
+Clips of one speaker are joined into a conversation: two or three clips of one emotion, short
+pauses, then another emotion, all in coloured noise at 20 dB.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SHOWN, _LEADING = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Some clips of one emotion: [start, end) of each in seconds."""
+    """Consecutive clips of one emotion: [start, end) of each in seconds."""
 
     label: int
     spans: tuple[tuple[float, float], ...]
@@ -45,7 +45,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One speaker's clips in a row, float32 [n] at 16 kHz, and who felt what when."""
+    """One speaker's clips in a row, float32 [n] at 16 kHz, and the emotion of each."""
 
     corpus: str
     samples: Float32
@@ -54,16 +54,16 @@ class Conversation:
 
 @dataclass(slots=True)
 class Streaming:
-    """What came of the conversations of one model."""
+    """The results of one model on all conversations."""
 
     tables: dict[str, Array] = field(default_factory=dict)  # corpus -> [shown or leading, 4, 4]
-    spoken: int = 0  # readings that ended while somebody spoke
-    labelled: int = 0  # of them, those with a label
-    delays: list[float] = field(default_factory=list)  # seconds, of changes that were followed
+    spoken: int = 0  # readings that ended during a clip
+    labelled: int = 0  # those of them with a label
+    delays: list[float] = field(default_factory=list)  # seconds, of the changes that were followed
     changes: int = 0
 
     def uar(self, which: int = _SHOWN) -> float:
-        """Time-weighted, mean over the corpora: of the label while one was shown."""
+        """Time-weighted UAR, mean of the corpora; by default of the label, while one is shown."""
         return float(np.nanmean([uar(counts[which]) for counts in self.tables.values()]))
 
     def row(self) -> str:
@@ -105,7 +105,7 @@ def string(clips: Sequence[Clip], rng: np.random.Generator) -> Conversation:
 
 
 def count(conversation: Conversation, readings: Sequence[Reading], into: Streaming) -> None:
-    """Add what the readings say of a conversation."""
+    """Add the readings of a conversation to the results."""
     shape = (2, len(LABELS), len(LABELS))
     counts = into.tables.setdefault(conversation.corpus, np.zeros(shape, int))
     for run in conversation.runs:
@@ -137,7 +137,7 @@ def _hear(job: tuple[Sequence[Clip], Hearing]) -> tuple[Conversation, list[Readi
 
 
 def converse(clips: Sequence[Clip], hearing: Hearing) -> Streaming:
-    """A conversation of each speaker, heard through `Recognizer`."""
+    """A conversation of each speaker, through `Recognizer`."""
     by_speaker: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
         by_speaker[clip.speaker].append(clip)

@@ -1,8 +1,8 @@
-"""Emotional speech to train and test on, behind one small interface.
+"""Emotional speech for training and testing, as lists of `Clip`.
 
-A corpus is a list of `Clip`. One that you prepared is a folder with `clips.csv`, read here by
-`read_clips`; `export.readers` reads corpora as they are published, and picks between the two.
-Folds are such lists too, dealt out anew: each is a dict from who is tested to all its clips.
+`read_clips` reads a corpus that you prepared: a folder with `clips.csv`. `export.readers` reads
+corpora as they are published. A fold is a list of clips with the splits assigned anew; folds are a
+dict from the name of what is tested to that list.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from livesr.model.metadata import LABELS
 
 RATE = 16000
 SPLITS = ("train", "dev", "test")
-UNLABELLED = -2  # the label of what somebody says, and nobody wrote down how
+UNLABELLED = -2  # the label of speech whose emotion is not known
 _COLUMNS = ("path", "corpus", "speaker", "emotion", "text_id", "licence")
 _HELD_OUT = 0.15  # share of the speakers that dev has, and test
 
 
 class CorpusError(Exception):
-    """A corpus that cannot be used as it lies there."""
+    """A corpus that cannot be used as it is; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One utterance: who said what, how ("" if nobody knows), and under which licence."""
+    """One utterance: file, speaker, text, emotion ("" if not known), licence and split."""
 
     path: Path
     corpus: str
@@ -50,14 +50,14 @@ class Clip:
 
     @property
     def key(self) -> str:
-        """What the clip is called wherever its corpus lies and however that was spelt."""
+        """A name of the clip that does not depend on where its corpus is stored."""
         return f"{self.corpus}/{self.name or self.path.as_posix()}"
 
     def samples(self) -> Float32:
         """The whole clip, float32 [n] at 16 kHz, mono; from any rate, channels averaged.
 
         Raises:
-            CorpusError: for a file that cannot be decoded or holds nothing.
+            CorpusError: for a file that cannot be decoded or has no samples.
         """
         try:
             samples, rate = sf.read(self.path, dtype="float32", always_2d=True)
@@ -70,15 +70,15 @@ class Clip:
 
 
 def named(clips: Iterable[Clip]) -> str:
-    """The corpora that clips are of, in words."""
+    """The names of the corpora of these clips, in one string."""
     return ", ".join(sorted({clip.corpus for clip in clips}))
 
 
 def check(clips: Iterable[Clip]) -> None:
-    """Open the header of every clip, about a millisecond each.
+    """Check that every clip can be opened; about a millisecond each.
 
     Raises:
-        CorpusError: for the first that cannot be opened or holds nothing.
+        CorpusError: for the first that cannot be opened or has no samples.
     """
     for clip in clips:
         try:
@@ -90,7 +90,7 @@ def check(clips: Iterable[Clip]) -> None:
 
 
 def check_speakers(clips: Iterable[Clip]) -> None:
-    """Refuse a speaker in two splits; one name is one person, in all corpora.
+    """Check that no speaker is in two splits; one name is one person in all corpora.
 
     Raises:
         CorpusError: for the first such speaker.
@@ -106,13 +106,14 @@ def check_speakers(clips: Iterable[Clip]) -> None:
 
 
 def split_speakers(genders: Mapping[str, str]) -> dict[str, str]:
-    """The split of each speaker of a corpus that comes without one.
+    """Assign the speakers of a corpus without splits to train, dev and test.
 
-    Sorted by name, with genders taking turns in proportion, the last 15 % (one at least) are
-    test, the 15 % before them dev, the others train. The same speakers give the same splits.
+    Speakers are sorted by name, with genders alternating in proportion. The last 15 % (at least
+    one) are test, the 15 % before them dev, the others train. The same speakers always get the
+    same splits.
 
     Args:
-        genders: each speaker's, in any words; all alike where it is not known.
+        genders: speaker -> gender, in any words; the same for all where it is not known.
 
     Raises:
         CorpusError: for fewer than three speakers.
@@ -182,15 +183,15 @@ Folds = dict[str, list[Clip]]
 
 
 def _dealt(clips: Iterable[Clip], dev: str, test: str) -> list[Clip]:
-    """The clips with one speaker in dev, one in test and all others in train."""
+    """The clips, with one speaker in dev, one in test and all others in train."""
     splits = {dev: "dev", test: "test"}
     return [replace(clip, split=splits.get(clip.speaker, "train")) for clip in clips]
 
 
 def iemocap_folds(clips: Sequence[Clip]) -> Folds:
-    """The papers' 10 folds: four sessions train, the fifth's two speakers are dev and test.
+    """The usual 10 folds: four sessions train, the two speakers of the fifth are dev and test.
 
-    Each speaker of a session is tested once and validates once (Chen et al. 2018).
+    Each speaker is tested once and used for validation once (Chen et al. 2018).
 
     Raises:
         CorpusError: unless the clips are IEMOCAP's, with both speakers of all five sessions.
@@ -205,7 +206,7 @@ def iemocap_folds(clips: Sequence[Clip]) -> Folds:
 
 
 def leave_one_speaker_out(clips: Sequence[Clip]) -> Folds:
-    """A fold for each speaker: tested on that one, validated on the next by name.
+    """A fold for each speaker: tested on that speaker, validated on the next by name.
 
     Raises:
         CorpusError: for fewer than three speakers.
@@ -217,7 +218,7 @@ def leave_one_speaker_out(clips: Sequence[Clip]) -> Folds:
 
 
 def leave_one_corpus_out(clips: Sequence[Clip]) -> Folds:
-    """A fold for each corpus: tested on all of it, with the train and dev clips of the others.
+    """A fold for each corpus: tested on all of it, trained on train and dev of the others.
 
     Raises:
         CorpusError: for fewer than two corpora, or a speaker who is in two.

@@ -1,11 +1,11 @@
-"""How good a model is, clip by clip through `Recognizer`.
+"""Evaluate a model clip by clip, through `Recognizer`.
 
     python -m export.evaluate --corpora ../shared/speech --split test
 
-A clip is pushed into a fresh stream (cold), or after 30 s of other clips of its speaker, mixed,
-and 3 s of silence (--warm). Its verdict is what livesr shows at its end: the smoothed
-probabilities of the last reading in which somebody had spoken. Every clip gets a verdict:
-abstaining is measured apart, by the share of clips whose last such reading had a label.
+A clip is pushed into a new stream (cold), or after 30 s of other clips of its speaker, of any
+emotion, and 3 s of silence (--warm). Its result is what livesr shows at its end: the smoothed
+probabilities of the last reading with speech. Every clip gets a result; how often livesr abstains
+is measured separately, as the share of clips whose last such reading had a label.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ CONDITIONS: dict[str, Condition] = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What livesr made of one clip: probabilities, and whether it gave a label or abstained."""
+    """The result of one clip: probabilities, and whether there was a label."""
 
     probabilities: Float64
     labelled: bool
@@ -77,7 +77,7 @@ class Verdict:
 
 
 def verdict(readings: Sequence[Reading]) -> Verdict:
-    """What was shown when somebody had last spoken."""
+    """The result that the last reading with speech gives."""
     spoken = [r for r in readings if r.status in ("speech", "unsure")]
     if not spoken:
         return Verdict(np.array(list(readings[-1].probabilities.values())), False)
@@ -85,12 +85,12 @@ def verdict(readings: Sequence[Reading]) -> Verdict:
 
 
 def generator(clip: Clip) -> np.random.Generator:
-    """The clip's own randomness: the same whatever is judged beside it."""
+    """A random generator for this clip: the same in every evaluation."""
     return np.random.default_rng(zlib.crc32(clip.path.name.encode()))
 
 
 def judge(samples: Float32, recognizer: Recognizer, before: Sequence[Float32] = ()) -> Verdict:
-    """One clip through a fresh stream, after the sounds in `before`."""
+    """The result of one clip in a new stream, after the sounds in `before`."""
     recognizer.reset()
     pause = np.zeros(round(PAUSE_SECONDS * RATE), np.float32)
     for sound in before:
@@ -103,7 +103,7 @@ def judge(samples: Float32, recognizer: Recognizer, before: Sequence[Float32] = 
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
-    """Who listens, and under which conditions."""
+    """A model and the conditions of an evaluation."""
 
     model: str | None = None  # a bundled name or a file
     condition: str = AS_RECORDED  # of CONDITIONS
@@ -126,7 +126,7 @@ def _judge_clip(job: tuple[Clip, Sequence[Clip], Hearing]) -> Verdict:
 
 
 def heard_before(clip: Clip, clips: Sequence[Clip], seconds: float) -> list[Clip]:
-    """Other clips of the same speaker, of any emotion, until they last so long."""
+    """Other clips of the same speaker, of any emotion, with a total of at least `seconds`."""
     others = [c for c in clips if c.speaker == clip.speaker and c is not clip]
     kept: list[Clip] = []
     for i in generator(clip).permutation(len(others)):
@@ -138,7 +138,7 @@ def heard_before(clip: Clip, clips: Sequence[Clip], seconds: float) -> list[Clip
 
 
 def judge_all(clips: Sequence[Clip], hearing: Hearing) -> list[Verdict]:
-    """Every clip, in order."""
+    """The results of all clips, in order."""
     jobs = [(clip, heard_before(clip, clips, hearing.warm), hearing) for clip in clips]
     with ProcessPoolExecutor() as pool:
         done = pool.map(_judge_clip, jobs, chunksize=8)
@@ -147,7 +147,7 @@ def judge_all(clips: Sequence[Clip], hearing: Hearing) -> list[Verdict]:
 
 
 def score(clips: Sequence[Clip], verdicts: Sequence[Verdict]) -> float:
-    """Mean over the corpora of their UAR."""
+    """The mean of the corpora's UARs."""
     return mean_uar(
         [v.guess for v in verdicts], [c.label for c in clips], [c.corpus for c in clips]
     )
@@ -189,7 +189,7 @@ def table(clips: Sequence[Clip], verdicts: Sequence[Verdict]) -> list[str]:
     right = [v.guess == said for v, said in zip(verdicts, truth, strict=True) if v.labelled]
     lines += ["", f"Expected calibration error over all clips, 15 bins: {error:.3f}"]
     lines += [f"Of the {len(right)} labels given {sum(right)} are right.", ""]
-    lines += ["| said \\ heard as | " + " | ".join(LABELS) + " |", "|---" * 5 + "|"]
+    lines += ["| true \\ recognised as | " + " | ".join(LABELS) + " |", "|---" * 5 + "|"]
     lines += [
         f"| {label} | " + " | ".join(map(str, row)) + " |"
         for label, row in zip(LABELS, total, strict=True)
@@ -198,14 +198,14 @@ def table(clips: Sequence[Clip], verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def heading(split: str, info: ModelInfo) -> str:
-    """Of which speakers the table is, and of which model."""
+    """The first line: which split and model, and whether the speakers are unseen in training."""
     trained = re.search(r"\((.*) split\)", info.training_data)
-    how = "HEARD" if trained and split in trained[1].split() else "unseen"
+    how = "SEEN" if trained and split in trained[1].split() else "unseen"
     return f"`{split}` split, speakers {how} in training, {info.name} {info.version}"
 
 
 def main() -> None:
-    """Print the table; with --check, fail where a card says something else."""
+    """Print the table; with --check, fail where a card differs."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -214,7 +214,9 @@ def main() -> None:
     )
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--model", help="a bundled model's name or an .onnx file")
-    parser.add_argument("--warm", action="store_true", help="after 30 s of the speaker's others")
+    parser.add_argument(
+        "--warm", action="store_true", help="each clip after 30 s of the speaker's other clips"
+    )
     parser.add_argument("--conditions", action="store_true", help="gain, noise, telephone too")
     parser.add_argument("--check", type=Path, help="a model card that must hold these lines")
     options = parser.parse_args()
@@ -240,7 +242,7 @@ def main() -> None:
 
 
 def _check(card: Path, lines: Sequence[str]) -> None:
-    """Fail unless every UAR printed is what the card says, within a clip or so."""
+    """Fail unless the card has every UAR that was printed, to within about one clip."""
     text = card.read_text()
     for line in lines:
         found = re.match(r"\| ([\w ]+) \| (\d+) \| (\d+) \| ([\d.]+) \|", line)
@@ -248,8 +250,8 @@ def _check(card: Path, lines: Sequence[str]) -> None:
             continue
         said = re.search(rf"\| {found[1]} \| {found[2]} \| {found[3]} \| ([\d.]+) \|", text)
         if said is None or abs(float(said[1]) - float(found[4])) > _TOLERANCE:
-            raise SystemExit(f"{card} does not say what was measured: {line}")
-    print(f"\n1 passed, 0 failed: {card} says what was measured")
+            raise SystemExit(f"{card} differs from what was measured: {line}")
+    print(f"\n1 passed, 0 failed: {card} has the figures that were measured")
 
 
 if __name__ == "__main__":

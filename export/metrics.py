@@ -1,4 +1,4 @@
-"""What is counted of verdicts: recalls, calibration, risk against coverage."""
+"""Measures: recalls, calibration, and UAR by coverage."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def uar(table: Array) -> float:
 
 
 def wa(table: Array) -> float:
-    """Weighted accuracy: the share that is right."""
+    """Weighted accuracy: the share of clips that are right."""
     return float(np.diag(table).sum() / table.sum())
 
 
 def per_label(table: Array) -> Float64:
-    """Precision, recall and F1 of each label, [labels, 3]; 0 where there is nothing."""
+    """Precision, recall and F1 of each label, [labels, 3]; 0 for a label that never occurs."""
     right = np.diag(table)
     precision = right / np.maximum(1, table.sum(0))
     recall = right / np.maximum(1, table.sum(1))
@@ -41,7 +41,7 @@ def per_label(table: Array) -> Float64:
 
 
 def calibration(probabilities: Float64, truth: Sequence[int], bins: int = 15) -> Float64:
-    """Of each equal-width bin that holds any: mean confidence, share right, share of all."""
+    """Mean confidence, share right and share of all clips, for each equal-width bin in use."""
     confidence, right = probabilities.max(1), probabilities.argmax(1) == np.asarray(truth)
     index = np.minimum((confidence * bins).astype(int), bins - 1)
     kept = [index == b for b in range(bins) if (index == b).any()]
@@ -49,13 +49,13 @@ def calibration(probabilities: Float64, truth: Sequence[int], bins: int = 15) ->
 
 
 def calibration_error(probabilities: Float64, truth: Sequence[int], bins: int = 15) -> float:
-    """Expected calibration error of the leading label (Guo et al. 2017)."""
+    """Expected calibration error of the most probable label (Guo et al. 2017)."""
     found = calibration(probabilities, truth, bins)
     return float((np.abs(found[:, 0] - found[:, 1]) * found[:, 2]).sum())
 
 
 def mean_uar(guess: ArrayLike, truth: ArrayLike, corpora: ArrayLike) -> float:
-    """Mean over the corpora of their UAR."""
+    """The mean of the corpora's UARs."""
     groups, guessed, said = np.asarray(corpora), np.asarray(guess), np.asarray(truth)
     scores = [uar(confusion(said[groups == g], guessed[groups == g])) for g in np.unique(groups)]
     return float(np.nanmean(scores))
@@ -64,7 +64,7 @@ def mean_uar(guess: ArrayLike, truth: ArrayLike, corpora: ArrayLike) -> float:
 def coverage_curve(
     probabilities: Float64, truth: Sequence[int], corpora: Sequence[str], shares: Sequence[float]
 ) -> list[float]:
-    """Mean UAR over the corpora where only the surest share of all clips is judged."""
+    """The mean of the corpora's UARs when only the most confident share of all clips counts."""
     order = np.argsort(-probabilities.max(1), kind="stable")
     guess, said, groups = probabilities.argmax(1), np.asarray(truth), np.asarray(corpora)
     found = []
@@ -75,7 +75,7 @@ def coverage_curve(
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean and standard deviation over seeds, or the one value there is."""
+    """Mean and standard deviation over seeds; of one seed, its value."""
     if len(values) < 2:
         return f"{values[0]:.3f}"
     return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"

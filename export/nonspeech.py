@@ -1,4 +1,4 @@
-"""Sounds in which nobody's emotion is to be heard: no model may give one a label."""
+"""Sounds without one voice in front: noise, hum, music, babble. No model may label them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _VOICES = (4, 6, 8, 12)
 
 
 def hum(rng: np.random.Generator) -> Float32:
-    """Mains with its harmonics."""
+    """Mains hum with its harmonics."""
     time = np.arange(_SECONDS * RATE) / RATE
     mains = float(rng.choice([50, 60]))
     mixed = sum(np.sin(2 * np.pi * mains * k * time) / k for k in range(1, 6))
@@ -35,7 +35,7 @@ def tones(rng: np.random.Generator) -> Float32:
 
 
 def sounds(clips: Sequence[Clip]) -> Iterator[tuple[str, Float32]]:
-    """Name and 30 s of each; babble is of these clips."""
+    """The name and 30 s of each sound; babble is mixed from these clips."""
     rng = np.random.default_rng(0)
     count = _SECONDS * RATE
     yield "silence", np.zeros(count, np.float32)
@@ -50,7 +50,7 @@ def sounds(clips: Sequence[Clip]) -> Iterator[tuple[str, Float32]]:
 
 
 def labelled(clips: Sequence[Clip], hearing: Hearing) -> Iterator[tuple[str, float, float]]:
-    """Of each sound: the share of readings with a label, and the largest smoothed probability."""
+    """For each sound: name, share of readings with a label, largest smoothed probability."""
     for name, samples in sounds(clips):
         recognizer = hearing.recognizer()
         readings = recognizer.push(samples) + recognizer.finish()

@@ -36,7 +36,7 @@ def main(target: Path) -> None:
         legacy_windows=False,
     )
     console.print(view, height=HEIGHT, end="")
-    # Without rich's web fonts: a picture in a repo should fetch nothing.
+    # Without rich's web fonts, so that viewing the picture fetches nothing.
     plain = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     title = f"livesr replay {RECORDING.name} --pace"
     console.save_svg(str(target), title=title, code_format=plain)

@@ -1,4 +1,4 @@
-"""The report's pictures: confusion, networks side by side, calibration, risk and coverage."""
+"""The report's pictures: confusion, comparison of networks, calibration, coverage."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def confusion(table: Array, title: str, file: Path) -> None:
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
     axes.set_xticks(range(len(LABELS)), LABELS)
     axes.set_yticks(range(len(LABELS)), LABELS)
-    axes.set(xlabel="heard as", ylabel="said", title=title)
+    axes.set(xlabel="recognised as", ylabel="true label", title=title)
     _save(figure, file)
 
 
 def networks(scores: Mapping[str, Mapping[str, Sequence[float]]], file: Path) -> None:
-    """Bars of each metric for each network, deviation over seeds on top; network -> metric."""
+    """Bars of each metric for each network, with the deviation over seeds; network -> metric."""
     metrics = list(next(iter(scores.values())))
     place, width = np.arange(len(metrics)), 0.8 / len(scores)
     figure, axes = plt.subplots(figsize=(7.2, 3.6))
@@ -70,7 +70,7 @@ def calibration(bins: Float64, error: float, file: Path) -> None:
 
 
 def coverage(shares: Sequence[float], curves: Mapping[str, Sequence[float]], file: Path) -> None:
-    """UAR where only the surest share is judged; name -> UAR of each share."""
+    """UAR when only the most confident share counts; name -> UAR of each share."""
     figure, axes = plt.subplots(figsize=(4.8, 3.6))
     for hue, (name, values) in zip(_HUES, curves.items(), strict=False):
         axes.plot(np.array(shares) * 100, values, label=name, color=hue)

@@ -1,7 +1,6 @@
-"""Corpora as they are published, and picking some on a command line.
+"""Readers of corpora as they are published, chosen on a command line.
 
-A spec is `PATH`, a folder with `clips.csv`, or `NAME=PATH`, a published corpus as it was
-unpacked:
+A spec is `PATH`, a folder with `clips.csv`, or `NAME=PATH`, a published corpus as unpacked:
 
     ravdess=PATH     Actor_01/03-01-05-01-01-01-01.wav      Livingstone and Russo 2018
     emodb=PATH       wav/03a01Fa.wav                        Burkhardt et al. 2005
@@ -11,13 +10,13 @@ unpacked:
     iemocap=PATH     IEMOCAP_full_release                   Busso et al. 2008
 
 IEMOCAP has options: `iemocap:improvised=PATH` leaves the scripted dialogs out, `excited` counts
-that class as happy. The papers' 10 folds, 8 speakers to train, 1 to validate, 1 to test:
+that class as happy. The usual 10 folds (8 speakers to train, 1 to validate, 1 to test):
 
     python -m export.train --corpora iemocap:improvised=IEMOCAP_full_release \\
         --config export/configs/iemocap.json --folds iemocap --name iemocap
 
-Only angry, happy, neutral and sad are kept. The four corpora that livesr's models heard keep
-the speakers those models never heard as test; the others are split by
+Only angry, happy, neutral and sad are kept. For the four corpora that livesr's models were trained
+on, the speakers held out there stay test speakers; the others are split by
 `export.corpora.split_speakers`.
 """
 
@@ -37,7 +36,7 @@ IEMOCAP_OPTIONS = frozenset({"excited", "improvised"})
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How a corpus is laid out whose file names say everything. Lists have blanks between."""
+    """The layout of a corpus whose file names say everything. Lists are separated by blanks."""
 
     files: str  # glob below the corpus's folder
     name: str  # regular expression of a file's stem, with the groups speaker, text and emotion
@@ -49,7 +48,7 @@ class _Layout:
     broken: str = ""  # stems of clips known to be unusable
 
 
-# Statement is the text; intensity (fourth) and repetition (sixth) are not told apart.
+# The statement (fifth) is the text; intensity (fourth) and repetition (sixth) are ignored.
 _RAVDESS_NAME = r"03-01-(?P<emotion>\d\d)-\d\d-(?P<text>\d\d)-\d\d-(?P<speaker>\d\d)"
 _LAYOUTS = {
     "ravdess": _Layout(
@@ -100,11 +99,11 @@ _LAYOUTS = {
 
 
 def read_corpora(specs: Iterable[str | Path]) -> list[Clip]:
-    """The clips of all the corpora that the specs name, in order; see above.
+    """The clips of all corpora that the specs name, in order.
 
     Raises:
         CorpusError: for what a reader refuses, an unknown name or option, a corpus given twice,
-            or a speaker in two splits. No clip is opened: that is `export.corpora.check`.
+            or a speaker in two splits. No clip is opened; `export.corpora.check` does that.
     """
     clips: list[Clip] = []
     given: dict[str, str] = {}
@@ -152,7 +151,7 @@ def read_named(corpus: str, root: Path) -> list[Clip]:
     for path in _files(root, layout.files):
         found = re.fullmatch(layout.name, path.stem)
         if not found:
-            raise CorpusError(f"{path} is not named as the clips of {corpus} are.")
+            raise CorpusError(f"{path} is not named like the clips of {corpus}.")
         emotion, code = found["emotion"], found["speaker"]
         if emotion not in layout.labels and emotion not in others:
             raise CorpusError(f"{path}: {corpus} has no emotion {emotion!r}.")
@@ -168,7 +167,7 @@ def read_named(corpus: str, root: Path) -> list[Clip]:
 
 
 def _cremad_sexes(root: Path) -> dict[str, str]:
-    """By actor, from the table that CREMA-D has beside AudioWAV; nothing where it is left out."""
+    """Actor -> sex, from CREMA-D's table beside AudioWAV; empty where the table is missing."""
     table = root / "VideoDemographics.csv"
     if not table.is_file():
         return {}
@@ -201,7 +200,7 @@ def read_iemocap(root: Path, improvised: bool = False, excited: bool = False) ->
 
     Raises:
         CorpusError: for a missing folder, one in which no clip was found, a line that cannot be
-            made out, an unknown label, or a labelled turn without its wav.
+            read, an unknown label, or a labelled turn without its wav.
     """
     labels = _IEMOCAP_LABELS | ({"exc": "happy"} if excited else {})
     clips, genders = [], {}
@@ -212,7 +211,7 @@ def read_iemocap(root: Path, improvised: bool = False, excited: bool = False) ->
                 continue
             found = _IEMOCAP_TURN.match(line)
             if not found:
-                raise CorpusError(f"{file}: this is no turn: {line!r}.")
+                raise CorpusError(f"{file}: this line is not a turn: {line!r}.")
             emotion, scene = found["emotion"], found["scene"]
             if emotion not in labels and emotion not in _IEMOCAP_OTHERS:
                 raise CorpusError(f"{file}: turn {found['turn']} has the label {emotion!r}.")
@@ -234,7 +233,7 @@ def read_iemocap(root: Path, improvised: bool = False, excited: bool = False) ->
 
 
 def _files(root: Path, pattern: str) -> list[Path]:
-    """What is there by that glob, sorted; without the `._` files that macOS leaves."""
+    """The files that match the glob, sorted, without the `._` files that macOS leaves."""
     if not root.is_dir():
         raise CorpusError(f"{root} is not a folder.")
     found = sorted(path for path in root.glob(pattern) if not path.name.startswith("._"))

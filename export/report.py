@@ -1,13 +1,13 @@
-"""How good the networks are, and one of them in full: tables printed and written, with pictures.
+"""Compare networks, and report one of them in full: tables and pictures.
 
     python -m export.report --corpora ../shared/speech --output report \\
         runs/acrnn-compact-seed*/acrnn-compact.onnx runs/cnn*/cnn*.onnx
 
-Models of one name are its seeds. The name given first is told in full: by label and condition,
-calibrated, covered; and its first model alone warm, in conversation and where nobody speaks.
-Everything is on the `test` split, through `Recognizer`, by speakers unseen in training, but for
---left-out: folders of `export.train --folds corpus`, each network judged on all clips of the
-corpus it never heard. They may be told alone:
+Models with the same name are seeds of one network. The network given first is reported in full: by
+label, by condition, calibration and coverage; and its first model also warm, in conversation and on
+sounds without speech. All results are on the `test` split, through `Recognizer`, with speakers
+unseen in training. --left-out takes folders of `export.train --folds corpus`: each network is
+evaluated on all clips of the corpus that it was not trained on. It also works alone:
 
     python -m export.report --corpora ../shared/speech --left-out runs/*-left-seed*
 """
@@ -51,7 +51,7 @@ _ADAPTATIONS = (0.0, DecisionSettings().adaptation)  # without, and as models sh
 
 
 class Judged:
-    """Clips and what one model made of them."""
+    """Clips, and the results of one model."""
 
     def __init__(self, clips: Sequence[Clip], verdicts: Sequence[Verdict]) -> None:
         self.truth = [clip.label for clip in clips]
@@ -74,7 +74,7 @@ class Judged:
         return mean_uar(self.guess, self.truth, self.corpora)
 
     def metrics(self) -> dict[str, float]:
-        """Means over the corpora."""
+        """UAR, WA and macro F1, each the mean of the corpora."""
         tables = self.tables().values()
         return {
             "UAR": self.uar,
@@ -91,7 +91,7 @@ class Judged:
 
 
 def by_corpus(title: str, judged: Mapping[str, Sequence[Judged]]) -> Iterator[str]:
-    """A row per network: UAR of each corpus and their mean, over seeds."""
+    """A row per network: UAR of each corpus and the mean, over seeds."""
     corpora = sorted(set(next(iter(judged.values()))[0].corpora))
     yield f"### {title}\n"
     yield "| network | seeds | " + " | ".join(corpora) + " | mean UAR | mean WA |"
@@ -117,19 +117,19 @@ def by_label(judged: Mapping[str, Sequence[Judged]]) -> Iterator[str]:
 def surest(seeds: Sequence[Judged]) -> Iterator[str]:
     """Calibration and abstention, over seeds."""
     at = _SHARES.index(0.7)
-    yield "### How sure\n"
+    yield "### Confidence\n"
     yield "| | over seeds |\n|---|---|"
     yield f"| expected calibration error, 15 bins | {spread([one.error for one in seeds])} |"
     yield f"| UAR of all clips | {spread([one.curve()[0] for one in seeds])} |"
-    yield f"| UAR of the surest 70 % | {spread([one.curve()[at] for one in seeds])} |"
+    yield f"| UAR of the most confident 70 % | {spread([one.curve()[at] for one in seeds])} |"
     yield f"| share of clips with a label at their end | {spread([s.labelled for s in seeds])} |"
     yield ""
 
 
 def by_condition(clips: Sequence[Clip], files: Sequence[str]) -> Iterator[str]:
-    """Cold, over seeds; and what each condition takes away."""
+    """UAR under each condition, cold, over seeds, and the difference to the clips as recorded."""
     yield "### By condition\n"
-    yield "| condition | mean UAR | against as recorded |\n|---|---|---|"
+    yield "| condition | mean UAR | difference |\n|---|---|---|"
     first: list[float] = []
     for condition in CONDITIONS:
         found = [Judged(clips, judge_all(clips, Hearing(f, condition))).uar for f in files]
@@ -140,8 +140,8 @@ def by_condition(clips: Sequence[Clip], files: Sequence[str]) -> Iterator[str]:
 
 
 def by_adaptation(clips: Sequence[Clip], file: str) -> Iterator[str]:
-    """What getting used to a speaker brings: a clip after 30 s of others, and conversations."""
-    yield "### Getting used to a voice\n"
+    """What adaptation to a speaker brings: a clip after 30 s of others, and conversations."""
+    yield "### Adaptation to a voice\n"
     corpora = sorted({clip.corpus for clip in clips})
     yield f"A clip after {WARM_SECONDS:.0f} s of the speaker's other clips, unlabelled (warm).\n"
     yield "| adaptation | " + " | ".join(corpora) + " | mean UAR |"
@@ -157,17 +157,17 @@ def by_adaptation(clips: Sequence[Clip], file: str) -> Iterator[str]:
     yield ""
 
 
-def by_nobody(clips: Sequence[Clip], file: str) -> Iterator[str]:
-    """What is said where nobody speaks, or everybody."""
-    yield "### Nobody's emotion\n"
-    yield "| 30 s of | readings with a label | most a label was believed |\n|---|---|---|"
+def by_sound(clips: Sequence[Clip], file: str) -> Iterator[str]:
+    """What the model says about sounds without one voice in front."""
+    yield "### Sounds without one voice in front\n"
+    yield "| 30 s of | readings with a label | largest smoothed probability |\n|---|---|---|"
     for name, share, most in labelled(clips, Hearing(file)):
         yield f"| {name} | {share:.0%} | {most:.2f} |"
     yield ""
 
 
 def left_out(folders: Mapping[str, Sequence[Path]], clips: Sequence[Clip]) -> Iterator[str]:
-    """A row per network: UAR of each corpus by the model that never heard it."""
+    """A row per network: UAR of each corpus by the model that was trained without it."""
     corpora = sorted({clip.corpus for clip in clips})
     yield "### Leave one corpus out\n"
     yield "| network | runs | " + " | ".join(corpora) + " | mean |"
@@ -185,7 +185,7 @@ def left_out(folders: Mapping[str, Sequence[Path]], clips: Sequence[Clip]) -> It
 
 
 def pictures(name: str, judged: Mapping[str, Sequence[Judged]], folder: Path) -> Iterator[str]:
-    """Draw them; the first network's calibration is that of all its seeds together."""
+    """Draw the pictures; calibration is that of all seeds of the first network together."""
     for network, seeds in judged.items():
         counts = np.asarray(sum(table for one in seeds for table in one.tables().values()))
         title = f"{network}, {len(seeds)} seed{'s' * (len(seeds) > 1)}"
@@ -208,7 +208,7 @@ def pictures(name: str, judged: Mapping[str, Sequence[Judged]], folder: Path) ->
 
 
 def told(clips: Sequence[Clip], models: Mapping[str, Sequence[str]], folder: Path) -> Iterator[str]:
-    """The whole report but for the left-out corpora, line by line as it is found."""
+    """The report without the left-out corpora, line by line as it is measured."""
     test = [clip for clip in clips if clip.split == "test"]
     name, files = next(iter(models.items()))
     speakers = len({clip.speaker for clip in test})
@@ -223,7 +223,7 @@ def told(clips: Sequence[Clip], models: Mapping[str, Sequence[str]], folder: Pat
     yield from surest(judged[name])
     yield from by_condition(test, files)
     yield from by_adaptation(test, files[0])
-    yield from by_nobody(test, files[0])
+    yield from by_sound(test, files[0])
     yield from pictures(name, judged, folder)
 
 

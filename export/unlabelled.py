@@ -1,9 +1,9 @@
-"""Speech of which nobody wrote down the emotion, for training to imitate the teacher on.
+"""Unlabelled speech for distillation: it widens the range of voices, rooms and languages.
 
-Emotional corpora are few languages and rooms: a network that imitated `export.teacher` on them
-alone knows little of what the teacher hears in others, and for that needs no labels. `make
-voices` brings an Italian and a Russian voice's telephone prompts, recorded for Asterisk (Carlo
-Flora 2012 and Maxim Topal 2010, both CC-BY-3.0), from Debian's packages, then:
+Distillation from `export.teacher` needs no labels, and the emotional corpora cover few languages
+and rooms. `make voices` fetches the telephone prompts of an Italian and a Russian voice, recorded
+for Asterisk (Carlo Flora 2012 and Maxim Topal 2010, both CC-BY-3.0), from Debian's packages, and
+runs:
 
     python -m export.unlabelled RAW .cache/voices    # RAW/VOICE/**.g722, or wav, flac, ogg, mp3
 """
@@ -31,10 +31,10 @@ _SPEECH = 0.4  # share of a clip
 
 
 def read_voices(folder: Path) -> list[Clip]:
-    """What `main` made, as clips without an emotion.
+    """The clips that `main` wrote, without emotions.
 
     Raises:
-        CorpusError: if there is nothing, or a voice whose licence is not known.
+        CorpusError: if there are none, or one of a voice whose licence is not known.
     """
     clips = []
     for file in sorted(folder.glob("*/*.flac")):
@@ -56,7 +56,7 @@ def decoded(file: Path) -> Float32:
     try:
         with av.open(str(file), format="g722" if file.suffix == ".g722" else None) as container:
             resampler = av.AudioResampler("flt", "mono", RATE)
-            frames = [*container.decode(audio=0), None]  # None: what the resampler still holds
+            frames = [*container.decode(audio=0), None]  # None: the rest that the resampler holds
             parts = [part.to_ndarray()[0] for frame in frames for part in resampler.resample(frame)]
     except (av.FFmpegError, IndexError) as error:
         raise CorpusError(f"{file} cannot be decoded: {error}") from None
@@ -64,7 +64,7 @@ def decoded(file: Path) -> Float32:
 
 
 def cut(pieces: Iterator[Float32], rng: np.random.Generator) -> Iterator[Float32]:
-    """Words and sentences of one voice to clips of some seconds: joined, or cut."""
+    """Join and cut words and sentences of one voice to clips of some seconds."""
     joined: list[Float32] = []
     for piece in pieces:
         rest = trimmed(piece) if len(piece) else piece

@@ -154,7 +154,7 @@ def test_what_others_make_of_corpora_left_out_calibrates_a_model(
 
 def test_a_table_says_whether_its_speakers_were_trained_on() -> None:
     info = tiny_info(training_data="emodb (train and dev split); asterisk-it", version="3-seed1+2")
-    assert heading("dev", info) == "`dev` split, speakers HEARD in training, tiny 3-seed1+2"
+    assert heading("dev", info) == "`dev` split, speakers SEEN in training, tiny 3-seed1+2"
     assert heading("test", info) == "`test` split, speakers unseen in training, tiny 3-seed1+2"
 
 
