@@ -22,7 +22,9 @@ class Summary:
     Attributes:
         seconds: of stream time, by status.
         labelled: seconds of each label.
-        turns: stream time and label, each time the label differs from the last one given.
+        turns: stream time and label, each time the label differs from the last one given; the
+            first `most_turns` of them.
+        turned: how many there were in all.
         end: stream time of the newest reading.
         lost: seconds that were not heard.
     """
@@ -33,6 +35,9 @@ class Summary:
     turns: list[tuple[float, str]] = field(default_factory=list)
     end: float = 0.0
     lost: float = 0.0
+    turned: int = 0
+    most_turns: int = 2000
+    _newest: str = ""
 
     def add(self, reading: Reading) -> None:
         """Count one more reading."""
@@ -43,7 +48,11 @@ class Summary:
         if reading.label is None:
             return
         self.labelled[reading.label] = self.labelled.get(reading.label, 0.0) + lasted
-        if not self.turns or self.turns[-1][1] != reading.label:
+        if reading.label == self._newest:
+            return
+        self._newest = reading.label
+        self.turned += 1
+        if len(self.turns) < self.most_turns:
             self.turns.append((reading.end, reading.label))
 
     def shares(self) -> dict[str, float]:
@@ -62,7 +71,7 @@ class Summary:
             lines.append("  ".join(f"{name} {share:.0%}" for name, share in ranked))
             shown = self.turns[:_MOST_TURNS]
             turns = ", ".join(f"{time:.2f} s {label}" for time, label in shown)
-            more = len(self.turns) - len(shown)
+            more = self.turned - len(shown)
             lines.append("turning points: " + turns + (f" and {more} more" if more else ""))
         rest = [
             f"{self.seconds.get(status, 0.0):.1f} s {words}"

@@ -123,8 +123,8 @@ def _whole_table(model: str | Path | None, scale: float) -> Table:
         command = [sys.executable, "-m", "livesr", "replay", str(path), "--jsonl", "-"]
         starts = sorted(_first_line(command) for _ in range(5))
         table.add_row("cold start to first reading", f"{starts[2]:.2f} s", "median of 5 processes")
-    hours = 2 * scale
-    code = f"from livesr.app.bench import soak; soak({model!r}, {hours})"
+    hours, name = 2 * scale, None if model is None else str(model)
+    code = f"from livesr.app.bench import soak; soak({name!r}, {hours})"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     early, late = (float(value) for value in told.stdout.split())
     table.add_row(

@@ -89,6 +89,11 @@ class Session:
         self._stack.__exit__(*error)  # type: ignore[arg-type]
 
     @property
+    def seconds(self) -> float:
+        """Stream time of the newest reading; 0 before the first."""
+        return self._summary.end
+
+    @property
     def heard(self) -> bool:
         """Whether there was a reading."""
         return self._summary.end > 0
@@ -192,7 +197,7 @@ def show_listening(
             while not noted and (items := listener.items(FRAME_SECONDS)) is not None:
                 for item in items:
                     session.take(item)
-                if seconds and view.readings and view.readings[-1].end >= seconds:
+                if seconds is not None and seconds <= session.seconds:
                     listener.stop()
                 if session.unread and not recorded:
                     listener.stop()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import json
 import math
-from collections.abc import Iterator
-from itertools import count
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
-from typing import BinaryIO, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -16,12 +20,20 @@ from livesr.event import Event, Item
 from livesr.reading import LONGEST_TEXT, MOST_SECONDS, Reading, Status
 
 _LONGEST_LINE = 1 << 20
+_GZIP = b"\x1f\x8b"
 _MOST_LABELS = 16
 _LONGEST_LABEL = 40
 
 
+def is_session(path: str | Path) -> bool:
+    """Whether a file is one of readings, by its name: .jsonl, .ndjson or .json, also gzipped."""
+    return re.search(r"\.(jsonl|ndjson|json)(\.gz)?$", str(path), re.IGNORECASE) is not None
+
+
 def readings_from_jsonl(path: str | Path) -> Iterator[Item]:
     """What `--jsonl` wrote, item by item; a last line cut short is left out.
+
+    It may have been gzipped since, or turned into UTF-16 (as PowerShell's `>` does).
 
     Raises:
         LivesrError: naming the file, at once if it cannot be opened; from the iterator, naming
@@ -35,15 +47,12 @@ def readings_from_jsonl(path: str | Path) -> Iterator[Item]:
     return _items(path, file)
 
 
-def _items(path: str | Path, file: BinaryIO) -> Iterator[Item]:
+def _items(path: str | Path, file: BufferedReader) -> Iterator[Item]:
     last: Reading | None = None
     with file:
-        for number in count(1):
+        for number, line in enumerate(_lines(path, file), 1):
             try:
-                line = file.readline(_LONGEST_LINE)
                 item = _item(line, last) if line.strip() else None
-            except OSError as error:
-                raise LivesrError(f"{path} cannot be read: {error.strerror}.") from None
             except (KeyError, TypeError, ValueError, OverflowError) as error:
                 cut = isinstance(error, _NotJson) and not line.endswith(b"\n")
                 if last and cut and len(line) < _LONGEST_LINE:
@@ -53,13 +62,32 @@ def _items(path: str | Path, file: BinaryIO) -> Iterator[Item]:
                     f"{path}, line {number}, is not what livesr writes ({why}); "
                     "give a file that --jsonl wrote."
                 ) from None
-            if not line:
-                break
             if item:
                 last = item if isinstance(item, Reading) else last
                 yield item
     if last is None:
         raise LivesrError(f"{path} holds no readings; give a file that --jsonl wrote.")
+
+
+def _lines(path: str | Path, file: BufferedReader) -> Iterator[bytes]:
+    """UTF-8 lines, whatever the file was packed in; no longer than may be."""
+    try:
+        readline = _unpacked(file)
+        while line := readline(_LONGEST_LINE):
+            yield line
+    except EOFError:
+        return  # a gzip cut short
+    except (OSError, zlib.error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise LivesrError(f"{path} cannot be read: {why}.") from None
+
+
+def _unpacked(file: BufferedReader) -> Callable[[int], bytes]:
+    packed = gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == _GZIP else file
+    if packed.peek(2)[:2] not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return packed.readline
+    text = TextIOWrapper(packed, "utf-16", errors="replace", newline="\n")
+    return lambda most: text.readline(most).encode("utf-8", "replace")
 
 
 class _NotJson(ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import signal
@@ -156,3 +157,54 @@ def test_a_name_in_another_encoding_is_heard(tmp_path: Path) -> None:
         assert lines.read().count(b"\n") > 5
     again = subprocess.run([*COMMAND, "replay", name + b".jsonl"], capture_output=True, check=False)
     assert again.stdout == told.stdout
+
+
+def told_by(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_a_session_in_any_packing(tmp_path: Path) -> None:
+    lines = told_by("replay", str(DATA / "banglaser.flac"), "--jsonl", "-").stdout
+    (tmp_path / "a.jsonl").write_text(lines)
+    plain = told_by("replay", str(tmp_path / "a.jsonl")).stdout
+    assert plain.count(" dBFS\n") == lines.count("\n") > 5
+    packings = {
+        "a.json": lines.encode(),
+        "utf-16.jsonl": lines.replace("\n", "\r\n").encode("utf-16"),
+        "big.jsonl": b"\xfe\xff" + lines.encode("utf-16-be"),
+        "a.jsonl.gz": gzip.compress(lines.encode()),
+        "both.JSONL.GZ": gzip.compress(lines.encode("utf-16")),
+        "cut.jsonl.gz": gzip.compress(lines.encode())[:-9],
+        "cut.jsonl": (lines + lines[:70]).encode("utf-16")[:-1],
+    }
+    for name, data in packings.items():
+        (tmp_path / name).write_bytes(data)
+        told = told_by("replay", str(tmp_path / name))
+        assert (told.stdout, told.returncode) == (plain, 0), (name, told.stderr)
+    (tmp_path / "bad.jsonl.gz").write_bytes(b"\x1f\x8b" + b"no gzip at all, and long enough")
+    told = told_by("replay", str(tmp_path / "bad.jsonl.gz"))
+    assert told.returncode == 2 and told.stderr.count("\n") == 1
+
+
+def test_options_of_sound_are_refused_for_a_session(tmp_path: Path) -> None:
+    for option in (["--hop", "0.5"], ["--pace"], ["--model", "acrnn-compact"]):
+        told = told_by("replay", str(tmp_path / "a.jsonl"), *option)
+        assert told.returncode == 2 and option[0] in told.stderr
+
+
+def test_a_decoder_s_own_notes_stay_off_the_terminal(tmp_path: Path) -> None:
+    mp3 = tmp_path / "a.mp3"
+    samples, rate = sf.read(CLIP, dtype="float32")
+    sf.write(mp3, samples, rate, format="MP3")
+    damaged = bytearray(mp3.read_bytes())
+    for place in range(9000, len(damaged) - 100, 9000):
+        damaged[place : place + 60] = bytes((7 * i + place) % 256 for i in range(60))
+    mp3.write_bytes(damaged)
+    told = told_by("replay", str(mp3))
+    assert all(line.startswith("livesr: ") for line in told.stderr.splitlines())

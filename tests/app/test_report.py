@@ -679,3 +679,15 @@ def test_next_to_nothing(
 ) -> None:
     story = asked(chromium, monkeypatch, tmp_path, items, 'return byId("story").textContent;')
     assert story.startswith("No moment got a label" if items else "Nothing was heard.")
+
+
+def test_memory_does_not_grow_with_turning_points(tmp_path: Path) -> None:
+    page = Report("a", "b", tmp_path / "a.html")
+    kept = []
+    for begin in (0, 10_000):
+        for number in range(begin, begin + 10_000):
+            label = ("angry", "sad")[number % 2]
+            page.add(reading((number + 1) / 4, label))
+        kept.append(len(page._summary.turns))
+    assert kept == [2000, 2000]
+    assert data_of(page.page())["turnsInAll"] == 20_000

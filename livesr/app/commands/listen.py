@@ -28,7 +28,7 @@ def listen(
     report: ReportOption = None,
     force: ForceOption = False,
     model: ModelOption = None,
-    hop: HopOption = 0.25,
+    hop: HopOption = None,
     seconds: Annotated[float | None, typer.Option(help="End after so much stream time.")] = None,
     reconnect: Annotated[
         bool,
@@ -42,10 +42,14 @@ def listen(
     from livesr.app.outputs import Outputs, Place
     from livesr.app.terminal import Session, quiet_libraries, show_listening
     from livesr.app.ui.view import View
+    from livesr.errors import LivesrError
     from livesr.files.recording import events_path
     from livesr.microphone.listener import listen
     from livesr.model.load import DEFAULT
+    from livesr.settings import HOP_SECONDS
 
+    if seconds is not None and not seconds >= 0:
+        raise LivesrError(f"--seconds {seconds:g} cannot be; give 0 or more.")
     inputs = [Place("the model", model)] if model else []
     recording = []
     if record:
@@ -55,7 +59,13 @@ def listen(
         ]
     outputs = Outputs(jsonl, csv, report, force).checked(inputs, recording)
     with quiet_libraries():
-        listener = listen(device, model=model, hop=hop, record=record, reconnect=reconnect)
+        listener = listen(
+            device,
+            model=model,
+            hop=HOP_SECONDS if hop is None else hop,
+            record=record,
+            reconnect=reconnect,
+        )
         view = View(source="", model=model or DEFAULT, keys="q quit  space pause  r reset  m mark")
         with listener:
             view.source = listener.device.name + (f"  ● recording {record}" if record else "")

@@ -32,4 +32,6 @@ ReportOption = Annotated[
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Let --jsonl, --csv and --report replace existing files.")
 ]
-HopOption = Annotated[float, typer.Option(help="Seconds between readings.")]
+HopOption = Annotated[
+    float | None, typer.Option(help="Seconds between readings.", show_default="0.25")
+]

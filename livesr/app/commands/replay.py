@@ -31,18 +31,19 @@ def replay(
     force: ForceOption = False,
     pace: Annotated[bool, typer.Option("--pace", help="In real time, as if live.")] = False,
     model: ModelOption = None,
-    hop: HopOption = 0.25,
+    hop: HopOption = None,
 ) -> None:
     """Hear a recording: what a live stream of it would have said, bit for bit."""
     from livesr.app.outputs import Outputs, Place
     from livesr.app.terminal import Session, quiet_libraries, show_replay
     from livesr.app.ui.view import View
     from livesr.errors import LivesrError
-    from livesr.files.jsonl import readings_from_jsonl
+    from livesr.files.jsonl import is_session, readings_from_jsonl
     from livesr.files.recording import events_path
     from livesr.files.replay import play
     from livesr.files.soundfile import SoundFile
     from livesr.model.load import DEFAULT
+    from livesr.settings import HOP_SECONDS
 
     path = _named(file)
     inputs = [Place("the file to replay", path), Place("its events", events_path(path))]
@@ -50,10 +51,11 @@ def replay(
         inputs.append(Place("the model", model))
     outputs = Outputs(jsonl, csv, report, force).checked(inputs)
     with quiet_libraries():
-        if path.suffix.lower() == ".jsonl":
-            if pace or model:
+        if is_session(path):
+            given = {"--pace": pace, "--model": model, "--hop": hop is not None}
+            if idle := [option for option, was in given.items() if was]:
                 raise LivesrError(
-                    f"{file} holds readings, not sound: --pace and --model do not apply."
+                    f"{file} holds readings, not sound: {' and '.join(idle)} cannot change them."
                 )
             view, items = View(source=path.name, model=""), readings_from_jsonl(path)
         else:
@@ -61,7 +63,7 @@ def replay(
                 seconds, facts = sound.seconds, {"rate": f"{sound.rate} Hz"}
             duration = seconds if math.isfinite(seconds) else None
             view = View(source=path.name, model=model or DEFAULT, duration=duration, facts=facts)
-            items = play(path, model=model, hop=hop, pace=pace)
+            items = play(path, model=model, hop=HOP_SECONDS if hop is None else hop, pace=pace)
         status = show_replay(Session(view, outputs), items)
     raise typer.Exit(status)
 

@@ -56,7 +56,7 @@ class Report:
         self._path = Path(os.path.realpath(path))
         self._streams = str(path) == STDOUT or (os.path.exists(path) and not self._path.is_file())
         self._part = self._path.with_name(f".livesr-{secrets.token_hex(8)}.part")
-        self._summary, self._begin = Summary(()), -1.0
+        self._summary, self._begin = Summary((), most_turns=_MOST_LISTED), -1.0
         self._columns: list[Float64] = []
         self._readings, self._per_column = 0, 1
         self._reasons: list[tuple[Status, str | None]] = []
@@ -199,8 +199,8 @@ class Report:
             "labelled": [summary.labelled.get(name, 0.0) for name in labels],
             "seconds": summary.seconds,
             "lost": summary.lost,
-            "turns": [[at, labels.index(name)] for at, name in summary.turns[:_MOST_LISTED]],
-            "turnsInAll": len(summary.turns),
+            "turns": [[at, labels.index(name)] for at, name in summary.turns],
+            "turnsInAll": summary.turned,
             "events": self._events,
             "eventsInAll": len(self._events) + self._unlisted,
         }
