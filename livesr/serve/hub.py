@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import statistics
 import time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from livesr.reading import Reading
 from livesr.serve import metrics
@@ -16,11 +16,28 @@ from livesr.serve.logs import note
 from livesr.serve.settings import ServeSettings
 from livesr.serve.voice import Told, Voice
 
-if TYPE_CHECKING:
-    from livesr.serve.session import Session
-
 _RECENT_SECONDS = 5.0
 USUAL_HOP = 0.25
+
+
+class Session(Protocol):
+    """A connection with a voice, as the hub sees it; see `livesr.serve.session`."""
+
+    voice: Voice | None
+    lag: float
+    read_at: float
+
+    @property
+    def live(self) -> bool: ...
+
+    @property
+    def waiting_seconds(self) -> float: ...
+
+    def give(self, told: list[Told], now: float) -> None: ...
+
+    def take_over(self) -> None: ...
+
+    def drain(self) -> None: ...
 
 
 class Hub:
