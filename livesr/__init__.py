@@ -1,4 +1,4 @@
-"""livesr: how a voice sounds, live.
+"""livesr: real-time speech emotion recognition.
 
 import livesr
 

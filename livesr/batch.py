@@ -16,11 +16,11 @@ from livesr.stages.model_stream import push_together
 def push_all(
     recognizers: Sequence[Recognizer], samples: Sequence[ArrayLike], sample_rate: int = 16000
 ) -> list[list[Reading]]:
-    """`Recognizer.push` for each of many voices, cheaper than one after the other.
+    """`Recognizer.push` for many voices, at a lower cost than one after the other.
 
-    Best with chunks of a hop: voices that have a hop to hear in the same call share it. They
-    may be of any age and come and go between calls; a Recognizer pushed alone in between goes
-    on just the same.
+    Works best with chunks of a hop: voices with a complete hop share a call of the network. The
+    streams may have any age and may come and go between calls. A Recognizer may also be pushed
+    alone in between.
 
     Args:
         recognizers: each at most once.
@@ -28,20 +28,27 @@ def push_all(
         sample_rate: in Hz, of all of them.
 
     Returns:
-        For each of them, the readings that came due, oldest first: those of `push` bit for
-        bit, as long as onnxruntime's kernels give a row of a batch the bits that it has alone.
-        Those for x86-64 do, and a test watches it; they do not promise it.
+        For each of them, the readings that became due, oldest first. They are those of `push`
+        bit for bit, as long as onnxruntime computes a row of a batch as it computes the row
+        alone. On x86-64 it does, and a test checks it; onnxruntime does not promise it.
 
     Raises:
-        AudioError: if samples or rate cannot be heard by one of them; none has heard any then.
-        LivesrError: if a Recognizer is there twice, or the numbers of both do not agree.
+        AudioError: if one of them cannot use its samples or the rate; nothing is pushed then.
+        LivesrError: if a Recognizer is there twice, or the two lists differ in length.
+
+    Example:
+        >>> import numpy as np
+        >>> from livesr import Recognizer, push_all
+        >>> voices = [Recognizer(), Recognizer()]
+        >>> [len(own) for own in push_all(voices, [np.zeros(4000), np.zeros(8000)])]
+        [1, 2]
     """
     if len(recognizers) != len(samples):
         raise LivesrError(
             f"{len(samples)} chunks were given for {len(recognizers)} Recognizers; give one each."
         )
     if len(set(map(id, recognizers))) < len(recognizers):
-        raise LivesrError("A Recognizer hears one voice; give each of them once.")
+        raise LivesrError("A Recognizer is for one voice; give each of them once.")
     readings: list[list[Reading]] = [[] for _ in recognizers]
     going = [
         (own, recognizer, recognizer._hops(chunk, sample_rate))

@@ -1,20 +1,56 @@
-"""Everything livesr raises on purpose.
+"""The errors that livesr raises on purpose.
 
-Each message is one sentence or two: what was wrong, where, and the next step.
+Each message is one or two sentences: what was wrong, where, and what to do next.
 """
 
 
 class LivesrError(Exception):
-    """Base of every error livesr raises on purpose."""
+    """The base of every error that livesr raises on purpose.
+
+    Example:
+        >>> import livesr
+        >>> try:
+        ...     livesr.Recognizer(hop=0.333)
+        ... except livesr.LivesrError as error:
+        ...     print(error)
+        A hop of 0.333 s cannot be used; give a multiple of 0.01 s, 0.02 to 3 s.
+    """
 
 
 class AudioError(LivesrError):
-    """Samples or a sound file that cannot be heard as given."""
+    """Samples or a sound file that cannot be used as given.
+
+    Example:
+        >>> import livesr
+        >>> try:
+        ...     livesr.Recognizer().push([0.0], sample_rate=44100.5)
+        ... except livesr.AudioError as error:
+        ...     print(error)
+        A sample rate of 44100.5 Hz is not supported; use a whole number from 8000 to 192000.
+    """
 
 
 class DeviceError(LivesrError):
-    """A microphone that cannot be opened or has gone."""
+    """A microphone that cannot be opened or has gone away.
+
+    Example:
+        >>> import livesr
+        >>> try:
+        ...     livesr.listen("no such microphone").start()
+        ... except livesr.DeviceError as error:
+        ...     print("not found")
+        not found
+    """
 
 
 class ModelError(LivesrError):
-    """A model file, or a saved state, that does not fit."""
+    """A model file or a saved state that does not fit.
+
+    Example:
+        >>> import livesr
+        >>> try:
+        ...     livesr.Recognizer().restore(b"not a state")
+        ... except livesr.ModelError as error:
+        ...     print(error)
+        These bytes are not a livesr state; pass what Recognizer.state() gave.
+    """

@@ -1,9 +1,9 @@
-"""An ONNX file, looked through before onnxruntime opens it.
+"""Checks an ONNX file before onnxruntime opens it.
 
 onnxruntime reads any file that a model names for its weights, and runs every operator it knows,
-those that loop for ever among them. livesr's networks need neither, so a file that asks for more
-than they do is refused. Protocol buffers are walked by hand: the `onnx` package would be the
-largest dependency of all, for this alone.
+including loops without an end. livesr's networks need neither, so a file that asks for more than
+they do is refused. Protocol buffers are parsed here by hand, because the `onnx` package would be
+the largest dependency of all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-# What `export.graph` builds with, but for the timing model's made-up weights.
+# The operators that `export.graph` uses, except for those that make the timing model's weights.
 OPERATORS = (
     *("Add", "Concat", "Conv", "Div", "Gemm", "LSTM", "MatMul", "MaxPool", "Mul", "Relu"),
     *("Reshape", "Slice", "Softmax", "Squeeze", "Sub", "Transpose", "Unsqueeze"),
@@ -20,19 +20,19 @@ OPERATORS = (
 MOST_AXES = 8
 _DOMAINS = ("", "ai.onnx")
 _LONGEST_VARINT = 10  # bytes
-_MOST_BESIDE = 2**16  # bytes that are no weights: of two of them may come an object of a thousand
+_MOST_BESIDE = 2**16  # bytes besides weights: two of them can become a Python object of a thousand
 _INT64, _MOST_INDICES = 7, 16
 
 Shape = tuple[int, ...]
 
 
 class Refused(ValueError):
-    """A file that asks for what no model of livesr's does; says for what."""
+    """A file that asks for something that no livesr model needs; the message names it."""
 
 
 @dataclass(slots=True)
 class Node:
-    """An operator, and its attributes that are whole numbers or lists of them."""
+    """An operator, with those of its attributes that are integers or lists of integers."""
 
     operator: str = ""
     inputs: list[str] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Node:
 
 @dataclass(slots=True)
 class Graph:
-    """What decides the sizes of a network: see `livesr.onnxsizes`."""
+    """What decides the sizes of a network's arrays; see `livesr.model.onnxsizes`."""
 
     nodes: list[Node] = field(default_factory=list)
     inputs: dict[str, Shape] = field(default_factory=dict)  # 1 where a size is left open
@@ -52,10 +52,10 @@ class Graph:
 
 
 def look_through(data: bytes) -> Graph:
-    """See that a model is made of the usual operators, small, and of nothing outside the file.
+    """Check that a model uses only the usual operators and nothing outside the file.
 
     Raises:
-        Refused: if it is not, or is no ONNX file; the message is a few words that follow "it".
+        Refused: if it does not, or if it is not an ONNX file; the message continues "it ...".
     """
     walk = _Walk()
     for number, value in walk.parts(memoryview(data), (7, 8)):
@@ -166,7 +166,7 @@ class _Walk:
     def parts(
         self, message: memoryview, walked: tuple[int, ...] = ()
     ) -> Iterator[tuple[int, memoryview]]:
-        """Of `fields`, those that have bytes."""
+        """Those of `fields` that have bytes."""
         for number, value in self.fields(message, walked):
             if not isinstance(value, int):
                 yield number, value
@@ -174,9 +174,10 @@ class _Walk:
     def fields(
         self, message: memoryview, walked: tuple[int, ...] = ()
     ) -> Iterator[tuple[int, int | memoryview]]:
-        """Each field's number and its bytes, or the whole number that it is.
+        """Each field's number, with its bytes or its integer value.
 
-        The bytes of those in `walked` are weights, or the caller walks them in turn.
+        The bytes of the fields in `walked` do not count as "beside the weights": they are weights,
+        or the caller parses them in turn.
         """
         place = 0
         while place < len(message):
@@ -212,7 +213,7 @@ def _known(what: str, name: memoryview, known: tuple[str, ...]) -> str:
 
 
 def _text(value: memoryview) -> str:
-    return bytes(value).decode(errors="surrogateescape")  # other bytes are another name
+    return bytes(value).decode(errors="surrogateescape")  # different bytes stay different names
 
 
 def _shape(dims: list[int]) -> Shape:
@@ -222,7 +223,7 @@ def _shape(dims: list[int]) -> Shape:
 
 
 def _numbers(value: int | memoryview) -> list[int]:
-    """Of a repeated field, which may be packed."""
+    """The integers of a repeated field, which may be packed."""
     if isinstance(value, int):
         return [_signed(value)]
     found, place = [], 0

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TypeAlias
 
-# Before its import: official builds (1.32, for one) report every session to Microsoft, and keep
-# an identifier and a database in the user's home. livesr is offline.
+# Set before the import: official builds (such as 1.32) report every session to Microsoft, and keep
+# an identifier and a database in the user's home directory. livesr is offline.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
@@ -18,8 +18,8 @@ Session: TypeAlias = ort.InferenceSession
 def open_session(model: Path | bytes) -> Session:
     """A session on one thread that sleeps when idle.
 
-    Spinning threads are the commonest hidden cost of a small network: they burn a core each
-    while they wait for the next hop.
+    By default onnxruntime's threads spin, which keeps a core busy while a small network waits for
+    the next hop.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
