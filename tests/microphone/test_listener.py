@@ -428,7 +428,7 @@ def test_with_a_long_hop_a_slow_worker_drops_only_sound_that_came(
 @pytest.mark.parametrize("hop", [0.02, 0.25, 0.7, 1.0, 1.5, 3.0])
 @pytest.mark.parametrize("behind", [1.9, 2.1, 3.3, 6.1, 7.4])
 def test_dropped_sound_is_whole_hops_and_has_come(tiny: Path, hop: float, behind: float) -> None:
-    """The worker alone, on a ring that holds so much unheard sound."""
+    """The worker alone, with a ring buffer that holds so much unread sound."""
     from livesr.microphone.ring import Ring  # noqa: PLC0415
     from livesr.microphone.worker import Worker  # noqa: PLC0415
 

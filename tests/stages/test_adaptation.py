@@ -42,7 +42,7 @@ def test_a_voice_that_always_sounds_sad_is_believed_less_when_it_does() -> None:
     assert after(30, SAD).push(angry, HOP).argmax() == 0
 
 
-def test_the_habit_is_the_mean_of_what_was_heard_before_the_window() -> None:
+def test_the_habit_is_the_mean_before_the_window() -> None:
     settings = DecisionSettings(adaptation=1.0, adaptation_seconds=0.01, memory_seconds=3600.0)
     np.testing.assert_allclose(after(30, SAD, settings).push(SAD, HOP), 0.25, rtol=1e-2)
     adaptation = after(30, SAD, settings)
