@@ -20,8 +20,8 @@ class Level(Stage):
     The paper scales each utterance to unit variance. A stream has no utterance, so the level is a
     running mean of the power over the last seconds *of speech*; a frame without speech weighs a
     millionth, which matters only until the first speech. A floor `range_nepers` below the level
-    replaces the background of pauses, which distinguishes rooms and corpora but not emotions. A gain
-    changes mel energies and level alike, so it cancels.
+    replaces the background of pauses, which distinguishes rooms and corpora but not emotions.
+    A gain changes mel energies and level alike, so it cancels.
     """
 
     _fields = ("_power", "_weight")
