@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from types import FrameType
@@ -108,6 +108,18 @@ class Session:
         """0 if all was done, 3 if something was not."""
         return ExitStatus.PARTLY if self._failures else ExitStatus.DONE
 
+    @property
+    def turns(self) -> int:
+        """How often the process was stopped (Ctrl-Z) and went on."""
+        return self._foreground.turns
+
+    def obey(self, key: str) -> bool:
+        """Do what a key says to any view; False if it is another key."""
+        if key != "?":
+            return False
+        self._view.legend = not self._view.legend
+        return True
+
     def fail(self, error: LivesrError) -> None:
         """Something could not be done, and what could is kept: told at the end, status 3."""
         self._failures.append(error)
@@ -124,7 +136,7 @@ class Session:
                 self.fail(error)
         if isinstance(item, Reading):
             self._summary.add(item)
-            self._view.add(item)
+        self._view.take(item)
 
     def paint(self) -> None:
         """Show the view, not more often than eyes can see."""
@@ -159,26 +171,6 @@ class Session:
                 print(f"livesr: {failure}", file=sys.stderr)
 
 
-def show_replay(session: Session, items: Iterable[Item]) -> ExitStatus:
-    """A recording's readings, as they come.
-
-    Raises:
-        LivesrError: if nothing could be heard; what fails after a reading is status 3.
-    """
-    with session:
-        try:
-            for item in items:
-                session.take(item)
-                if session.unread:
-                    break
-                session.paint()
-        except LivesrError as error:
-            if not session.heard:
-                raise
-            session.fail(error)
-    return session.status
-
-
 def show_listening(
     session: Session, view: View, listener: Listener, seconds: float | None, *, recorded: bool
 ) -> ExitStatus:
@@ -202,7 +194,7 @@ def show_listening(
                 if session.unread and not recorded:
                     listener.stop()
                 for key in session.keyboard.pressed():
-                    if note := _obey(key.lower(), listener):
+                    if not session.obey(key) and (note := _obey(key.lower(), listener)):
                         view.note, noticed = note, time.monotonic()
                 if time.monotonic() > noticed + _NOTICE_SECONDS:
                     view.note = ""

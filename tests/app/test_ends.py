@@ -193,7 +193,7 @@ def test_a_session_in_any_packing(tmp_path: Path) -> None:
 
 
 def test_options_of_sound_are_refused_for_a_session(tmp_path: Path) -> None:
-    for option in (["--hop", "0.5"], ["--pace"], ["--model", "acrnn-compact"]):
+    for option in (["--hop", "0.5"], ["--play"], ["--model", "acrnn-compact"]):
         told = told_by("replay", str(tmp_path / "a.jsonl"), *option)
         assert told.returncode == 2 and option[0] in told.stderr
 

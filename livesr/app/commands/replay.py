@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -30,17 +31,22 @@ def replay(
     report: ReportOption = None,
     force: ForceOption = False,
     pace: Annotated[bool, typer.Option("--pace", help="In real time, as if live.")] = False,
+    play: Annotated[
+        bool, typer.Option("--play", help="Play the sound too, in step with the view.")
+    ] = False,
     model: ModelOption = None,
     hop: HopOption = None,
 ) -> None:
     """Hear a recording: what a live stream of it would have said, bit for bit."""
     from livesr.app.outputs import Outputs, Place
-    from livesr.app.terminal import Session, quiet_libraries, show_replay
+    from livesr.app.playback import KEYS, Clock, Playback, RealTime
+    from livesr.app.speaker import Speaker
+    from livesr.app.terminal import Session, quiet_libraries
     from livesr.app.ui.view import View
-    from livesr.errors import LivesrError
+    from livesr.errors import DeviceError, LivesrError
     from livesr.files.jsonl import is_session, readings_from_jsonl
     from livesr.files.recording import events_path
-    from livesr.files.replay import play
+    from livesr.files.replay import play as readings_of
     from livesr.files.soundfile import SoundFile
     from livesr.model.load import DEFAULT
     from livesr.settings import HOP_SECONDS
@@ -52,19 +58,27 @@ def replay(
     outputs = Outputs(jsonl, csv, report, force).checked(inputs)
     with quiet_libraries():
         if is_session(path):
-            given = {"--pace": pace, "--model": model, "--hop": hop is not None}
+            given = {"--play": play, "--model": model, "--hop": hop is not None}
             if idle := [option for option, was in given.items() if was]:
                 raise LivesrError(
                     f"{file} holds readings, not sound: {' and '.join(idle)} cannot change them."
                 )
-            view, items = View(source=path.name, model=""), readings_from_jsonl(path)
+            view = View(source=path.name, model="", keys=KEYS)
+            items = readings_from_jsonl(path)
         else:
             with SoundFile(path) as sound:
                 seconds, facts = sound.seconds, {"rate": f"{sound.rate} Hz"}
             duration = seconds if math.isfinite(seconds) else None
-            view = View(source=path.name, model=model or DEFAULT, duration=duration, facts=facts)
-            items = play(path, model=model, hop=HOP_SECONDS if hop is None else hop, pace=pace)
-        status = show_replay(Session(view, outputs), items)
+            view = View(path.name, model or DEFAULT, duration, facts, KEYS)
+            items = readings_of(path, model=model, hop=HOP_SECONDS if hop is None else hop)
+        clock: Clock | None = RealTime() if pace or play else None
+        if play:
+            try:
+                clock = Speaker(lambda: SoundFile(path))
+            except DeviceError as error:
+                view.note = f"silent: {error}"
+                print(f"livesr: {error} The replay goes on silently.", file=sys.stderr)
+        status = Playback(items, Session(view, outputs), view, clock).run()
     raise typer.Exit(status)
 
 

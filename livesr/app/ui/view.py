@@ -15,6 +15,7 @@ from livesr.app.ui.headline import Headline
 from livesr.app.ui.history import History
 from livesr.app.ui.meter import Meter
 from livesr.app.ui.theme import QUIET, Palette
+from livesr.event import Event, Item
 from livesr.reading import Reading
 
 _HISTORY_SECONDS = 60.0  # of readings kept; a shorter file fills the width by itself
@@ -38,6 +39,9 @@ class View:
         note: what a key did, for a moment.
         now: stream time, where it is known between readings.
         level: root mean square and peak of this moment, dBFS, where known.
+        legend: whether what everything means lies over the picture.
+        readings: of the last minute.
+        events: of the last minute.
     """
 
     source: str
@@ -49,13 +53,29 @@ class View:
     note: str = ""
     now: float = 0.0
     level: tuple[float, float] | None = None
+    legend: bool = False
     readings: deque[Reading] = field(default_factory=deque)
+    events: deque[Event] = field(default_factory=deque)
+
+    def take(self, item: Item) -> None:
+        """Show a reading as the newest, or an event in the history."""
+        if isinstance(item, Reading):
+            self.add(item)
+        else:
+            self.events.append(item)
+
+    def clear(self) -> None:
+        """Forget what is shown."""
+        self.readings.clear()
+        self.events.clear()
 
     def add(self, reading: Reading) -> None:
         """Show this reading as the newest; what is over a minute old is forgotten."""
         self.readings.append(reading)
         while self.readings[0].end < reading.end - _HISTORY_SECONDS:
             self.readings.popleft()
+        while self.events and self.events[0].at < reading.end - _HISTORY_SECONDS:
+            self.events.popleft()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         height = options.height or console.height

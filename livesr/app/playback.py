@@ -1,0 +1,217 @@
+"""A recording that is watched: in step with a clock, and moved about in by keys."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from livesr.app.exit_status import ExitStatus
+from livesr.app.terminal import FRAME_SECONDS, Session
+from livesr.app.ui.view import View
+from livesr.errors import LivesrError
+from livesr.event import Item
+from livesr.reading import Reading
+
+KEYS = "q quit  space pause  ←→ 5 s  . step  ? help"
+_JUMP_SECONDS = 5.0
+_KEPT = 4000  # items that one can go back over: a quarter of an hour at four readings a second
+
+
+class Clock(Protocol):
+    """What a playback keeps in step with; it stands until it is told to go."""
+
+    def go(self, at: float) -> None:
+        """Run from so many seconds of the recording on."""
+
+    def stop(self) -> None:
+        """Stand still."""
+
+    def now(self) -> float:
+        """Seconds of the recording."""
+
+    def close(self) -> None:
+        """It is needed no more."""
+
+
+class RealTime:
+    """A clock that runs as a microphone's stream would.
+
+    Args:
+        ticks: seconds from any beginning on.
+    """
+
+    def __init__(self, ticks: Callable[[], float] = time.monotonic) -> None:
+        self._ticks, self._at = ticks, 0.0
+        self._since: float | None = None  # it stands
+
+    def go(self, at: float) -> None:
+        self._at, self._since = at, self._ticks()
+
+    def stop(self) -> None:
+        self._at, self._since = self.now(), None
+
+    def now(self) -> float:
+        return self._at + (0.0 if self._since is None else self._ticks() - self._since)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Playback:
+    """The items of a recording, each taken once, when its time has come.
+
+    Going back shows again what was taken; no output gets it twice.
+
+    Args:
+        items: in order of time.
+        session: takes them.
+        view: the session's.
+        clock: None to go as fast as the machine does.
+        sleep: waits so many seconds.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[Item],
+        session: Session,
+        view: View,
+        clock: Clock | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._items, self._session, self._view = iter(items), session, view
+        self._clock, self._sleep = clock, sleep
+        self._kept: deque[Item] = deque(maxlen=_KEPT)
+        self._behind = 0  # how many of the kept are yet to be shown again
+        self._next: Item | None = None
+        self._place = 0.0  # seconds that are shown
+        self._paused = self._quit = False
+
+    def run(self) -> ExitStatus:
+        """Until the end, or a key, or until nobody reads any more.
+
+        Raises:
+            LivesrError: if nothing could be heard; what fails after a reading is status 3.
+        """
+        session = self._session
+        with session:
+            try:
+                self._go()
+                turn = session.turns
+                while not self._quit and not session.unread:
+                    for key in session.keyboard.pressed():
+                        self._obey(key)
+                    if turn != session.turns:  # stopped by Ctrl-Z meanwhile
+                        turn = session.turns
+                        self._go()
+                    if not self._paused and not self._advance():
+                        break
+                    session.paint()
+                    self._wait()
+            except LivesrError as error:
+                if not session.heard:
+                    raise
+                session.fail(error)
+            finally:
+                if self._clock:
+                    self._clock.close()
+        return session.status
+
+    def _advance(self) -> bool:
+        """Show what is due; False at the end."""
+        if self._clock is None:
+            return self._show_next()
+        self._place = max(self._place, self._clock.now())
+        return self._show_until(self._place)
+
+    def _show_until(self, place: float) -> bool:
+        while self._due() <= place:
+            if not self._show_next():
+                return False
+        return True
+
+    def _due(self) -> float:
+        """The time of the next item; of the end, minus infinity."""
+        item = self._kept[-self._behind] if self._behind else self._ahead()
+        if item is None:
+            return float("-inf")
+        return _time(item)
+
+    def _ahead(self) -> Item | None:
+        """The next item that was not taken yet."""
+        if self._next is None:
+            self._next = next(self._items, None)
+        return self._next
+
+    def _show_next(self) -> bool:
+        if self._behind:
+            item: Item | None = self._kept[-self._behind]
+            self._behind -= 1
+            if item is not None:
+                self._view.take(item)
+        elif (item := self._ahead()) is not None:
+            self._next = None
+            self._kept.append(item)
+            self._session.take(item)
+        if isinstance(item, Reading):
+            self._place = max(self._place, item.end)
+        return item is not None
+
+    def _wait(self) -> None:
+        if self._paused:
+            self._sleep(FRAME_SECONDS)
+        elif self._clock:
+            self._sleep(min(FRAME_SECONDS, max(0.0, self._due() - self._clock.now())))
+
+    def _obey(self, key: str) -> None:
+        if self._session.obey(key):
+            return
+        if key in ("q", "Q"):
+            self._quit = True
+        elif key == " ":
+            self._pause(not self._paused)
+        elif key == ".":
+            self._pause(True)
+            while self._due() > float("-inf"):
+                before = self._place
+                self._show_next()
+                if self._place > before:
+                    break
+        elif key == "right":
+            self._jump(self._place + _JUMP_SECONDS)
+        elif key == "left":
+            self._jump(self._place - _JUMP_SECONDS)
+
+    def _pause(self, paused: bool) -> None:
+        self._paused = paused
+        self._view.notice = "paused; space goes on" if paused else ""
+        if paused and self._clock:
+            self._clock.stop()
+        elif not paused:
+            self._go()
+
+    def _go(self) -> None:
+        if self._clock and not self._paused:
+            self._clock.go(self._place)
+
+    def _jump(self, place: float) -> None:
+        if self._clock is None:
+            self._pause(True)
+        if place < self._place:
+            oldest = _time(self._kept[0]) if self._kept else 0.0
+            self._place = max(place, oldest if len(self._kept) == _KEPT else 0.0)
+            shown = [item for item in self._kept if _time(item) <= self._place]
+            self._behind = len(self._kept) - len(shown)
+            self._view.clear()
+            for item in shown:
+                self._view.take(item)
+        else:
+            self._show_until(place)
+            self._place = place if self._due() > float("-inf") else self._place
+        self._view.now = self._place
+        self._go()
+
+
+def _time(item: Item) -> float:
+    return item.end if isinstance(item, Reading) else item.at

@@ -1,0 +1,91 @@
+"""The sound of a replay, on a real output: heard whole, from any place, and the replay's clock."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from livesr.app.speaker import Speaker
+from livesr.files.soundfile import SoundFile
+from tests.helpers.tiny import DATA
+from tests.helpers.virtual import VirtualMicrophone
+
+CLIP = DATA / "conversation.flac"
+RATE = 16_000
+
+
+def found(heard: np.ndarray, sought: np.ndarray) -> tuple[float, float]:
+    """Where in what was heard (s), and how like it is (1: the same but for loudness)."""
+    place = int(np.correlate(heard, sought, "valid").argmax())
+    there = heard[place : place + len(sought)]
+    norms = np.linalg.norm(there) * np.linalg.norm(sought)
+    return place / RATE, float(np.dot(there, sought) / norms)
+
+
+def test_it_is_heard_from_any_place_and_tells_the_time(
+    microphone: VirtualMicrophone, tmp_path: Path, speech: np.ndarray
+) -> None:
+    raw = tmp_path / "heard.raw"
+    command = ["parec", "-d", "vmic.monitor", "--rate=16000", "--channels=1", "--raw"]
+    with raw.open("wb") as file, subprocess.Popen(command, stdout=file) as recorder:
+        speaker = Speaker(lambda: SoundFile(CLIP))
+        time.sleep(0.5)
+        for start in (3.0, 10.0):
+            speaker.go(start)
+            began = time.monotonic()
+            time.sleep(1.5)
+            assert start + 0.5 < speaker.now() < start + time.monotonic() - began + 0.1
+            speaker.stop()
+            stood = speaker.now()
+            time.sleep(0.3)
+            assert speaker.now() == stood
+        speaker.close()
+        time.sleep(0.3)
+        recorder.terminate()
+    heard = np.fromfile(raw, np.int16).astype(np.float32) / 32768
+    places = []
+    for start in (3.0, 10.0):
+        sought = speech[round((start + 0.2) * RATE) : round((start + 0.7) * RATE)]
+        place, likeness = found(heard, sought)
+        assert likeness > 0.98
+        places.append(place)
+    assert places[0] < places[1]
+
+
+def test_the_clock_reaches_the_end(microphone: VirtualMicrophone, tmp_path: Path) -> None:
+    sf.write(tmp_path / "a.wav", np.zeros((24_000, 3)), 48_000)  # more channels than are played
+    speaker = Speaker(lambda: SoundFile(tmp_path / "a.wav"))
+    speaker.go(0.0)
+    for _ in range(100):
+        if speaker.now() > 0.5:
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("it stands before the end")
+    speaker.close()
+
+
+@pytest.mark.parametrize("output", [True, False])
+def test_replay_play(microphone: VirtualMicrophone, tmp_path: Path, output: bool) -> None:
+    samples, rate = sf.read(CLIP, frames=2 * RATE)
+    sf.write(tmp_path / "a.wav", samples, rate)
+    nowhere = {"PULSE_SERVER": "unix:/nowhere", "ALSA_CONFIG_PATH": os.devnull}
+    began = time.monotonic()
+    told = subprocess.run(
+        [sys.executable, "-m", "livesr", "replay", tmp_path / "a.wav", "--play", "--jsonl", "-"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **microphone.environment, **({} if output else nowhere)},
+    )
+    assert told.returncode == 0
+    assert told.stdout.count("\n") == 8
+    assert time.monotonic() - began > 2
+    assert ("silent" in told.stderr) == (not output)
