@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import re
+import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -58,6 +59,41 @@ def check_bind(host: str, tokens: tuple[str, ...], no_auth: bool) -> None:
             f"{host} can be reached from other machines: give --token-file FILE, or --no-auth if "
             "everyone who can reach it may use it."
         )
+
+
+def check_tls(cert: Path, key: Path) -> None:
+    """See that a certificate and its key can be used.
+
+    Raises:
+        LivesrError: if they cannot.
+    """
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
+    except (OSError, ValueError) as error:  # ssl's own errors are OSErrors
+        why = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        raise LivesrError(
+            f"The certificate {cert} with the key {key} cannot be used ({why}); both are PEM files."
+        ) from None
+
+
+def check_origins(origins: list[str]) -> None:
+    """See that these are web origins as browsers write them.
+
+    Raises:
+        LivesrError: naming the one that is not, and how it would be.
+    """
+    for origin in origins:
+        try:
+            parts = urlsplit(origin)
+            plain = parts.scheme in ("http", "https") and bool(parts.hostname)
+        except ValueError:
+            plain = False
+        if not plain or origin != f"{parts.scheme}://{parts.netloc}":
+            host = origin.partition("://")[2] or origin
+            raise LivesrError(
+                f"--origin {origin} is no origin: write scheme and host, without a path, like "
+                f"https://{host.partition('/')[0]}."
+            )
 
 
 def offered(headers: Headers) -> list[str]:

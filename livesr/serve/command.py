@@ -47,7 +47,7 @@ def command(
     """Hear many voices over websockets; a page for the browser at /."""
     from livesr.errors import LivesrError
     from livesr.model.load import load_model
-    from livesr.serve.access import check_bind, read_tokens
+    from livesr.serve.access import check_bind, check_origins, check_tls, read_tokens
     from livesr.serve.logs import set_up
     from livesr.serve.parent import serve
     from livesr.serve.settings import Limits, ServeSettings
@@ -59,6 +59,9 @@ def command(
             raise LivesrError(f"{what} {path} is not a file.")
     if bool(tls_cert) != bool(tls_key):
         raise LivesrError("--tls-cert and --tls-key go together; give both.")
+    if tls_cert and tls_key:
+        check_tls(tls_cert, tls_key)
+    check_origins(origin or [])
     if profile_dir and not profile_dir.is_dir():
         raise LivesrError(f"--profile-dir {profile_dir} is not a directory.")
     load_model(model)

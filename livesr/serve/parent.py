@@ -19,7 +19,6 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
-from prometheus_client.multiprocess import mark_process_dead
 
 from livesr.errors import LivesrError
 from livesr.serve.access import is_loopback
@@ -42,13 +41,15 @@ class _Child:
         self.process, self.passing = process, passing
         self.link: Link
         self.ready = False
+        self.capacity = 1
         self.connections = 0
         self.voices: Counter[str] = Counter()  # by address
         self.sessions: set[str] = set()
 
     @property
-    def load(self) -> int:
-        return self.connections + self.voices.total()
+    def load(self) -> float:
+        """Share of what it can hear that is taken, were every connection a voice."""
+        return self.connections / self.capacity
 
 
 class Parent:
@@ -81,8 +82,7 @@ class Parent:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
         try:
             watches = [
-                asyncio.create_task(self._keep_alive(index))
-                for index in range(self._settings.workers)
+                asyncio.create_task(self._keep_alive()) for _ in range(self._settings.workers)
             ]
             await self._stop.wait()
             self._pause()
@@ -102,11 +102,11 @@ class Parent:
 
     # Workers
 
-    async def _keep_alive(self, index: int) -> None:
+    async def _keep_alive(self) -> None:
         loop = asyncio.get_running_loop()
         while not self._stop.is_set():
             began = loop.time()
-            status = await self._work(index)
+            status = await self._work()
             if self._stop.is_set():
                 return
             self._early = self._early + 1 if loop.time() - began < _EARLY_SECONDS else 0
@@ -117,7 +117,7 @@ class Parent:
                 self._failed = True
                 self._stop.set()
 
-    async def _work(self, index: int) -> int:
+    async def _work(self) -> int:
         """Start a worker and stay with it to its end."""
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         passing, receiving = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -144,7 +144,7 @@ class Parent:
         child.link.tell(
             "settings",
             settings=msgspec.to_builtins(self._settings),
-            capacity=self._share(index),
+            capacity=-(-self._settings.max_voices // self._settings.workers),
         )
         if self._stop.is_set():
             child.link.tell("drain")
@@ -154,18 +154,13 @@ class Parent:
         passing.close()
         for session in child.sessions:
             self._answer(session, b"")
-        mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
+        _forget_gauges(process.pid)
         return status
-
-    def _share(self, index: int) -> int:
-        """Of `--max-voices`, this worker's; 0 has it measure."""
-        most, workers = self._settings.max_voices, self._settings.workers
-        return max(1, most // workers + (index < most % workers)) if most else 0
 
     async def _told(self, child: _Child, kind: str, fields: dict[str, Any]) -> Any:
         match kind:
             case "ready":
-                child.ready = True
+                child.ready, child.capacity = True, fields["capacity"]
                 note("worker ready", capacity=fields["capacity"], worker=child.process.pid)
                 self._resume()
                 if not self._told_open:
@@ -308,10 +303,19 @@ def _raise_handle_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+# prometheus_client looks for its directory when it is imported, so not before `run` has made it.
+
+
 def _count_restart() -> None:
-    from livesr.serve.metrics import RESTARTS  # noqa: PLC0415  (it reads the directory's name)
+    from livesr.serve.metrics import RESTARTS  # noqa: PLC0415
 
     RESTARTS.inc()
+
+
+def _forget_gauges(process: int) -> None:
+    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
+
+    mark_process_dead(process)  # type: ignore[no-untyped-call]
 
 
 def serve(settings: ServeSettings) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -195,9 +196,13 @@ class Session:
         limits = self._hub.limits
         if len(text) > limits.resume_bytes:
             raise self._too_large(len(text), limits.resume_bytes)
+        if len(text) > limits.message_bytes:
+            resumes = None
+            with suppress(ProtocolError):
+                resumes = getattr(parse(text), "resume", None)
+            if not resumes:
+                raise self._too_large(len(text), limits.message_bytes)
         message = parse(text)
-        if len(text) > limits.message_bytes and not getattr(message, "resume", None):
-            raise self._too_large(len(text), limits.message_bytes)
         if isinstance(message, SessionUpdate):
             if self.voice is not None:
                 raise ProtocolError(

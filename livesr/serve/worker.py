@@ -32,6 +32,7 @@ from livesr.serve.settings import ServeSettings
 SHARE = 0.8  # of a core's measured capacity that voices may take
 _MEASURED_VOICES, _MEASURED_HOPS = 8, 12
 _DRAIN_SECONDS = 10
+_SEND_BYTES = 1 << 18
 
 
 def reading_cost(model: str | None) -> float:
@@ -145,6 +146,8 @@ class Worker:
             )
 
         connection.setblocking(False)
+        # Bounded, so that a slow reader shows; as it is, the system would hold megabytes for it.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 protocol,

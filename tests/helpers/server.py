@@ -9,20 +9,40 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 PROTOCOLS = ("livesr.v1",)
 
 
+_SERVE = """
+import json, sys, msgspec
+from livesr.serve.logs import set_up
+from livesr.serve.parent import serve
+from livesr.serve.settings import ServeSettings
+set_up()
+sys.exit(serve(msgspec.convert(json.loads(sys.argv[1]), ServeSettings)))
+"""
+
+
 class Server:
     """`livesr serve` on a free port of loopback."""
 
-    def __init__(self, *options: str, log: Path | None = None, **environment: str) -> None:
+    def __init__(
+        self,
+        *options: str,
+        log: Path | None = None,
+        settings: dict[str, Any] | None = None,
+        **environment: str,
+    ) -> None:
         command = [sys.executable, "-m", "livesr", "serve", "--port", "0", *options]
+        if settings is not None:  # bounds that the command has no option for
+            command = [sys.executable, "-c", _SERVE, json.dumps({"port": 0, **settings})]
+        self.log = log
         self._log = log.open("w") if log else subprocess.DEVNULL
         self.process = subprocess.Popen(
             command,
@@ -40,12 +60,25 @@ class Server:
 
     def connect(self, **options: Any) -> ClientConnection:
         options = {"subprotocols": PROTOCOLS, "max_size": None, "open_timeout": 30, **options}
-        return connect(self.ws, **options)
+        return ExitStack().enter_context(connect(self.ws, **options))
 
     def workers(self) -> list[int]:
         """Process numbers of the workers."""
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return [int(number) for number in path.read_text().split()]
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """Lines of the log about this."""
+        assert self.log is not None
+        lines = [json.loads(line) for line in self.log.read_text().splitlines()]
+        return [line for line in lines if line["event"] == event]
+
+    def wait_logged(self, event: str, count: int = 1) -> list[dict[str, Any]]:
+        for _ in range(1200):
+            if len(found := self.logged(event)) >= count:
+                return found
+            time.sleep(0.05)
+        raise AssertionError(f"{event!r} never came")
 
     def stop(self) -> int:
         if self.process.poll() is None:
@@ -57,8 +90,8 @@ class Server:
 
 
 @contextmanager
-def serving(*options: str, log: Path | None = None, **environment: str) -> Iterator[Server]:
-    server = Server(*options, log=log, **environment)
+def serving(*options: str, **how: Any) -> Iterator[Server]:
+    server = Server(*options, **how)
     try:
         yield server
     finally:
@@ -70,8 +103,12 @@ def tell(socket: ClientConnection, kind: str, **fields: Any) -> None:
 
 
 def collected(socket: ClientConnection) -> list[dict[str, Any]]:
-    """Every message until the server closes."""
-    return [json.loads(message) for message in socket]
+    """Every message until the server closes, whatever its code."""
+    found = []
+    with suppress(ConnectionClosed):
+        while True:
+            found.append(json.loads(socket.recv(timeout=60)))
+    return found
 
 
 def until(socket: ClientConnection, kind: str, timeout: float = 30.0) -> list[dict[str, Any]]:

@@ -1,0 +1,130 @@
+"""Who may come in, and what the command refuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from tests.helpers.server import PROTOCOLS, Server, serving, tell, until
+
+TOKEN = "a-token-of-the-test-0123456789"
+
+
+@pytest.fixture(scope="module")
+def guarded(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    file = tmp_path_factory.mktemp("tokens") / "tokens"
+    file.write_text(f"# ours\n{TOKEN}\nanother-token-0123456789\n")
+    options = ("--token-file", str(file), "--origin", "https://app.example")
+    with serving("--model", str(tiny), *options) as server:
+        yield server
+
+
+def status_of(server: Server, **options: Any) -> int:
+    """101 if it lets this client in."""
+    try:
+        with server.connect(**options) as socket:
+            tell(socket, "session.update")
+            until(socket, "session.created")
+            assert socket.subprotocol in (None, "livesr.v1")
+            return 101
+    except InvalidStatus as refused:
+        return refused.response.status_code
+
+
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [
+        ({}, 401),
+        ({"additional_headers": {"Authorization": f"Bearer {TOKEN}"}}, 101),
+        ({"additional_headers": {"Authorization": f"bearer {TOKEN}"}}, 101),
+        ({"additional_headers": {"Authorization": "Bearer another-token-0123456789"}}, 101),
+        ({"additional_headers": {"Authorization": f"Bearer {TOKEN}x"}}, 401),
+        ({"additional_headers": {"Authorization": f"Basic {TOKEN}"}}, 401),
+        ({"additional_headers": {"Authorization": "Bearer \u00e4"}}, 401),
+        ({"subprotocols": [*PROTOCOLS, f"livesr.token.{TOKEN}"]}, 101),
+        ({"subprotocols": [f"livesr.token.{TOKEN}"]}, 101),
+        ({"subprotocols": [*PROTOCOLS, "livesr.token."]}, 401),
+        ({"subprotocols": ["chat", f"livesr.token.{TOKEN}"]}, 400),
+    ],
+)
+def test_tokens(guarded: Server, how: dict[str, Any], status: int) -> None:
+    assert status_of(guarded, **how) == status
+
+
+def test_a_token_in_the_address_does_not_count(guarded: Server) -> None:
+    guarded_url, guarded.ws = guarded.ws, f"{guarded.ws}?token={TOKEN}"
+    try:
+        assert status_of(guarded) == 401
+    finally:
+        guarded.ws = guarded_url
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (None, 101),
+        ("https://app.example", 101),
+        ("https://evil.example", 403),
+        ("null", 403),
+        ("own", 101),
+        ("http://[", 403),
+    ],
+)
+def test_origins(guarded: Server, origin: Any, status: int) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    origin = guarded.url if origin == "own" else origin
+    assert status_of(guarded, additional_headers=headers, origin=origin) == status
+
+
+def test_a_name_that_resolves_to_loopback_is_not_our_page(guarded: Server) -> None:
+    """DNS rebinding: the page and the Host header are both of evil.example."""
+    host = guarded.url.removeprefix("http://").replace("127.0.0.1", "evil.example")
+    headers = {
+        "Host": host,
+        "Origin": f"http://{host}",
+        "Authorization": f"Bearer {TOKEN}",
+    }
+    assert httpx.get(f"{guarded.url}/metrics", headers=headers).status_code == 403
+
+
+def test_metrics_want_the_token_and_health_does_not(guarded: Server) -> None:
+    assert httpx.get(f"{guarded.url}/metrics").status_code == 401
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    assert httpx.get(f"{guarded.url}/metrics", headers=headers).status_code == 200
+    assert httpx.get(f"{guarded.url}/healthz").json()["status"] == "ok"
+    assert httpx.get(f"{guarded.url}/readyz").json() == {"status": "ready"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--host", "0.0.0.0"], "--token-file"),
+        (["--host", "192.0.2.1", "--no-auth"], "cannot be listened on"),
+        (["--token-file", "missing"], "cannot be read"),
+        (["--token-file", "short"], "Token 1"),
+        (["--token-file", "empty"], "holds no token"),
+        (["--tls-cert", "short"], "go together"),
+        (["--tls-cert", "missing", "--tls-key", "short"], "not a file"),
+        (["--tls-cert", "short", "--tls-key", "short"], "certificate"),
+        (["--profile-dir", "missing"], "not a directory"),
+        (["--model", "missing"], "neither a bundled model nor a file"),
+        (["--origin", "example.org"], "https://example.org"),
+    ],
+)
+def test_what_the_command_refuses(tmp_path: Path, options: list[str], words: str) -> None:
+    (tmp_path / "short").write_text("secret\n")
+    (tmp_path / "empty").write_text("\n# nothing\n")
+    command = [sys.executable, "-m", "livesr", "serve", "--port", "0", *options]
+    told = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (told.returncode, told.stdout) == (2, "")
+    assert words in told.stderr
+    assert len(told.stderr.splitlines()) == 1

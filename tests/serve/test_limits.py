@@ -1,0 +1,314 @@
+"""What is too much: messages, voices, time, and readers that do not read."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from livesr import Recognizer
+from tests.helpers.server import Server, collected, readings, serving, tell, until
+
+
+@pytest.fixture(scope="module")
+def server(tiny: Path) -> Iterator[Server]:
+    with serving("--model", str(tiny)) as server:
+        yield server
+
+
+BAD = [
+    "",
+    "no json",
+    "[]",
+    "{}",
+    '{"type": "no such"}',
+    '{"type": 3}',
+    '{"type": "skip"}',
+    '{"type": "skip", "samples": -1}',
+    '{"type": "skip", "samples": 1e300}',
+    '{"type": "skip", "samples": 1.5}',
+    '{"type": "mark", "text": "' + "x" * 201 + '"}',
+    '{"type": "mark", "text": 1, "more": 2}',
+    '{"type": "teach", "label": "angry"}',
+    "[" * 100_000,
+    '{"type": "session.end", "now": true}',
+]
+
+
+def test_a_bad_message_does_not_end_the_session(
+    server: Server, tiny: Path, speech: np.ndarray
+) -> None:
+    sound = (speech[:30_000] * 32767).astype("<i2")
+    with server.connect() as client:
+        tell(client, "session.update", mode="lossless")
+        for text in BAD:
+            client.send(text)
+            client.send(sound[:2000].tobytes())
+            sound = sound[2000:]
+        tell(client, "session.end")
+        told = collected(client)
+        assert client.close_code == 1000
+    errors = [message for message in told if message["type"] == "error"]
+    assert len(errors) == len(BAD)
+    assert not any(error["fatal"] for error in errors)
+    assert all(error["message"] for error in errors)
+    whole = (speech[:30_000] * 32767).astype("<i2")
+    own = Recognizer(tiny)
+    assert readings(told) == [r.to_dict() for r in own.push(whole) + own.finish()]
+
+
+@pytest.mark.parametrize(
+    ("update", "code"),
+    [
+        ({"sample_rate": 7999}, "bad_message"),
+        ({"sample_rate": "16000"}, "bad_message"),
+        ({"encoding": "mp3"}, "bad_message"),
+        ({"channels": 0}, "bad_message"),
+        ({"hop": 4}, "bad_message"),
+        ({"hop": 0.123}, "bad_configuration"),
+        ({"channel": 2}, "bad_configuration"),
+        ({"resume": "no such session"}, "bad_resume"),
+        ({"resume": "x" * 100}, "bad_resume"),
+    ],
+)
+def test_a_configuration_that_cannot_be(server: Server, update: dict[str, Any], code: str) -> None:
+    with server.connect() as client:
+        tell(client, "session.update", **update)
+        error = until(client, "error")[0]
+        assert error["code"] == code
+        assert error["fatal"] == (code != "bad_message")
+        if error["fatal"]:
+            assert collected(client) == []
+            assert client.close_code == 1008
+        else:  # it may try again
+            tell(client, "session.update")
+            until(client, "session.created")
+
+
+def test_a_late_configuration_ends_the_session(server: Server, speech: np.ndarray) -> None:
+    with server.connect() as client:
+        client.send((speech[:100] * 32767).astype("<i2").tobytes())
+        tell(client, "session.update", sample_rate=48000)
+        told = collected(client)
+        assert (told[-1]["code"], told[-1]["fatal"]) == ("late_configuration", True)
+        assert client.close_code == 1008
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"x" * (2**20 + 1),
+        json.dumps({"type": "mark", "text": "x" * 2**20}),
+        json.dumps({"type": "session.update", "profile": "x" * 2**20}),
+        json.dumps({"type": "session.update", "resume": "x" * 2**23}),
+        b"x" * (2**23 + 1),
+    ],
+    ids=["sound", "mark", "profile", "resume", "beyond all"],
+)
+def test_an_oversized_message_ends_the_session(server: Server, message: str | bytes) -> None:
+    with server.connect() as client:
+        try:
+            client.send(message)
+            collected(client)
+        except ConnectionClosed:
+            pass
+        client.close()
+        assert client.close_code == 1009
+
+
+def test_a_long_resume_is_looked_at(server: Server) -> None:
+    with server.connect() as client:
+        tell(client, "session.update", resume="A" * (2**22))
+        (error,) = collected(client)
+        assert error["code"] == "bad_resume"
+
+
+def test_when_it_is_full(tiny: Path, tmp_path: Path) -> None:
+    options = ("--max-voices", "3", "--workers", "2")
+    with serving("--model", str(tiny), *options, log=tmp_path / "log") as server:
+        server.wait_logged("worker ready", 2)
+        voices = [server.connect() for _ in range(3)]
+        with pytest.raises(InvalidStatus) as refused:
+            server.connect()
+        response = refused.value.response
+        assert response.status_code == 503
+        assert int(response.headers["Retry-After"]) > 0
+        assert "taken" in json.loads(response.body)["error"]
+        told = httpx.get(f"{server.url}/metrics").text
+        assert 'livesr_streams_refused_total{reason="full"} 1.0' in told
+        assert "livesr_streams 3.0" in told
+        assert httpx.get(f"{server.url}/healthz").status_code == 200
+        voices[0].close()
+        server.wait_logged("session closed")
+        voices[0] = server.connect()
+        for voice in voices:
+            voice.close()
+
+
+def test_a_short_hop_weighs_more(tiny: Path) -> None:
+    with serving("--model", str(tiny), "--max-voices", "3") as server:
+        with server.connect() as client:
+            tell(client, "session.update", hop=0.05)
+            told = collected(client)
+            assert told[-1]["code"] == "busy"
+            assert client.close_code == 1013
+        with server.connect() as client:
+            tell(client, "session.update", hop=0.1)
+            until(client, "session.created")
+            with pytest.raises(InvalidStatus):
+                server.connect()
+
+
+def test_a_client_that_says_nothing(tiny: Path, speech: np.ndarray) -> None:
+    with serving("--model", str(tiny), "--idle-timeout", "1") as server, server.connect() as client:
+        client.send((speech[:5000] * 32767).astype("<i2").tobytes())
+        told = collected(client)
+        assert (told[-1]["code"], client.close_code) == ("idle", 1008)
+
+
+def test_a_reader_that_never_reads(tiny: Path, speech: np.ndarray, tmp_path: Path) -> None:
+    """It is cut off; the other, who speaks meanwhile, misses nothing."""
+    sound = (speech * 32767).astype("<i2").tobytes()
+    settings = {"model": str(tiny), "limits": {"slow_seconds": 1.0, "outbox": 8}}
+    with serving(settings=settings, log=tmp_path / "log") as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        raw = narrow(host, int(port))
+        key = "x3JJHMbDL1EzLkh9GBhXDw=="
+        raw.sendall(
+            f"GET /v1/stream HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade"
+            f"\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        while not raw.recv(1 << 12).endswith(b"\r\n\r\n"):
+            pass
+
+        def flood() -> None:
+            try:
+                raw.sendall(frame(1, b'{"type": "session.update", "hop": 0.02}'))
+                while True:
+                    raw.sendall(frame(2, sound[:32_000]))
+            except OSError:
+                pass
+
+        thread = threading.Thread(target=flood)
+        thread.start()
+        with server.connect() as client:
+            tell(client, "session.update", mode="lossless")
+            client.send(sound[:300_000])
+            tell(client, "session.end")
+            told = collected(client)
+        own = Recognizer(tiny)
+        ints = np.frombuffer(sound[:300_000], "<i2")
+        assert readings(told) == [r.to_dict() for r in own.push(ints) + own.finish()]
+        causes = {line["cause"]: line for line in server.wait_logged("session closed", 2)}
+        assert causes["slow_reader"]["unread"] > 0
+        raw.close()
+        thread.join()
+        told = httpx.get(f"{server.url}/metrics").text
+        assert "livesr_streams 0.0" in told
+
+
+def narrow(host: str, port: int) -> socket.socket:
+    """A connection that holds little for a reader who does not read."""
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.connect((host, port))
+    return raw
+
+
+def frame(opcode: int, payload: bytes) -> bytes:
+    """A masked websocket frame; the mask is zeros."""
+    size = len(payload)
+    if size < 126:
+        head = bytes((0x80 | opcode, 0x80 | size))
+    elif size < 65536:
+        head = bytes((0x80 | opcode, 0x80 | 126)) + size.to_bytes(2, "big")
+    else:
+        head = bytes((0x80 | opcode, 0x80 | 127)) + size.to_bytes(8, "big")
+    return head + bytes(4) + payload
+
+
+def test_lossless_waits_for_its_reader(tiny: Path, speech: np.ndarray) -> None:
+    """Sound is sent as fast as it goes and readings are read late: none is missing."""
+    sound = (speech[:200_000] * 32767).astype("<i2")
+    settings = {"model": str(tiny), "limits": {"outbox": 4, "queue_seconds": 1.0}}
+    with serving(settings=settings) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        client = server.connect(max_queue=2, sock=narrow(host, int(port)))
+
+        def send() -> None:
+            data = sound.tobytes()
+            for start in range(0, len(data), 50_000):
+                client.send(data[start : start + 50_000])
+            tell(client, "session.end")
+
+        tell(client, "session.update", mode="lossless", hop=0.05)
+        thread = threading.Thread(target=send)
+        thread.start()
+        time.sleep(1.5)
+        told = collected(client)
+        thread.join()
+    own = Recognizer(tiny, hop=0.05)
+    assert readings(told) == [r.to_dict() for r in own.push(sound) + own.finish()]
+
+
+def test_slow_loris_and_a_thousand_dropped_connections(
+    tiny: Path, speech: np.ndarray, tmp_path: Path
+) -> None:
+    """Handles and slots come back, and who speaks meanwhile misses nothing."""
+    settings = {"model": str(tiny), "limits": {"handshake_seconds": 1.0}}
+    with serving(settings=settings, log=tmp_path / "log") as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        (worker,) = server.workers()
+        address = (host, int(port))
+        httpx.get(f"{server.url}/healthz")
+        time.sleep(0.5)
+        processes = (worker, server.process.pid)
+        before = [len(os.listdir(f"/proc/{process}/fd")) for process in processes]
+        sound = (speech[:200_000] * 32767).astype("<i2")
+        with server.connect() as client:
+            tell(client, "session.update", mode="lossless")
+            client.send(sound[:100_000].tobytes())
+            slow = [socket.create_connection(address) for _ in range(50)]
+            for each in slow:
+                each.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+            rng = random.Random(9)
+            for _ in range(1000):
+                each = socket.create_connection(address)
+                each.sendall(rng.choice((b"", b"GET", b"\x16\x03\x01", b"POST / HTTP/1.1\r\n")))
+                each.close()
+            client.send(sound[100_000:].tobytes())
+            tell(client, "session.end")
+            told = collected(client)
+            for each in slow:
+                each.settimeout(10)
+                with pytest.raises(ConnectionResetError):
+                    if each.recv(1) == b"":
+                        raise ConnectionResetError
+        own = Recognizer(tiny)
+        assert readings(told) == [r.to_dict() for r in own.push(sound) + own.finish()]
+        for _ in range(100):
+            after = [len(os.listdir(f"/proc/{process}/fd")) for process in processes]
+            if all(late <= early for early, late in zip(before, after, strict=True)):
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"handles were {before}, and are {after}")
+
+
+def test_an_endless_head_is_cut_off(server: Server) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as raw:
+        raw.sendall(b"GET / HTTP/1.1\r\n")
+        with pytest.raises(OSError):
+            for _ in range(10_000):
+                raw.sendall(b"X-Header: " + b"y" * 1000 + b"\r\n")
