@@ -214,8 +214,8 @@ def test_a_reader_that_never_reads(tiny: Path, speech: np.ndarray, tmp_path: Pat
         assert causes["slow_reader"]["unread"] > 0
         raw.close()
         thread.join()
-        told = httpx.get(f"{server.url}/metrics").text
-        assert "livesr_streams 0.0" in told
+        exposed = httpx.get(f"{server.url}/metrics").text
+        assert "livesr_streams 0.0" in exposed
 
 
 def narrow(host: str, port: int) -> socket.socket:
