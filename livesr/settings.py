@@ -59,9 +59,14 @@ class DecisionSettings:
     least_speech_seconds: float = 0.5  # in the window; less is too little to judge
     silence_seconds: float = 1.0  # since the last speech; longer is no speech
     smoothing_seconds: float = 1.0  # of speech
-    adaptation: float = 1.0  # share of a voice's mean that `livesr.stages.adaptation` takes out
-    adaptation_seconds: float = 7.5  # of speech that counts as even shares at first
+    adaptation: float = 1.0  # share of a voice's offset that `livesr.stages.adaptation` takes out
+    adaptation_seconds: float = 7.5  # of speech that counts as without offset at first
     memory_seconds: float = 60.0  # of speech that it looks back on
+    emotion_seconds: float = 5.0  # of speech in an emotion for half its weight in the offset
+    least_variety: float = 0.15  # nats: up to here a voice stays in one mood, nothing is taken out
+    full_variety: float = 0.2  # from here on all of it is
+    unsure_below: float = 0.6  # of a window's largest probability: all of the offset is taken out
+    sure_from: float = 0.9  # from here on nothing is
     # Of the leading emotion, smoothed: for held-out speakers, 7 labels in 10 are then right.
     least_probability: float = 0.55
     # Over the second, smoothed, for a new label and for the one shown: they decide where a model

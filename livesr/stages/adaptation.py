@@ -1,9 +1,11 @@
-"""Getting used to a voice: what somebody always sounds like says nothing about now."""
+"""Getting used to a voice without fading its mood: what a voice always sounds like is taken out,
+what it sounds like just now is not."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,18 +14,28 @@ from livesr.arrays import Float64
 from livesr.settings import DecisionSettings
 from livesr.stages.stage import Stage
 
-_LEAST = 1e-3  # a probability below this is no more of a habit
+_LEAST = 1e-3  # a probability below this is no more of an offset
 _NONE = 1e-12
+_SHARPENED = 2  # the power of the probabilities that says how far a window is of each emotion
 
 
 class Adaptation(Stage):
-    """Takes the mean of a voice's log-probabilities, over the speech before the window, out.
+    """Takes a voice's offset, in log-probabilities and over the speech before the window, out.
 
-    Of some voices a network hears one emotion in everything, and of an emotion that it never
-    leads with it still hears when there is more of it than usual. What cepstral mean
-    normalisation does for a channel (Atal 1974), this does for a voice: log-probabilities less
-    their mean, which is shrunk to even shares while little was heard. The speech of the window
-    itself does not count, so a short clip alone is judged as it is.
+    Of some voices a network names one emotion in everything, and of an emotion that it never
+    leads with it still shows when there is more of it than usual. Cepstral mean normalisation
+    takes out the mean of a channel (Atal 1974); here a mean over time would take out the mood of
+    whoever stays in one. Three things tell the offset from the mood:
+
+    - The offset is a mean over emotions, not over time: each window counts to the emotions that
+      it is believed to be, and an emotion that lasts for long counts as one.
+    - It is taken out only if the voice has been heard in more than one emotion: the mutual
+      information of time and emotion, the entropy of the mean probabilities less the mean of
+      their entropies (nats), is near 0 for a voice that stays in one.
+    - A window that the network is sure of keeps what it is.
+
+    The speech of the window itself does not count, so a short clip alone is judged as it is.
+    Measured by `python -m export.steady`.
     """
 
     _fields = ("_heard", "_window")
@@ -32,37 +44,90 @@ class Adaptation(Stage):
         self._settings = settings
         self._labels = labels
         self.hops = math.ceil(settings.window_seconds / hop_seconds)
+        # A row: of each emotion the seconds believed; of each, those seconds times the
+        # log-probabilities; seconds times probabilities; seconds times entropy; seconds.
+        ends = np.cumsum([0, labels, labels * labels, labels, 1, 1]).tolist()
+        self._parts = [slice(*pair) for pair in pairwise(ends)]
+        self._size = ends[-1]
         self.reset()
 
     def reset(self) -> None:
-        # Seconds of speech times -log(probability) of each label; and, last, the seconds.
-        self._heard: Float64 = np.zeros(self._labels + 1)
-        self._window: Float64 = np.zeros((0, self._labels + 1))  # of the hops still in it
+        self._heard: Float64 = np.zeros(self._size)
+        self._window: Float64 = np.zeros((0, self._size))  # of the hops still in the window
 
     def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
         """After so many hops."""
-        least = min(values["_heard"].min(initial=0), values["_window"].min(initial=0))
+        heard_row, window = values["_heard"], values["_window"]
+        if len(heard_row) != self._size:
+            return {"labels": (self._size, len(heard_row))}
+        sums = np.delete(np.vstack((heard_row, window)), self._parts[1], axis=1)
         return {
-            "labels": (self._labels + 1, len(values["_heard"])),
-            "window": (min(heard, self.hops), len(values["_window"])),
-            "sums": (True, least >= 0),
+            "window": (min(heard, self.hops), len(window)),
+            "sums": (True, sums.min() >= 0),
         }
 
     def push(self, probabilities: Float64, spoken_seconds: float) -> Float64:
-        """One hop: the window's probabilities [labels] and how much speech was new.
+        """One hop.
+
+        Args:
+            probabilities: of the window, float64 [labels].
+            spoken_seconds: of new speech.
 
         Returns:
-            The probabilities for somebody who sounds as this voice has sounded, [labels].
+            The probabilities with the voice's offset taken out, float64 [labels]; sums to 1.
         """
+        logs = np.log(np.maximum(probabilities, _LEAST))
+        logs -= logs.mean()
+        offset = self._share(probabilities) * self._offset()
+        # No label is ever ruled out.
+        adapted: Float64 = np.maximum(probabilities, _NONE) * np.exp(offset.min() - offset)
+        adapted /= adapted.sum()
+        believed = adapted**_SHARPENED
+        believed /= believed.sum()
+        self._keep(believed, logs, probabilities, spoken_seconds)
+        return adapted
+
+    def variety(self) -> float:
+        """In how different emotions the voice was heard, nats; 0 is one alone, or nothing yet."""
+        _, _, shares, entropy, seconds = (self._heard[part] for part in self._parts)
+        if not seconds[0]:
+            return 0.0
+        return max(0.0, _entropy(shares / seconds[0]) - float(entropy[0] / seconds[0]))
+
+    def _share(self, probabilities: Float64) -> float:
+        """How much of the offset to take out of a window, 0 to `adaptation`."""
         settings = self._settings
-        unlikely = -np.log(np.maximum(probabilities, _LEAST))
-        new = np.append(unlikely, 1.0) * spoken_seconds
+        varied = _ramp(self.variety(), settings.least_variety, settings.full_variety)
+        sure = _ramp(float(probabilities.max()), settings.unsure_below, settings.sure_from)
+        return settings.adaptation * varied * (1 - sure)
+
+    def _offset(self) -> Float64:
+        """Mean over the emotions heard of the mean log-probabilities in each, [labels]."""
+        settings = self._settings
+        believed, sums, _, _, seconds = (self._heard[part] for part in self._parts)
+        if not seconds[0]:
+            return np.zeros(self._labels)
+        means = sums.reshape(self._labels, -1) / np.maximum(believed, 1e-9)[:, None]
+        weights = believed / (believed + settings.emotion_seconds)
+        known = seconds[0] / (seconds[0] + settings.adaptation_seconds)
+        offset: Float64 = known * (weights @ means) / max(weights.sum(), 1e-9)
+        return offset
+
+    def _keep(
+        self, believed: Float64, logs: Float64, probabilities: Float64, seconds: float
+    ) -> None:
+        entropy = [_entropy(probabilities)]
+        row = (believed, np.outer(believed, logs).ravel(), probabilities, entropy, [1.0])
+        new = np.concatenate(row) * seconds
         self._window = np.concatenate((self._window, new[None]))
         if len(self._window) > self.hops:
             old, self._window = self._window[0], self._window[1:]
-            self._heard = self._heard * math.exp(-old[-1] / settings.memory_seconds) + old
-        habit = self._heard[:-1] / (self._heard[-1] + settings.adaptation_seconds)
-        weight = np.exp(settings.adaptation * (habit - habit.max()))
-        adapted = np.maximum(probabilities, _NONE) * weight  # no label is ever ruled out
-        shares: Float64 = adapted / adapted.sum()
-        return shares
+            self._heard = self._heard * math.exp(-old[-1] / self._settings.memory_seconds) + old
+
+
+def _entropy(shares: Float64) -> float:
+    return max(0.0, -float(np.sum(shares * np.log(np.maximum(shares, _NONE)))))
+
+
+def _ramp(value: float, start: float, end: float) -> float:
+    return min(1.0, max(0.0, (value - start) / max(end - start, 1e-9)))

@@ -20,7 +20,7 @@ _TOGETHER = 8  # streams a call: more of them no longer fit the core's own cache
 class ModelStream(Stage):
     """One stream through the network: new frames in, the window's probabilities out."""
 
-    _fields = ("_odd", "_steps", "_probabilities", "_attention")
+    _fields = ("_odd", "_steps", "_probabilities", "_attention", "_context")
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -32,12 +32,19 @@ class ModelStream(Stage):
         self._steps = 0
         self._probabilities: Float32 = np.full(labels, 1 / labels, np.float32)
         self._attention: Float32 = np.zeros(self.model.steps, np.float32)
+        self._context: Float32 = np.zeros(self.model.context_size, np.float32)
         self.memory = self.model.memory()
 
     @property
     def probabilities(self) -> Float32:
         """Of each label for the window as it stands, float32 [labels]; uniform before a step."""
         return self._probabilities
+
+    @property
+    def context(self) -> Float32:
+        """c of eq. (5), float32 [context_size]: what the network makes of the window, before it
+        names an emotion; zeros before a step."""
+        return self._context
 
     @property
     def attention(self) -> Float32:
@@ -68,6 +75,7 @@ class ModelStream(Stage):
         """The network's outputs for this stream, N = 1, after so many new steps."""
         self.memory = {name: outputs[f"new_{name}"] for name in self.memory}
         self._probabilities, self._attention = outputs["probabilities"][0], outputs["attention"][0]
+        self._context = outputs["context"][0]
         self._steps += steps
 
     def state(self) -> State:

@@ -1,0 +1,273 @@
+"""Whether a steady voice stays what it is, and whether one that turns is heard to.
+
+    python -m export.steady --corpora ../shared/speech --split dev
+
+Three measures of adaptation, taken together:
+
+- steady: a speaker in one emotion for 150 s, clips strung together. The share of the speech from
+  60 to 150 s that is shown with the right label, mean over emotions and speakers.
+- warm: each clip after 30 s of the speaker's other clips, mixed; UAR, mean over the corpora.
+- outburst: 90 s neutral, 15 s of another emotion, 30 s neutral. The share of the outburst's speech
+  that is shown with its label, the seconds until it first is, and the share of the last 25 s that
+  is shown as neutral.
+
+What the network says is kept in --cache; another adaptation is then judged in seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+
+from export import augment
+from export.corpora import RATE, SPLITS, Clip, CorpusError
+from export.evaluate import PAUSE_SECONDS, WARM_SECONDS, heard_before
+from export.metrics import mean_uar
+from export.readers import read_corpora
+from export.windows import BLOCK_SECONDS, Windows, decide, hear
+from livesr.arrays import Float32
+from livesr.errors import LivesrError
+from livesr.model.load import load_model
+from livesr.model.metadata import LABELS
+from livesr.settings import HOP_SECONDS
+from livesr.stages.adaptation import Adaptation
+from livesr.stages.decision import Decision, Verdict
+from livesr.stages.vad import BLOCK_SAMPLES
+
+STEADY_SECONDS, JUDGED_FROM = 150.0, 60.0
+CALM_SECONDS, OUTBURST_SECONDS, AFTER_SECONDS, SETTLING_SECONDS = 90.0, 15.0, 30.0, 5.0
+_BETWEEN_SECONDS = 0.3
+_NEUTRAL = LABELS.index("neutral")
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """One speaker for a while: clips and their emotions, strung together."""
+
+    corpus: str
+    speaker: str
+    parts: tuple[tuple[int, float], ...]  # label and seconds, in order
+    clips: tuple[Clip, ...]
+
+    @property
+    def name(self) -> str:
+        said = " ".join(f"{LABELS[label]} {seconds:g}" for label, seconds in self.parts)
+        return f"{self.speaker} {said} of {len(self.clips)}"
+
+    def samples(self) -> Float32:
+        """float32 [n]; clips in random order, over again where they do not last."""
+        rng = np.random.default_rng(0)
+        pause = np.zeros(round(_BETWEEN_SECONDS * RATE), np.float32)
+        sound = []
+        for label, seconds in self.parts:
+            own = [clip for clip in self.clips if clip.label == label]
+            count, said = round(seconds * RATE), 0
+            strung = []
+            for i in cycle(rng.permutation(len(own))):
+                strung += [augment.trimmed(own[i].samples()), pause]
+                said += len(strung[-2]) + len(pause)
+                if said >= count:
+                    break
+            sound.append(np.concatenate(strung)[:count])
+        return np.concatenate(sound)
+
+
+def by_speaker(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
+    found: dict[str, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        found[clip.speaker].append(clip)
+    return found
+
+
+def first_speakers(clips: Sequence[Clip], most: int) -> list[Clip]:
+    """The clips of so many speakers of each corpus, by name."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for clip in clips:
+        names[clip.corpus].add(clip.speaker)
+    kept = {speaker for of in names.values() for speaker in sorted(of)[:most]}
+    return [clip for clip in clips if clip.speaker in kept]
+
+
+def talks(clips: Sequence[Clip]) -> tuple[list[Talk], list[Talk]]:
+    """Of each speaker: one emotion throughout, and outbursts from neutral."""
+    steady, outbursts = [], []
+    for speaker, own in by_speaker(clips).items():
+        made = partial(Talk, own[0].corpus, speaker, clips=tuple(own))
+        had = sorted({clip.label for clip in own})
+        steady += [made(((label, STEADY_SECONDS),)) for label in had]
+        for label in had:
+            if label != _NEUTRAL and _NEUTRAL in had:
+                calm, again = (_NEUTRAL, CALM_SECONDS), (_NEUTRAL, AFTER_SECONDS)
+                outbursts.append(made((calm, (label, OUTBURST_SECONDS), again)))
+    return steady, outbursts
+
+
+def strung(parts: Sequence[Windows]) -> Windows:
+    """Streams one after the other, each followed by a pause, as one.
+
+    Near enough to hear what was said before in `warm`: only the level is not carried over.
+    """
+    silent = round(PAUSE_SECONDS / HOP_SECONDS)
+    labels = parts[0].probabilities.shape[1]
+    rest = np.zeros(int(HOP_SECONDS * RATE) // BLOCK_SAMPLES, np.bool_)
+    probabilities, contexts, speech, ends, at = [], [], [], [], 0.0
+    for part in parts:
+        probabilities += [part.probabilities, np.full((silent, labels), 1 / labels)]
+        contexts += [part.context, np.zeros((silent, part.context.shape[1]), np.float32)]
+        speech += [*part.speech, *[rest] * silent]
+        ends += [part.ends + at, part.ends[-1] + at + HOP_SECONDS * np.arange(1, silent + 1)]
+        at = float(ends[-1][-1])
+    return Windows(
+        np.concatenate(probabilities), np.concatenate(contexts), tuple(speech), np.concatenate(ends)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one model says of all that the measures need."""
+
+    clips: list[Clip]
+    windows: list[Windows]  # of the clips
+    steady: list[tuple[Talk, Windows]]
+    outbursts: list[tuple[Talk, Windows]]
+
+    @classmethod
+    def of(cls, clips: Sequence[Clip], model: str | None, cache: Path | None) -> Heard:
+        """Corpus by corpus, so that what was heard is kept early."""
+        all_of = cls([], [], [], [])
+        for corpus in sorted({clip.corpus for clip in clips}):
+            own = [clip for clip in clips if clip.corpus == corpus]
+            all_of.clips.extend(own)
+            named = [(clip.key, clip.samples) for clip in own]
+            all_of.windows.extend(hear(named, model, cache, f"{corpus}-clips"))
+            for kind, made, into in zip(
+                ("steady", "outbursts"), talks(own), (all_of.steady, all_of.outbursts), strict=True
+            ):
+                sounds = [(talk.name, talk.samples) for talk in made]
+                into.extend(zip(made, hear(sounds, model, cache, f"{corpus}-{kind}"), strict=True))
+        return all_of
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """How one adaptation does; shares by (speaker, label)."""
+
+    steady: Mapping[tuple[str, int], float]
+    warm: float
+    cold: float
+    heard: Mapping[tuple[str, int], float]  # share of each outburst
+    delays: Sequence[float]  # seconds, of the outbursts that were heard
+    again: Mapping[tuple[str, int], float]  # share neutral after each
+
+    def row(self) -> str:
+        """Cells of a Markdown table; see HEADER."""
+        steady = np.array(list(self.steady.values()))
+        each = " / ".join(
+            f"{np.mean([v for (_, k), v in self.steady.items() if k == label]):.2f}"
+            for label in range(len(LABELS))
+            if any(k == label for _, k in self.steady)
+        )
+        heard, again = (np.mean(list(of.values())) for of in (self.heard, self.again))
+        delay = f"{np.median(self.delays):.2f} s" if self.delays else "never"
+        return (
+            f"{steady.mean():.3f} | {steady.min():.2f} | {each} | "
+            f"{self.cold:.3f} | {self.warm:.3f} | {heard:.3f} | "
+            f"{delay} | {len(self.delays)} of {len(self.heard)} | {again:.3f}"
+        )
+
+
+HEADER = (
+    "steady | worst | angry / happy / neutral / sad | cold | warm | outburst shown | after | "
+    "ever shown | neutral afterwards"
+)
+
+
+def _share(
+    windows: Windows, verdicts: Sequence[Verdict], label: int, start: float, end: float
+) -> float:
+    """Of the readings from `start` to `end` in which somebody spoke: shown with the label."""
+    said = [
+        verdict.label == label
+        for verdict, new, at in zip(verdicts, windows.speech, windows.ends, strict=True)
+        if start < at <= end and new.any()
+    ]
+    return float(np.mean(said)) if said else np.nan
+
+
+def measure(heard: Heard, adaptation: Adaptation, decision: Decision) -> Measures:
+    """The three measures of one adaptation."""
+    steady = {}
+    for talk, windows in heard.steady:
+        label = talk.parts[0][0]
+        shown = decide(windows, adaptation, decision)
+        steady[talk.speaker, label] = _share(windows, shown, label, JUDGED_FROM, STEADY_SECONDS)
+    found, again, delays = {}, {}, []
+    for talk, windows in heard.outbursts:
+        label, shown = talk.parts[1][0], decide(windows, adaptation, decision)
+        ended = CALM_SECONDS + OUTBURST_SECONDS
+        found[talk.speaker, label] = _share(windows, shown, label, CALM_SECONDS, ended)
+        again[talk.speaker, label] = _share(
+            windows, shown, _NEUTRAL, ended + SETTLING_SECONDS, ended + AFTER_SECONDS
+        )
+        times = [
+            at - CALM_SECONDS
+            for verdict, at in zip(shown, windows.ends, strict=True)
+            if CALM_SECONDS < at <= ended and verdict.label == label
+        ]
+        delays += times[:1]
+    clips, place = heard.clips, {clip.key: i for i, clip in enumerate(heard.clips)}
+    own = by_speaker(clips)
+    guesses: dict[str, list[int]] = {"cold": [], "warm": []}
+    for clip, windows in zip(clips, heard.windows, strict=True):
+        before = heard_before(clip, own[clip.speaker], WARM_SECONDS)
+        stream = strung([*(heard.windows[place[c.key]] for c in before), windows])
+        for how, said in (("warm", stream), ("cold", windows)):
+            shown = decide(said, adaptation, decision)[-len(windows.ends) :]
+            spoken = [v for v in shown if v.status in ("speech", "unsure")] or shown
+            guesses[how].append(int(spoken[-1].smoothed.argmax()))
+    truth, corpora = [clip.label for clip in clips], [clip.corpus for clip in clips]
+    if not clips:
+        return Measures(steady, np.nan, np.nan, found, delays, again)
+    cold, warm = (mean_uar(guesses[how], truth, corpora) for how in ("cold", "warm"))
+    return Measures(steady, warm, cold, found, delays, again)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--corpora", nargs="+", required=True, help="a folder with clips.csv, or NAME=FOLDER"
+    )
+    parser.add_argument("--only", nargs="+", help="of these corpora")
+    parser.add_argument("--split", choices=SPLITS, default="dev")
+    parser.add_argument("--most", type=int, default=1000, help="speakers of a corpus")
+    parser.add_argument("--model", help="a bundled model's name or an .onnx file")
+    parser.add_argument("--cache", type=Path, default=Path(".cache/windows"))
+    options = parser.parse_args()
+    try:
+        clips = [
+            clip
+            for clip in read_corpora(options.corpora)
+            if clip.split == options.split and (not options.only or clip.corpus in options.only)
+        ]
+        heard = Heard.of(first_speakers(clips, options.most), options.model, options.cache)
+        settings = load_model(options.model).info.decision
+    except (CorpusError, LivesrError) as error:
+        raise SystemExit(str(error)) from None
+    decision = Decision(settings, len(LABELS), BLOCK_SECONDS)
+    print(f"| adaptation | {HEADER} |\n|---" + "|---" * 9 + "|")
+    for strength in (0.0, settings.adaptation):
+        adaptation = Adaptation(replace(settings, adaptation=strength), len(LABELS), HOP_SECONDS)
+        print(f"| {strength} | {measure(heard, adaptation, decision).row()} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

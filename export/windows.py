@@ -1,0 +1,140 @@
+"""What a network says of streams, reading by reading, kept on disk.
+
+The network is nearly all of the cost. What comes after it (adaptation, a profile, the decision) is
+then tried in seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from export.corpora import RATE
+from livesr.arrays import Array, Bool, Float32, Float64
+from livesr.model.load import load_model
+from livesr.reading import Reading
+from livesr.recognizer import Hop, Recognizer
+from livesr.stages.adaptation import Adaptation
+from livesr.stages.decision import Decision, Verdict
+from livesr.stages.vad import BLOCK_SAMPLES
+from livesr.version import __version__
+
+BLOCK_SECONDS = BLOCK_SAMPLES / RATE
+Sound = Callable[[], Float32]  # samples at 16 kHz, made where they are heard
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """What a network says of one stream, a row for each reading.
+
+    Attributes:
+        probabilities: float64 [n, labels], as the network gives them.
+        context: float32 [n, c], c of eq. (5).
+        speech: for each reading, whether each of its new blocks is speech, bool [blocks].
+        ends: float64 [n], seconds of stream time.
+    """
+
+    probabilities: Float64
+    context: Float32
+    speech: tuple[Bool, ...]
+    ends: Float64
+
+    @property
+    def spoken(self) -> Float64:
+        """Seconds of new speech of each reading, float64 [n]."""
+        return np.array([np.count_nonzero(new) * BLOCK_SECONDS for new in self.speech])
+
+
+class _Tap(Recognizer):
+    """A Recognizer that keeps what its network says."""
+
+    def listen(self, samples: Float32) -> Windows:
+        self.reset()
+        self._kept: list[tuple[Float64, Float32, Bool, float]] = []
+        self.push(samples)
+        self.finish()
+        probabilities, context, speech, ends = zip(*self._kept, strict=True)
+        return Windows(np.stack(probabilities), np.stack(context), speech, np.array(ends))
+
+    def _reading(self, hop: Hop) -> Reading:
+        reading = super()._reading(hop)
+        raw = self._network.probabilities.astype(np.float64)
+        self._kept.append((raw / raw.sum(), self._network.context, hop.spoken, reading.end))
+        return reading
+
+
+def _listen(model: str | None, sound: Sound) -> Windows:
+    return _Tap(model).listen(sound())
+
+
+def hear(
+    named: Sequence[tuple[str, Sound]], model: str | None, cache: Path | None, what: str
+) -> list[Windows]:
+    """What a model says of each sound; read from `cache` where it was heard before.
+
+    Args:
+        named: what each sound is called, which must tell it from all others, and the sound.
+        model: a bundled name or a file.
+        cache: a folder to keep it in.
+        what: it is, in a word, for the progress shown and the file's name.
+    """
+    about = load_model(model)
+    identity = f"{about.identity} {about.info.front_end} {__version__}"
+    key = hashlib.sha256("\n".join([identity, *(name for name, _ in named)]).encode()).hexdigest()
+    kept = cache / f"{what.replace('/', '-')}-{key[:16]}.npz" if cache else None
+    if kept and kept.is_file():
+        with np.load(kept) as file:
+            return _unpacked(file)
+    with ProcessPoolExecutor() as pool:
+        heard = pool.map(partial(_listen, model), [sound for _, sound in named])
+        found = list(tqdm(heard, what, len(named), leave=False, disable=None))
+    if kept:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        part = kept.with_suffix(".part.npz")
+        np.savez(part, allow_pickle=False, **_packed(found))
+        part.replace(kept)
+    return found
+
+
+def _packed(windows: Sequence[Windows]) -> dict[str, Array]:
+    speech = [new for one in windows for new in one.speech]
+    return {
+        "probabilities": np.concatenate([one.probabilities for one in windows]),
+        "context": np.concatenate([one.context for one in windows]),
+        "ends": np.concatenate([one.ends for one in windows]),
+        "speech": np.concatenate(speech),
+        "blocks": np.array([len(new) for new in speech]),
+        "readings": np.array([len(one.ends) for one in windows]),
+    }
+
+
+def _unpacked(file: Any) -> list[Windows]:
+    cuts = np.cumsum(file["readings"])[:-1]
+    blocks = np.split(file["speech"], np.cumsum(file["blocks"])[:-1])
+    at, found = 0, []
+    columns = [np.split(file[name], cuts) for name in ("probabilities", "context", "ends")]
+    for probabilities, context, ends in zip(*columns, strict=True):
+        speech = tuple(blocks[at : at + len(ends)])
+        at += len(ends)
+        found.append(Windows(probabilities, context, speech, ends))
+    return found
+
+
+def decide(windows: Windows, adaptation: Adaptation, decision: Decision) -> list[Verdict]:
+    """What livesr shows of a stream: the rest of `Recognizer.read`."""
+    adaptation.reset()
+    decision.reset()
+    return [
+        decision.push(adaptation.push(raw, spoken), speech, end)
+        for raw, spoken, speech, end in zip(
+            windows.probabilities, windows.spoken, windows.speech, windows.ends, strict=True
+        )
+    ]

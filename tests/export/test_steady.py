@@ -1,0 +1,83 @@
+"""The three measures of adaptation, on a corpus made of the bundled speech."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+pytest.importorskip("tqdm")
+
+from export.corpora import Clip, read_clips
+from export.steady import Heard, Talk, first_speakers, measure, talks
+from export.windows import BLOCK_SECONDS, Windows, decide, hear
+from livesr import Recognizer
+from livesr.model.metadata import LABELS
+from livesr.settings import DecisionSettings
+from livesr.stages.adaptation import Adaptation
+from livesr.stages.decision import Decision
+
+SETTINGS = DecisionSettings()
+
+
+@pytest.fixture
+def clips(tmp_path: Path, speech: np.ndarray) -> list[Clip]:
+    """Two speakers, each label once, two seconds each."""
+    lines = ["path,corpus,speaker,emotion,text_id,licence,split"]
+    for number in range(8):
+        name, start = f"{number}.flac", number * 24_000
+        sf.write(tmp_path / name, speech[start : start + 32_000], 16000)
+        lines.append(f"{name},made,s{number // 4},{LABELS[number % 4]},t,CC0-1.0,test")
+    (tmp_path / "clips.csv").write_text("\n".join(lines))
+    return read_clips(tmp_path)
+
+
+def test_windows_are_what_the_recognizer_decides_on(
+    clips: list[Clip], tiny: Path, tmp_path: Path
+) -> None:
+    named = [(clip.key, clip.samples) for clip in clips]
+    heard = hear(named, str(tiny), tmp_path / "cache", "clips")
+    kept = hear(named, str(tiny), tmp_path / "cache", "clips")
+    recognizer = Recognizer(tiny)
+    adaptation = Adaptation(SETTINGS, 4, recognizer.hop)
+    for clip, windows, again in zip(clips, heard, kept, strict=True):
+        np.testing.assert_array_equal(windows.context, again.context)
+        recognizer.reset()
+        readings = recognizer.push(clip.samples()) + recognizer.finish()
+        shown = decide(again, adaptation, Decision(SETTINGS, 4, BLOCK_SECONDS))
+        assert [r.status for r in readings] == [v.status for v in shown]
+        smoothed = [list(r.smoothed.values()) for r in readings]
+        np.testing.assert_array_equal(smoothed, [v.smoothed for v in shown])
+
+
+def test_talks_are_strung_of_one_emotion_or_of_an_outburst(clips: list[Clip]) -> None:
+    steady, outbursts = talks(first_speakers(clips, 1))
+    assert [talk.parts for talk in steady] == [((label, 150.0),) for label in range(4)]
+    assert [talk.parts[1] for talk in outbursts] == [(label, 15.0) for label in (0, 1, 3)]
+    assert len(steady[0].samples()) == 150 * 16000
+    assert len(outbursts[0].samples()) == 135 * 16000
+    assert len({talk.name for talk in (*steady, *outbursts)}) == 7
+
+
+def _made(label: int, *parts: tuple[int, float]) -> tuple[Talk, Windows]:
+    """A network that is always right, by seven in ten."""
+    said = np.concatenate([np.full(round(4 * seconds), part) for part, seconds in parts])
+    count = len(said)
+    probabilities = np.where(np.eye(4)[said] > 0, 0.7, 0.1)
+    speech = tuple([np.ones(8, np.bool_)] * count)
+    windows = Windows(
+        probabilities, np.zeros((count, 2), np.float32), speech, np.arange(1, count + 1) / 4
+    )
+    return Talk("made", "s", tuple(parts), ()), windows
+
+
+def test_measures_count_what_is_shown() -> None:
+    steady = [_made(label, (label, 150.0)) for label in range(4)]
+    outburst = _made(0, (2, 90.0), (0, 15.0), (2, 30.0))
+    heard = Heard([], [], steady, [outburst])
+    found = measure(heard, Adaptation(SETTINGS, 4, 0.25), Decision(SETTINGS, 4, BLOCK_SECONDS))
+    assert list(found.steady.values()) == [1, 1, 1, 1]
+    assert next(iter(found.heard.values())) > 0.9
+    assert found.delays[0] <= 1.5
