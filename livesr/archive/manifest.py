@@ -1,0 +1,336 @@
+"""What there is to score: a row for each file and channel, the longest first."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from livesr.archive.places import Place, local_path, opened
+from livesr.archive.settings import MIX, Scoring
+from livesr.archive.sound import open_sound
+from livesr.errors import AudioError, LivesrError
+
+SOUND = {
+    *("aif", "aifc", "aiff", "au", "caf", "flac", "m4a", "mp3", "mp4", "oga", "ogg", "opus"),
+    *("rf64", "sph", "w64", "wav", "wave", "webm"),
+}
+_LISTS = {".txt", ".list", ".lst"}
+_TABLES = {".csv", ".parquet", ".pq"}
+_PROBES = 16  # files whose headers are read at once: a bucket answers late, not slowly
+SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("uri", pa.string()),
+        ("channel", pa.int32()),
+        ("channels", pa.int32()),
+        ("duration", pa.float64()),
+        ("size", pa.int64()),
+        ("mtime", pa.int64()),
+    ]
+)
+_OWN = frozenset(SCHEMA.names)
+
+
+@dataclass(slots=True)
+class Found:
+    """A file of the source, before it is opened.
+
+    Attributes:
+        uri: absolute path or URL.
+        size: in bytes, None if there is no such file, or nobody knows.
+        mtime: microseconds since 1970, None as well.
+        channel: counted from 1, where the source says which.
+        carried: the source's columns about it.
+    """
+
+    uri: str
+    size: int | None = None
+    mtime: int | None = None
+    channel: int | None = None
+    carried: dict[str, Any] = field(default_factory=dict)
+
+
+def find(sources: Sequence[str], *, out: str | None = None) -> tuple[list[Found], pa.Schema]:
+    """The files of folders, globs, lists and tables, each once; and their carried columns.
+
+    Args:
+        sources: folders (looked through to the bottom), globs, sound files, text lists (`.txt`,
+            `.list`: a path or URL a line), CSV or Parquet with a column `path`; or their URLs.
+            Relative paths in a list or table are relative to it.
+        out: where the results go; nothing in there is a source.
+
+    Raises:
+        LivesrError: if a source is not there, or cannot be understood.
+    """
+    found: dict[tuple[str, int | None], Found] = {}
+    carried: list[pa.Schema] = []
+    for source in sources:
+        files, columns = _of_source(source)
+        carried.append(columns)
+        for file in files:
+            if out is None or not file.uri.startswith(out.rstrip("/") + "/"):
+                found.setdefault((file.uri, file.channel), file)
+    if not found:
+        raise LivesrError(
+            f"No sound file was found in {', '.join(sources)}; livesr looks for files whose name "
+            f"ends in {', '.join(sorted(SOUND))}."
+        )
+    try:
+        schema = pa.unify_schemas(carried, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise LivesrError(f"The sources' columns do not fit together: {error!s:.200}") from None
+    return list(found.values()), schema
+
+
+def _of_source(source: str) -> tuple[Iterable[Found], pa.Schema]:
+    files, path = opened(source)
+    none = pa.schema([])
+    shown = local_path(source) is None
+    ending = os.path.splitext(path)[1].lower()
+    try:
+        if any(sign in path for sign in "*?[") and not files.exists(path):
+            entries = files.glob(path, detail=True)
+            if not entries:
+                raise LivesrError(f"No file matches {source}; check the pattern.")
+            hits = []
+            for entry in entries.values():
+                if entry["type"] == "directory":
+                    hits += list(_in_folder(files, entry["name"], shown))
+                elif _is_sound(entry["name"]):
+                    hits.append(_entry(files, entry, shown))
+            return hits, none
+        if files.isdir(path):
+            return list(_in_folder(files, path, shown)), none
+        if not files.exists(path):
+            raise LivesrError(f"{source} does not exist; check the path.")
+        if ending in _LISTS:
+            with files.open(path, "rb") as file:
+                lines = file.read().decode("utf-8-sig").splitlines()
+            named = [line.strip() for line in lines]
+            names = [name for name in named if name and not name.startswith("#")]
+            return [_stat(_beside(name, source)) for name in names], none
+        if ending in _TABLES:
+            with files.open(path, "rb") as file:
+                read = pyarrow.csv.read_csv if ending == ".csv" else pq.read_table
+                return _in_table(read(file), source)
+        return [_entry(files, files.info(path), shown)], none
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise LivesrError(f"{source} cannot be read: {error!s:.200}") from None
+    except OSError as error:
+        raise LivesrError(f"{source} cannot be read: {error.strerror or error}.") from None
+
+
+def _is_sound(name: str) -> bool:
+    base = name.rpartition("/")[2]
+    return not base.startswith(".") and base.rpartition(".")[2].lower() in SOUND
+
+
+def _in_folder(files: Any, path: str, remote: bool) -> Iterator[Found]:
+    for name, entry in sorted(files.find(path, detail=True).items()):
+        hidden = any(part.startswith(".") for part in name[len(path) :].split("/"))
+        if not hidden and _is_sound(name):
+            yield _entry(files, {**entry, "name": name}, remote)
+
+
+def _entry(files: Any, entry: dict[str, Any], remote: bool) -> Found:
+    uri = files.unstrip_protocol(entry["name"]) if remote else os.path.abspath(entry["name"])
+    return Found(uri, _size(entry), _mtime(entry))
+
+
+def _size(entry: dict[str, Any]) -> int | None:
+    size = entry.get("size")
+    return None if size is None else int(size)
+
+
+def _mtime(entry: dict[str, Any]) -> int | None:
+    """Microseconds since 1970, as each kind of file system names it."""
+    for name in ("mtime", "LastModified", "last_modified", "updated", "modified", "created"):
+        when = entry.get(name)
+        if isinstance(when, datetime):
+            return int(when.timestamp() * 1e6)
+        if isinstance(when, int | float):
+            return int(when * 1e6)
+    return None
+
+
+def _stat(uri: str) -> Found:
+    """A file that a list names; one that is not there is found without a size."""
+    try:
+        files, path = opened(uri)
+        entry = files.info(path)
+    except (OSError, ValueError, LivesrError):
+        return Found(uri)
+    return Found(uri, _size(entry), _mtime(entry))
+
+
+def stat(uri: str) -> tuple[int | None, int | None]:
+    """Size in bytes and time in microseconds of a file now; None where it is not there."""
+    found = _stat(uri)
+    return found.size, found.mtime
+
+
+def _beside(name: str, source: str) -> str:
+    if "://" in name or os.path.isabs(name):
+        return local_path(name) or name
+    folder = source.rpartition("/")[0]
+    if local_path(source) is None:
+        return f"{folder}/{name}"
+    return os.path.abspath(os.path.join(os.path.expanduser(folder), os.path.expanduser(name)))
+
+
+def _in_table(table: pa.Table, source: str) -> tuple[list[Found], pa.Schema]:
+    if "path" not in table.column_names:
+        raise LivesrError(
+            f"{source} has no column 'path'; its columns are {', '.join(table.column_names)}."
+        )
+    kept = [name for name in table.column_names if name not in ("path", "channel")]
+    if taken := [name for name in kept if name in _OWN or name in summary_names()]:
+        raise LivesrError(
+            f"{source} has a column {taken[0]!r}, which livesr writes itself; rename it."
+        )
+    paths = [str(path) for path in table["path"].to_pylist()]
+    channels = [None] * len(paths)
+    if "channel" in table.column_names:
+        channels = table["channel"].cast(pa.int32()).to_pylist()
+    columns = table.select(kept)
+    with ThreadPoolExecutor(_PROBES) as pool:
+        files = list(pool.map(lambda name: _stat(_beside(name, source)), paths))
+    for file, channel, values in zip(files, channels, columns.to_pylist(), strict=True):
+        file.channel, file.carried = channel, values
+    return files, columns.schema.remove_metadata()
+
+
+def summary_names() -> frozenset[str]:
+    """Columns of the summary that no source may carry."""
+    from livesr.archive.outputs import SUMMARY_NAMES  # noqa: PLC0415  (it carries ours)
+
+    return SUMMARY_NAMES
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the header of a file says: seconds (infinite: it does not say), channels."""
+
+    seconds: float
+    channels: int
+
+
+def probe(uri: str) -> Header | None:
+    """Look at a file's header; None where it cannot be opened, which its scoring will tell."""
+    try:
+        with open_sound(uri) as sound:
+            return Header(sound.seconds, sound._file.channels)
+    except (AudioError, OSError):
+        return None
+
+
+def build(
+    files: Sequence[Found],
+    carried: pa.Schema,
+    scoring: Scoring,
+    channel: str | None = None,
+    known: pa.Table | None = None,
+) -> pa.Table:
+    """The manifest: a row for each file and channel, the longest first, unknown lengths before.
+
+    Args:
+        files: what `find` found.
+        carried: its columns.
+        scoring: what they are scored with.
+        channel: None to average them, a number counted from 1, or "each".
+        known: an earlier manifest; of files in there that have not changed the header is not
+            read again.
+
+    Returns:
+        Columns key, uri, channel (0: averaged), channels of the file, duration in seconds (null:
+        not known), size, mtime in microseconds, and the carried ones.
+
+    Raises:
+        LivesrError: if the channel is not one.
+    """
+    number = _channel(channel)
+    before = _known(known)
+    with ThreadPoolExecutor(_PROBES) as pool:
+        headers = pool.map(
+            lambda file: before.get((file.uri, file.size, file.mtime)) or probe(file.uri), files
+        )
+        rows = [
+            _row(file, header, one, scoring)
+            for file, header in zip(files, headers, strict=True)
+            for one in _channels(file, header, number)
+        ]
+    rows.sort(key=lambda row: -math.inf if row["duration"] is None else -row["duration"])
+    schema = pa.schema([*SCHEMA, *carried])
+    table = pa.Table.from_pylist(rows, schema=schema)
+    return table.replace_schema_metadata(scoring.metadata())
+
+
+def _channel(channel: str | None) -> int | None:
+    """0 for their average, 1 and on for one, None for each."""
+    if channel is None:
+        return MIX
+    if channel == "each":
+        return None
+    if not channel.isascii() or not channel.isdigit() or int(channel) < 1:
+        raise LivesrError(f"--channel is {channel!r}; give a number from 1, or each.")
+    return int(channel)
+
+
+def _channels(file: Found, header: Header | None, number: int | None) -> list[int]:
+    if file.channel is not None:
+        return [file.channel]
+    if number is not None:
+        return [number]
+    return list(range(1, header.channels + 1)) if header else [1]
+
+
+def _row(file: Found, header: Header | None, channel: int, scoring: Scoring) -> dict[str, Any]:
+    seconds = header.seconds if header and math.isfinite(header.seconds) else None
+    return {
+        "key": scoring.key(file.uri, file.size, file.mtime, channel),
+        "uri": file.uri,
+        "channel": channel,
+        "channels": header.channels if header else None,
+        "duration": seconds,
+        "size": file.size,
+        "mtime": file.mtime,
+        **file.carried,
+    }
+
+
+def _known(table: pa.Table | None) -> dict[tuple[str, int | None, int | None], Header]:
+    """Headers that an earlier manifest knows."""
+    if table is None or not set(SCHEMA.names) <= set(table.column_names):
+        return {}
+    rows = table.filter(pc.field("channels").is_valid()).select(SCHEMA.names).to_pylist()
+    return {
+        (row["uri"], row["size"], row["mtime"]): Header(
+            math.inf if row["duration"] is None else row["duration"], row["channels"]
+        )
+        for row in rows
+    }
+
+
+def load(place: Place, name: str) -> pa.Table | None:
+    """A manifest that was written, None if there is none that can be read."""
+    data = place.read(name)
+    try:
+        return None if data is None else pq.read_table(pa.BufferReader(data))
+    except pa.ArrowInvalid:
+        return None
+
+
+def hours(table: pa.Table) -> float:
+    """Hours of sound in it, as far as the headers say."""
+    total = pc.sum(table["duration"]).as_py()
+    return float(total or 0.0) / 3600

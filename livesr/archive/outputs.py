@@ -1,0 +1,325 @@
+"""What a run writes: readings, a file each; a summary row each; and how both stay whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from livesr.archive.places import Place
+from livesr.reading import Reading
+from livesr.summary import Summary
+
+READINGS, SUMMARY, REPORTS = "readings", "summary", "reports"
+STATES, CHECKPOINT, PASSES = ".states", ".checkpoint", ".passes"
+MANIFEST = "manifest.parquet"
+OK, ERROR = "ok", "error"
+TENTHS = 10  # of a file, for the course of its emotions
+_SUMMARY_KEY = b"livesr.summary"
+_TERMS = pa.dictionary(pa.int32(), pa.string())
+_SUFFIX = ".parquet"
+_PENDING = ".pending.parquet"  # as Ray names the checkpoint of a file it has not written yet
+
+
+def micros(seconds: float) -> int:
+    """Seconds as whole microseconds."""
+    return round(seconds * 1e6)
+
+
+def readings_schema(labels: Sequence[str], attention: bool = False) -> pa.Schema:
+    """Of a file of readings; times are microseconds of stream time, all else as in `Reading`."""
+    numbers = [f"{kind}_{label}" for kind in ("p", "smoothed") for label in labels]
+    fields = [
+        ("key", _TERMS),
+        ("uri", _TERMS),
+        ("channel", pa.int32()),
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        ("status", _TERMS),
+        ("label", _TERMS),
+        ("reason", _TERMS),
+        *((name, pa.float64()) for name in numbers),
+        ("speech", pa.float64()),
+        ("level_dbfs", pa.float64()),
+        ("gap", pa.float64()),
+    ]
+    if attention:
+        fields += [
+            ("attention", pa.list_(pa.float32())),
+            ("attention_times", pa.list_(pa.float64())),
+        ]
+    return pa.schema(fields)
+
+
+class Readings:
+    """The readings of one file and channel, as columns.
+
+    Args:
+        key: of the manifest.
+        uri: of the manifest.
+        channel: of the manifest.
+        labels: of the model.
+        attention: whether to keep it.
+    """
+
+    def __init__(
+        self, key: str, uri: str, channel: int, labels: Sequence[str], attention: bool = False
+    ) -> None:
+        self._whose, self._labels, self._attention = (key, uri, channel), labels, attention
+        self.schema = readings_schema(labels, attention)
+        self._tables: list[pa.Table] = []
+        self._waiting: list[Reading] = []
+
+    def add(self, reading: Reading) -> None:
+        """Take one more."""
+        self._waiting.append(reading)
+        if len(self._waiting) >= 2048:
+            self._fold()
+
+    def _fold(self) -> None:
+        """Readings are a hundred times as large as their columns."""
+        readings, self._waiting = self._waiting, []
+        if not readings:
+            return
+        columns: dict[str, Any] = {
+            name: [value] * len(readings)
+            for name, value in zip(("key", "uri", "channel"), self._whose, strict=True)
+        }
+        for name in ("start", "end"):
+            columns[name] = [micros(getattr(reading, name)) for reading in readings]
+        for name in ("status", "label", "reason"):
+            columns[name] = [getattr(reading, name) for reading in readings]
+        for label in self._labels:
+            columns[f"p_{label}"] = [reading.probabilities[label] for reading in readings]
+            columns[f"smoothed_{label}"] = [reading.smoothed[label] for reading in readings]
+        for name in ("speech", "level_dbfs", "gap"):
+            columns[name] = [getattr(reading, name) for reading in readings]
+        if self._attention:
+            columns["attention"] = [reading.attention for reading in readings]
+            columns["attention_times"] = [reading.attention_times for reading in readings]
+        self._tables.append(pa.table(columns, schema=self.schema))
+
+    def table(self) -> pa.Table:
+        """All of them so far."""
+        self._fold()
+        if not self._tables:
+            return self.schema.empty_table()
+        if len(self._tables) > 1:
+            whole = pa.concat_tables(self._tables).unify_dictionaries()
+            self._tables = [whole.combine_chunks()]
+        return self._tables[0]
+
+    def take(self, table: pa.Table) -> None:
+        """Go on after those of a killed worker."""
+        self._tables, self._waiting = [table.cast(self.schema)], []
+
+
+def packed(table: pa.Table, about: dict[bytes, bytes] | None = None) -> bytes:
+    """A table as the bytes of a Parquet file, with what is said about it in its schema."""
+    sink = pa.BufferOutputStream()
+    metadata = {**(table.schema.metadata or {}), **(about or {})}
+    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
+    return bytes(sink.getvalue())
+
+
+def summary_schema(labels: Sequence[str]) -> pa.Schema:
+    """Of the summary's rows, without the carried columns; seconds are float64."""
+    turn = pa.struct([("at", pa.int64()), ("label", pa.string())])
+    return pa.schema(
+        [
+            ("key", pa.string()),
+            ("uri", pa.string()),
+            ("channel", pa.int32()),
+            ("status", pa.string()),
+            ("error", pa.string()),
+            ("message", pa.string()),
+            ("duration", pa.float64()),
+            ("heard", pa.float64()),
+            ("labelled", pa.float64()),
+            ("no_speech", pa.float64()),
+            ("unsure", pa.float64()),
+            ("warming_up", pa.float64()),
+            ("lost", pa.float64()),
+            ("readings", pa.int64()),
+            *((f"share_{label}", pa.float64()) for label in labels),
+            ("turns", pa.int64()),
+            ("turning_points", pa.list_(turn)),
+            *((f"course_{label}", pa.list_(pa.float64())) for label in labels),
+            ("model", pa.string()),
+            ("model_sha256", pa.string()),
+            ("version", pa.string()),
+            ("hop", pa.float64()),
+            ("seconds", pa.float64()),
+            ("scored", pa.timestamp("us", tz="UTC")),
+        ]
+    )
+
+
+SUMMARY_NAMES = frozenset(summary_schema(()).names)
+
+
+def summary_row(
+    manifest_row: dict[str, Any],
+    labels: Sequence[str],
+    summary: Summary,
+    table: pa.Table,
+    metadata: dict[str, str],
+    *,
+    seconds: float,
+    error: Exception | None = None,
+) -> dict[str, Any]:
+    """What one file and channel came to.
+
+    Args:
+        manifest_row: of the manifest.
+        labels: of the model.
+        summary: of all its readings.
+        table: of them.
+        metadata: `Scoring.metadata`.
+        seconds: of work that it took.
+        error: why it ended early; None if all was heard.
+    """
+    shares = summary.shares()
+    course = _course(table, labels)
+    spent = summary.seconds
+    return {
+        **{name: manifest_row[name] for name in ("key", "uri", "channel", "duration")},
+        "status": ERROR if error else OK,
+        "error": type(error).__name__ if error else None,
+        "message": str(error)[:1000] if error else None,
+        "heard": summary.end,
+        "labelled": spent.get("speech", 0.0),
+        "no_speech": spent.get("no-speech", 0.0),
+        "unsure": spent.get("unsure", 0.0),
+        "warming_up": spent.get("warming-up", 0.0),
+        "lost": summary.lost,
+        "readings": len(table),
+        **{f"share_{label}": shares[label] for label in labels},
+        "turns": len(summary.turns),
+        "turning_points": [{"at": micros(at), "label": label} for at, label in summary.turns],
+        **{f"course_{label}": values for label, values in course.items()},
+        "model": metadata["livesr.model"],
+        "model_sha256": metadata["livesr.model_sha256"],
+        "version": metadata["livesr.version"],
+        "hop": float(metadata["livesr.hop"]),
+        "seconds": seconds,
+        "scored": datetime.now(UTC),
+    }
+
+
+def _course(table: pa.Table, labels: Sequence[str]) -> dict[str, list[float]]:
+    """Labelled seconds of each emotion in each tenth of the file."""
+    course = {label: [0.0] * TENTHS for label in labels}
+    ends = table["end"].to_pylist()
+    whole, before = max(1, ends[-1] if ends else 1), 0
+    for end, label in zip(ends, table["label"].to_pylist(), strict=True):
+        if label is not None:
+            course[label][min(TENTHS - 1, (end - 1) * TENTHS // whole)] += (end - before) / 1e6
+        before = end
+    return course
+
+
+def summary_in(data: bytes | None, schema: pa.Schema) -> dict[str, Any] | None:
+    """The summary row that a whole file of readings carries; None if it is not such a file."""
+    if data is None:
+        return None
+    try:
+        found = (pq.read_schema(pa.BufferReader(data)).metadata or {}).get(_SUMMARY_KEY)
+        row = json.loads(found) if found else None
+    except (pa.ArrowInvalid, OSError, ValueError):
+        return None
+    if not isinstance(row, dict) or row.get("status") != OK:
+        return None
+    row["scored"] = datetime.fromisoformat(row["scored"])
+    return {name: row.get(name) for name in schema.names}
+
+
+def carrying(row: dict[str, Any]) -> dict[bytes, bytes]:
+    """The summary row, for the schema of its file of readings."""
+    return {_SUMMARY_KEY: json.dumps(row, default=datetime.isoformat).encode()}
+
+
+def read_table(place: Place) -> pa.Table | None:
+    """All rows of a folder of Parquet files; None if there are none. Damaged files are left out."""
+    tables = [table for _, table in _tables(place) if table is not None]
+    if not tables:
+        return None
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _tables(
+    place: Place, columns: list[str] | None = None
+) -> Iterable[tuple[str, pa.Table | None]]:
+    for name in sorted(place.names()):
+        if not name.endswith(_SUFFIX) or name.startswith("."):
+            continue
+        try:
+            data = place.read(name)
+            buffer = None if data is None else pa.BufferReader(data)
+            yield name, None if buffer is None else pq.read_table(buffer, columns=columns)
+        except (pa.ArrowInvalid, OSError):
+            yield name, None
+
+
+def settle(out: Place, again: set[str] | None = None) -> set[str]:
+    """Bring summary and checkpoint to agree after whatever ended the last run.
+
+    A row counts as done when both have it. Ray writes the checkpoint of a summary file as
+    pending, then the file, then renames the checkpoint: what was cut short has a row in one of
+    them only, or a file without an end. Each file is replaced or removed in one step, so that
+    whoever is killed here can be followed by another.
+
+    Args:
+        out: of the archive.
+        again: keys to forget in both.
+
+    Returns:
+        The keys that are done.
+    """
+    summary, checkpoint = out / SUMMARY, out / CHECKPOINT
+    rows, checks = list(_tables(summary, ["key"])), list(_tables(checkpoint, ["key"]))
+    written = {key for _, table in rows if table is not None for key in _keys(table)}
+    committed = {
+        key
+        for name, table in checks
+        if table is not None and not name.endswith(_PENDING)
+        for key in _keys(table)
+    }
+    done = (written & committed) - (again or set())
+    # The checkpoint first: a row without it is scored again, it without a row never would be.
+    for name, table in checks:
+        _keep(checkpoint, name, None if name.endswith(_PENDING) else table, done)
+    seen: set[str] = set()
+    for name, table in rows:
+        own = done - seen
+        _keep(summary, name, table, own)
+        seen |= own & set(_keys(table)) if table is not None else set()
+    return done
+
+
+def _keys(table: pa.Table) -> list[str]:
+    keys: list[str] = table["key"].to_pylist()
+    return keys
+
+
+def _keep(place: Place, name: str, table: pa.Table | None, keys: set[str]) -> None:
+    """Of a file of rows, keep those of `keys`; nothing is written where that is all of them.
+
+    Args:
+        place: where it lies.
+        name: of the file.
+        table: its keys; None of a file to remove.
+        keys: to keep.
+    """
+    wanted = pa.array(sorted(keys), pa.string())
+    kept = 0 if table is None else pc.sum(pc.is_in(table["key"], wanted)).as_py() or 0
+    if table is None or not kept:
+        place.remove(name)
+    elif kept < len(table):
+        whole = pq.read_table(pa.BufferReader(place.read(name)))
+        place.write(name, packed(whole.filter(pc.is_in(whole["key"], wanted))))

@@ -1,0 +1,164 @@
+"""Files wherever fsspec opens them: a local folder, an object store."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+import pyarrow.fs
+from fsspec.implementations.local import LocalFileSystem
+
+from livesr.errors import LivesrError
+
+_PART = ".part"  # a file that is being written
+
+
+class OutputError(LivesrError):
+    """The output cannot be written: the run ends, nothing written so far is lost."""
+
+
+def local_path(address: str) -> str | None:
+    """The absolute path of an address without a protocol, None of a URL."""
+    if address.startswith("file://"):
+        return os.path.abspath(address[len("file://") :])
+    return None if "://" in address else os.path.abspath(os.path.expanduser(address))
+
+
+def opened(address: str) -> tuple[Any, str]:
+    """The fsspec file system of an absolute path or URL, and the path in it.
+
+    Raises:
+        LivesrError: if nothing opens such an address.
+    """
+    try:
+        if path := local_path(address):
+            return LocalFileSystem(), path
+        # Others write there too: what a listing said a moment ago is no longer so.
+        files, path = fsspec.url_to_fs(address, use_listings_cache=False)
+        return files, str(path)
+    except (ImportError, ValueError) as error:
+        raise LivesrError(f"{address} cannot be opened: {error!s:.200}.") from None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder that a run writes into. Every write is whole or not there at all.
+
+    Attributes:
+        address: absolute path, or URL.
+    """
+
+    address: str
+
+    @classmethod
+    def of(cls, address: str) -> Place:
+        """The folder at a path (made absolute) or URL."""
+        return cls((local_path(address) or address).rstrip("/") or "/")
+
+    def __truediv__(self, name: str) -> Place:
+        return Place(f"{self.address}/{name}")
+
+    @property
+    def local(self) -> bool:
+        """Whether it lies on a disk of this machine, or one mounted there."""
+        return "://" not in self.address
+
+    def path(self, name: str = "") -> tuple[Any, str]:
+        """The file system, and the path of a file in this folder."""
+        files, root = opened(self.address)
+        return files, f"{root}/{name}" if name else root
+
+    def arrow(self) -> tuple[pyarrow.fs.FileSystem, str]:
+        """The same for pyarrow, which Ray Data writes with."""
+        files, root = opened(self.address)
+        if self.local:
+            return pyarrow.fs.LocalFileSystem(), root
+        return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(files)), root
+
+    def make(self) -> None:
+        """Make the folder.
+
+        Raises:
+            OutputError: if it cannot be.
+        """
+        files, root = self.path()
+        try:
+            files.makedirs(root, exist_ok=True)
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def read(self, name: str) -> bytes | None:
+        """A file's bytes, None if there is none."""
+        files, path = self.path(name)
+        try:
+            return bytes(files.cat_file(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def names(self) -> Iterator[str]:
+        """Of the files in this folder, whole or being written."""
+        files, root = self.path()
+        try:
+            found = files.ls(root, detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for entry in found:
+            if entry["type"] == "file" and entry["name"].rstrip("/") != root:
+                yield entry["name"].rpartition("/")[2]
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file, or replace it, in one step.
+
+        Raises:
+            OutputError: if the disk is full, or it cannot be written.
+        """
+        files, path = self.path(name)
+        try:
+            if not self.local:
+                files.pipe_file(path, data)  # an object appears whole
+                return
+            part = f"{os.path.dirname(path)}/.{secrets.token_hex(8)}{_PART}"
+            try:
+                with open(part, "xb") as file:
+                    file.write(data)
+                os.replace(part, path)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(part)
+                raise
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        files, path = self.path(name)
+        with suppress(FileNotFoundError):
+            files.rm_file(path)
+
+    def sweep(self) -> None:
+        """Remove what a killed process was writing."""
+        for name in list(self.names()):
+            if name.startswith(".") and name.endswith(_PART):
+                self.remove(name)
+
+    def _failed(self, error: OSError) -> OutputError:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return OutputError(full_disk(self.address))
+        return OutputError(
+            f"{self.address} cannot be written: {error.strerror or error}. What is written "
+            "stands; the same command goes on from there."
+        )
+
+
+def full_disk(address: str) -> str:
+    """What to say of a full disk."""
+    return (
+        f"{address} cannot be written further: the disk is full. What is written stands; make "
+        "room and give the same command again."
+    )

@@ -1,0 +1,32 @@
+"""A file of an archive as a `SoundFile`, wherever it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from livesr.archive.places import local_path, opened
+from livesr.errors import AudioError
+from livesr.files.soundfile import SoundFile
+
+
+@contextmanager
+def open_sound(uri: str) -> Iterator[SoundFile]:
+    """Open a path, or a URL, of which only what is heard is fetched.
+
+    Raises:
+        AudioError: as `SoundFile`.
+    """
+    if path := local_path(uri):
+        with SoundFile(path) as sound:
+            yield sound
+        return
+    try:
+        files, path = opened(uri)
+        file = files.open(path, "rb")
+    except FileNotFoundError:
+        raise AudioError(f"{uri} does not exist; check the address.") from None
+    except OSError as error:
+        raise AudioError(f"{uri} cannot be read: {error.strerror or error}.") from None
+    with file, SoundFile(file) as sound:
+        yield sound

@@ -1,0 +1,140 @@
+"""Runs on real Ray: the same rows as replay whatever the workers, once each, and resumed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import polars
+import pyarrow.parquet as pq
+import pytest
+
+import livesr
+from livesr import LivesrError
+from livesr.archive.outputs import READINGS, SUMMARY
+from livesr.archive.run import ALL_SCORED, SOME_ERRORS, Archive, run
+from livesr.archive.settings import Scoring
+from tests.archive.test_scorer import assert_same
+
+pytestmark = pytest.mark.usefixtures("ray_here")
+
+
+def summary(out: Path) -> pd.DataFrame:
+    return pd.read_parquet(out / SUMMARY)
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """Of every file but the manifest."""
+    found = {str(path.relative_to(out)): path for path in out.rglob("*.parquet")}
+    return {name: path.read_bytes() for name, path in found.items() if "manifest" not in name}
+
+
+def assert_replayed(out: Path, model: str | None) -> None:
+    """Every scored row has the readings of `replay`, once."""
+    rows = summary(out)
+    assert rows["key"].is_unique
+    scored = rows[rows["status"] == "ok"]
+    assert sorted(path.stem for path in (out / READINGS).iterdir()) == sorted(scored["key"])
+    for row in scored.itertuples():
+        table = pq.read_table(out / READINGS / f"{row.key}.parquet", partitioning=None)
+        assert_same(table, list(livesr.replay(row.uri, model=model)))
+
+
+@pytest.fixture
+def source(recordings: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(recordings, tmp_path / "source"))
+
+
+def archive(source: Path, out: Path, tiny: Path, **options: Any) -> Archive:
+    options = {"workers": 2, "scoring": Scoring(str(tiny)), **options}
+    return Archive([str(source)], str(out), **options)
+
+
+def test_the_rows_are_those_of_replay_and_running_again_does_nothing(
+    source: Path, tmp_path: Path, tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run(archive(source, out, tiny)) == ALL_SCORED
+    assert "4 of 4 scored, 25 s heard" in capsys.readouterr().out
+    assert_replayed(out, str(tiny))
+
+    before = contents(out)
+    assert run(archive(source, out, tiny)) == ALL_SCORED
+    assert contents(out) == before
+
+    shutil.copy(source / "short.wav", source / "added.wav")
+    (source / "broken.wav").write_bytes(b"RIFF")
+    assert run(archive(source, out, tiny, workers=1)) == SOME_ERRORS
+    told = capsys.readouterr()
+    assert "6 of 6 scored" in told.out
+    assert "broken.wav is not a sound file" in told.err
+    assert_replayed(out, str(tiny))
+    after = contents(out)
+    assert {name: after[name] for name in before} == before
+    assert sum(name.startswith(READINGS) for name in after) == 5
+
+    assert run(archive(source, out, tiny)) == SOME_ERRORS
+    assert contents(out) == after
+
+    shutil.copy(source / "short.wav", source / "broken.wav")
+    assert run(archive(source, out, tiny)) == ALL_SCORED
+    assert_replayed(out, str(tiny))
+    assert set(summary(out)["status"]) == {"ok"}
+
+    other = archive(source, out, tiny, scoring=Scoring(str(tiny), hop=0.5))
+    assert run(other) == ALL_SCORED
+    rows = summary(out)
+    assert rows.groupby("hop").size().to_dict() == {0.25: 6, 0.5: 6}
+    readers_agree(out)
+
+
+def readers_agree(out: Path) -> None:
+    """DuckDB, pandas and polars read both as one dataset."""
+    files = f"{out / READINGS}/*.parquet"
+    query = f"SELECT count(*), sum(p_sad), count(label) FROM '{files}'"
+    ((count, sad, labelled),) = duckdb.sql(query).fetchall()
+    frame = pd.read_parquet(out / READINGS)
+    lazy = polars.scan_parquet(files).collect()
+    assert count == len(frame) == len(lazy) == summary(out)["readings"].sum()
+    assert sad == pytest.approx(frame["p_sad"].sum()) == pytest.approx(lazy["p_sad"].sum())
+    assert labelled == frame["label"].count() == lazy["label"].count()
+    joined = duckdb.sql(
+        f"SELECT s.uri, count(*) FROM '{files}' r JOIN '{out / SUMMARY}/*.parquet' s USING (key) "
+        "GROUP BY ALL"
+    ).fetchall()
+    assert sum(number for _, number in joined) == count
+
+
+def test_retry_failed_scores_errors_again_and_limit_ends_early(
+    source: Path, tmp_path: Path, tiny: Path
+) -> None:
+    out = tmp_path / "out"
+    unreadable = source / "short.wav"
+    whole, stat = unreadable.read_bytes(), unreadable.stat()
+    unreadable.write_bytes(bytes(len(whole)))
+    os.utime(unreadable, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (
+        run(archive(source, out, tiny, limit=1)) == SOME_ERRORS
+    )  # the longest first, and it may be
+    assert len(summary(out)) == 1
+    assert run(archive(source, out, tiny)) == SOME_ERRORS
+    assert (summary(out)["status"] == "error").sum() == 1
+    unreadable.write_bytes(whole)
+    os.utime(unreadable, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert run(archive(source, out, tiny)) == SOME_ERRORS
+    assert run(archive(source, out, tiny, retry_failed=True)) == ALL_SCORED
+    assert_replayed(out, str(tiny))
+
+
+def test_a_plan_without_a_checkpoint_is_refused(
+    source: Path, tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.data._internal.planner.planner import Planner
+
+    monkeypatch.setattr(Planner, "_check_supports_checkpointing", lambda *_: False)
+    with pytest.raises(LivesrError, match="Ray does not keep a checkpoint"):
+        run(archive(source, tmp_path / "out", tiny))

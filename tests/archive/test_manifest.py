@@ -1,0 +1,145 @@
+"""What there is to score: each file once, the longest first, under a key that says what it is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+import soundfile as sf
+
+from livesr import LivesrError
+from livesr.archive import manifest
+from livesr.archive.settings import Scoring
+
+
+def uris(sources: list[str], **options: str) -> list[str]:
+    return sorted(file.uri for file in manifest.find(sources, **options)[0])
+
+
+def test_a_folder_is_looked_through_to_the_bottom(recordings: Path) -> None:
+    names = ["below/medium.ogg", "below/two.wav", "long.flac", "short.wav"]
+    assert uris([str(recordings)]) == sorted(str(recordings / name) for name in names)
+
+
+def test_globs_lists_and_files_name_the_same(recordings: Path, tmp_path: Path) -> None:
+    expected = [str(recordings / "long.flac"), str(recordings / "short.wav")]
+    assert uris([str(recordings / "*.*")]) == expected
+    assert uris(expected) == expected
+    listed = tmp_path / "which.txt"
+    relative = os.path.relpath(expected[0], tmp_path)
+    listed.write_text(f"# two of them\n{relative}\n\n{expected[1]}\n")
+    assert uris([str(listed)]) == expected
+    assert uris([str(listed), *expected]) == expected
+
+
+def test_nothing_in_the_results_is_a_source(recordings: Path, tmp_path: Path) -> None:
+    out = tmp_path / "in" / "out"
+    out.mkdir(parents=True)
+    for folder in (out.parent, out):
+        (folder / "a.flac").write_bytes((recordings / "long.flac").read_bytes())
+    assert uris([str(tmp_path / "in")], out=str(out)) == [str(tmp_path / "in" / "a.flac")]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_a_table_carries_its_columns(recordings: Path, tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"which{ending}"
+    table = pa.table(
+        {
+            "path": [str(recordings / "short.wav"), "gone.wav"],
+            "speaker": ["s1", "s2"],
+            "session": [3, 4],
+        }
+    )
+    (pyarrow.csv.write_csv if ending == ".csv" else pq.write_table)(table, path)
+    found, carried = manifest.find([str(path)])
+    rows = manifest.build(found, carried, Scoring()).to_pylist()
+    assert [(row["speaker"], row["session"]) for row in rows] == [("s2", 4), ("s1", 3)]
+    assert rows[0]["uri"] == str(tmp_path / "gone.wav")
+    assert rows[0]["size"] is None and rows[0]["duration"] is None
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"file": ["a.wav"]}, "no column 'path'"),
+        ({"path": ["a.wav"], "status": [1]}, "a column 'status', which livesr writes itself"),
+        ({"path": ["a.wav"], "uri": [1]}, "a column 'uri'"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_told(
+    tmp_path: Path, columns: dict[str, list[object]], told: str
+) -> None:
+    pyarrow.csv.write_csv(pa.table(columns), tmp_path / "which.csv")
+    with pytest.raises(LivesrError, match=told):
+        manifest.find([str(tmp_path / "which.csv")])
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("nowhere", "does not exist"),
+        ("*.flac", "No file matches"),
+        ("empty", "No sound file was found"),
+        ("nonsense://x", "cannot be opened"),
+        ("bad.parquet", "cannot be read"),
+    ],
+)
+def test_a_source_that_is_not_there_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, told: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.parquet").write_bytes(b"no table")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LivesrError, match=told):
+        manifest.find([source])
+
+
+def test_the_longest_first_and_each_channel_a_row(recordings: Path) -> None:
+    found, carried = manifest.find([str(recordings)])
+    rows = manifest.build(found, carried, Scoring(), "each").to_pylist()
+    assert [(Path(row["uri"]).name, row["channel"]) for row in rows] == [
+        ("long.flac", 1),
+        ("medium.ogg", 1),
+        ("two.wav", 1),
+        ("two.wav", 2),
+        ("short.wav", 1),
+    ]
+    assert rows[0]["duration"] == 12.0
+    assert len({row["key"] for row in rows}) == len(rows)
+    assert {row["channel"] for row in manifest.build(found, carried, Scoring()).to_pylist()} == {0}
+    with pytest.raises(LivesrError, match="a number from 1, or each"):
+        manifest.build(found, carried, Scoring(), "left")
+
+
+def test_a_key_is_of_all_that_decides_the_readings(tmp_path: Path, tiny: Path) -> None:
+    path = tmp_path / "a.wav"
+    sf.write(path, np.zeros(16000), 16000)
+
+    def key(scoring: Scoring | None = None, channel: str | None = None) -> str:
+        found, carried = manifest.find([str(path)])
+        return str(manifest.build(found, carried, scoring or Scoring(), channel)["key"][0])
+
+    first = key()
+    assert key() == first
+    others = {key(channel="1"), key(Scoring(hop=0.5)), key(Scoring(str(tiny)))}
+    stat = path.stat()
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1_000_000))
+    others.add(key())
+    sf.write(path, np.zeros(16001), 16000)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    others.add(key())
+    assert len(others) == 5 and first not in others
+
+
+def test_known_headers_are_not_read_again(
+    recordings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, carried = manifest.find([str(recordings)])
+    first = manifest.build(found, carried, Scoring(), "each")
+    monkeypatch.setattr(manifest, "probe", lambda uri: pytest.fail(f"{uri} is read again"))
+    assert manifest.build(found, carried, Scoring(), "each", first).equals(first)

@@ -1,0 +1,144 @@
+"""Whatever a run leaves behind, the next one finds rows that are whole, each once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from livesr.archive.outputs import CHECKPOINT, SUMMARY, packed, read_table, settle
+from livesr.archive.places import OutputError, Place
+
+
+def put(out: Place, folder: str, name: str, keys: str) -> None:
+    (out / folder).make()
+    (out / folder).write(name, packed(pa.table({"key": list(keys), "value": list(keys)})))
+
+
+def keys(out: Place, folder: str) -> list[str]:
+    table = read_table(out / folder)
+    return [] if table is None else sorted(table["key"].to_pylist())
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Place:
+    return Place.of(str(tmp_path))
+
+
+def test_what_is_whole_stays_as_it_is(out: Place) -> None:
+    for folder in (SUMMARY, CHECKPOINT):
+        put(out, folder, "a.parquet", "abc")
+    before = {path: path.stat().st_mtime_ns for path in Path(out.address).rglob("*.parquet")}
+    assert settle(out) == set("abc")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_file_whose_checkpoint_is_pending_is_not_done(out: Place) -> None:
+    for folder in (SUMMARY, CHECKPOINT):
+        put(out, folder, "a.parquet", "ab")
+    put(out, CHECKPOINT, "b.pending.parquet", "cd")
+    put(out, SUMMARY, "b-0.parquet", "cd")
+    assert settle(out) == set("ab")
+    assert keys(out, SUMMARY) == keys(out, CHECKPOINT) == ["a", "b"]
+    assert not list(Path(out.address).rglob("*pending*"))
+
+
+def test_a_file_cut_short_is_removed_with_its_checkpoint(out: Place) -> None:
+    for folder in (SUMMARY, CHECKPOINT):
+        put(out, folder, "a.parquet", "ab")
+        put(out, folder, "b.parquet", "cd")
+    whole = Path(out.address, SUMMARY, "b.parquet")
+    whole.write_bytes(whole.read_bytes()[:100])
+    assert settle(out) == set("ab")
+    assert keys(out, SUMMARY) == keys(out, CHECKPOINT) == ["a", "b"]
+
+
+def test_a_row_is_there_once(out: Place) -> None:
+    put(out, CHECKPOINT, "a.parquet", "abc")
+    put(out, SUMMARY, "a.parquet", "ab")
+    put(out, SUMMARY, "b.parquet", "bc")
+    assert settle(out) == set("abc")
+    assert keys(out, SUMMARY) == ["a", "b", "c"]
+
+
+def test_what_is_to_be_scored_again_is_forgotten(out: Place) -> None:
+    for folder in (SUMMARY, CHECKPOINT):
+        put(out, folder, "a.parquet", "abc")
+    assert settle(out, {"b"}) == {"a", "c"}
+    assert keys(out, SUMMARY) == keys(out, CHECKPOINT) == ["a", "c"]
+
+
+def test_settling_can_itself_be_cut_short(out: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, both in (("a", "abc"), ("b", "de")):
+        for folder in (SUMMARY, CHECKPOINT):
+            put(out, folder, f"{name}.parquet", both)
+
+    class Killed(Exception):
+        pass
+
+    write, remove, left = Place.write, Place.remove, [0]
+
+    def counted(method: object) -> object:
+        def call(*arguments: object) -> None:
+            if left[0] == 0:
+                raise Killed
+            left[0] -= 1
+            method(*arguments)  # type: ignore[operator]
+
+        return call
+
+    for steps in range(5):
+        left[0] = steps
+        with monkeypatch.context() as patch:
+            patch.setattr(Place, "write", counted(write))
+            patch.setattr(Place, "remove", counted(remove))
+            try:
+                settle(out, set("bde"))
+            except Killed:
+                continue
+        break
+    done = settle(out, set("bde"))
+    assert done == {"a", "c"}
+    assert keys(out, SUMMARY) == keys(out, CHECKPOINT) == ["a", "c"]
+
+
+def test_a_write_is_whole_or_not_there(out: Place) -> None:
+    out.write("a", b"first")
+    part = Path(out.address, ".0123.part")
+    part.write_bytes(b"half of")
+    out.sweep()
+    assert not part.exists()
+    assert out.read("a") == b"first"
+    assert out.read("b") is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_is_told_and_leaves_no_half_file(tmp_path: Path) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        place = Place.of(str(tmp_path))
+        place.write("a", bytes(30000))
+        with pytest.raises(OutputError, match=r"the disk is full.* give the same command again"):
+            place.write("a", bytes(60000))
+        assert place.read("a") == bytes(30000)
+        assert sorted(place.names()) == ["a"]
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        Place.of(str(tmp_path / "file" / "out")).make()
+
+
+def test_parquet_keeps_what_is_said_about_it() -> None:
+    table = pa.table({"a": [1]})
+    read = pq.read_table(pa.BufferReader(packed(table, {b"livesr.x": b"y"})))
+    assert read.schema.metadata[b"livesr.x"] == b"y"

@@ -1,0 +1,178 @@
+"""A file is scored as `replay` hears it, and what cannot be heard is a row that says why."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import livesr
+from livesr import ModelError
+from livesr.archive import manifest
+from livesr.archive.outputs import READINGS, REPORTS, micros
+from livesr.archive.places import Place
+from livesr.archive.scorer import Scorer
+from livesr.archive.settings import Scoring
+from livesr.reading import Reading
+
+
+@pytest.fixture
+def scoring(tiny: Path) -> Scoring:
+    return Scoring(str(tiny))
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Place:
+    return Place.of(str(tmp_path / "out"))
+
+
+def rows_of(sources: Sequence[Path], scoring: Scoring, channel: str | None = None) -> pa.Table:
+    found, carried = manifest.find([str(source) for source in sources])
+    return manifest.build(found, carried, scoring, channel)
+
+
+def score(rows: pa.Table, out: Place, scoring: Scoring, **options: Any) -> list[dict[str, Any]]:
+    carried = pa.schema(list(rows.schema)[len(manifest.SCHEMA) :])
+    told: list[dict[str, Any]] = Scorer(out, scoring, scoring.model_sha, carried, **options)(
+        rows
+    ).to_pylist()
+    return told
+
+
+def readings(out: Place, key: str) -> pa.Table:
+    return pq.read_table(Path(out.address, READINGS, f"{key}.parquet"), partitioning=None)
+
+
+def assert_same(table: pa.Table, expected: Sequence[Reading]) -> None:
+    """The rows are these readings, bit for bit."""
+    rows = table.to_pylist()
+    assert len(rows) == len(expected) > 0
+    for row, reading in zip(rows, expected, strict=True):
+        assert (row["start"], row["end"]) == (micros(reading.start), micros(reading.end))
+        for name in ("status", "label", "reason", "speech", "level_dbfs", "gap"):
+            assert row[name] == getattr(reading, name), name
+        for label, value in reading.probabilities.items():
+            assert row[f"p_{label}"] == value
+            assert row[f"smoothed_{label}"] == reading.smoothed[label]
+
+
+def test_rows_are_those_of_replay(recordings: Path, scoring: Scoring, out: Place) -> None:
+    rows = rows_of([recordings], scoring)
+    summaries = score(rows, out, scoring)
+    assert [row["status"] for row in summaries] == ["ok"] * 4
+    for row in summaries:
+        expected = list(livesr.replay(row["uri"], model=scoring.model))
+        table = readings(out, row["key"])
+        assert_same(table, expected)
+        assert row["readings"] == len(expected)
+        assert row["heard"] == expected[-1].end
+        assert set(table["uri"].to_pylist()) == {row["uri"]}
+    about = table.schema.metadata
+    assert about[b"livesr.model_sha256"].decode() == scoring.model_sha
+    assert json.loads(about[b"livesr.labels"]) == ["angry", "happy", "neutral", "sad"]
+    assert about[b"livesr.licence"] == b"MIT"
+
+
+def test_seconds_of_a_summary_add_up(recordings: Path, out: Place) -> None:
+    scoring = Scoring()
+    (row,) = score(rows_of([recordings / "long.flac"], scoring), out, scoring)
+    kinds = ("labelled", "no_speech", "unsure", "warming_up", "lost")
+    assert sum(row[kind] for kind in kinds) == pytest.approx(row["heard"]) == 12.0
+    labels = ("angry", "happy", "neutral", "sad")
+    course = {label: sum(row[f"course_{label}"]) for label in labels}
+    assert sum(course.values()) == pytest.approx(row["labelled"])
+    for label in labels:
+        assert course[label] / row["labelled"] == pytest.approx(row[f"share_{label}"])
+    assert row["turns"] == len(row["turning_points"]) > 0
+
+
+def test_attention_is_kept_if_asked(recordings: Path, tiny: Path, out: Place) -> None:
+    scoring = Scoring(str(tiny), attention=True)
+    (row,) = score(rows_of([recordings / "short.wav"], scoring), out, scoring)
+    expected = list(livesr.replay(row["uri"], model=tiny))
+    table = readings(out, row["key"])
+    assert table["attention"].to_pylist() == [reading.attention.tolist() for reading in expected]
+    times = [reading.attention_times.tolist() for reading in expected]
+    assert table["attention_times"].to_pylist() == times
+
+
+def test_what_cannot_be_heard_is_a_row_and_the_rest_is_done(
+    recordings: Path, tmp_path: Path, scoring: Scoring, out: Place
+) -> None:
+    (tmp_path / "empty.wav").write_bytes(b"")
+    (tmp_path / "corrupt.flac").write_bytes(b"fLaC" + os.urandom(4000))
+    whole = (recordings / "long.flac").read_bytes()
+    (tmp_path / "cut.flac").write_bytes(whole[: len(whole) // 2] + bytes(3000))
+    (tmp_path / "gone.wav").write_bytes(b"RIFF")
+    (tmp_path / "folder.wav").mkdir()
+    listed = tmp_path / "all.txt"
+    names = ("empty.wav", "corrupt.flac", "cut.flac", "gone.wav", "folder.wav", "never.wav")
+    listed.write_text("\n".join([*names, str(recordings / "short.wav")]))
+    rows = rows_of([listed], scoring)
+    (tmp_path / "gone.wav").unlink()
+    told = {Path(row["uri"]).name: row for row in score(rows, out, scoring)}
+    assert told.pop("short.wav")["status"] == "ok"
+    assert set(told) == set(names)
+    for name, row in told.items():
+        assert row["status"] == "error", name
+        assert row["error"] == "AudioError", name
+        assert name in row["message"], name
+    assert "is empty" in told["empty.wav"]["message"]
+    assert "no longer there" in told["gone.wav"]["message"]
+    assert "does not exist" in told["never.wav"]["message"]
+    assert "is a directory" in told["folder.wav"]["message"]
+    heard: list[Reading] = []
+    with pytest.raises(livesr.AudioError):
+        for reading in livesr.replay(told["cut.flac"]["uri"], model=scoring.model):
+            heard.append(reading)
+    assert_same(readings(out, told["cut.flac"]["key"]), heard)  # the readings so far stand
+
+
+def test_a_file_that_changes_during_the_run_is_told(
+    recordings: Path, tmp_path: Path, scoring: Scoring, out: Place
+) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes((recordings / "short.wav").read_bytes())
+    rows = rows_of([path], scoring)
+    os.utime(path, (1, 1))
+    (row,) = score(rows, out, scoring)
+    assert row["status"] == "error"
+    assert "has changed" in row["message"]
+
+
+def test_what_is_written_is_not_scored_again(
+    recordings: Path, scoring: Scoring, out: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of([recordings / "short.wav"], scoring)
+    first = score(rows, out, scoring)
+    monkeypatch.setattr(Scorer, "_hear", lambda *_: pytest.fail("it is heard again"))
+    assert score(rows, out, scoring) == first
+
+
+def test_a_file_of_readings_that_is_damaged_is_written_again(
+    recordings: Path, scoring: Scoring, out: Place
+) -> None:
+    rows = rows_of([recordings / "short.wav"], scoring)
+    (row,) = score(rows, out, scoring)
+    path = Path(out.address, READINGS, f"{row['key']}.parquet")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:200])
+    score(rows, out, scoring)
+    assert_same(readings(out, row["key"]), list(livesr.replay(row["uri"], model=scoring.model)))
+
+
+def test_a_page_for_each_file_if_asked(recordings: Path, scoring: Scoring, out: Place) -> None:
+    (row,) = score(rows_of([recordings / "short.wav"], scoring), out, scoring, reports=True)
+    page = Path(out.address, REPORTS, f"{row['key']}.html").read_text()
+    assert "short.wav" in page and "tiny" in page
+
+
+def test_another_model_under_the_same_name_is_refused(scoring: Scoring, out: Place) -> None:
+    with pytest.raises(ModelError, match="install the same on every machine"):
+        Scorer(out, scoring, "0" * 64, pa.schema([]))
