@@ -28,7 +28,7 @@ def command(
         str | None,
         typer.Option(help="One channel, counted from 1, or each by itself.", metavar="N|each"),
     ] = None,
-    hop: HopOption = 0.25,
+    hop: HopOption = None,
     workers: Annotated[
         int | None,
         typer.Option(help="Processes that score at a time; one a processor if not told.", min=1),
@@ -61,7 +61,9 @@ def command(
     from livesr.archive.run import Archive, run
     from livesr.archive.settings import Scoring
     from livesr.recognizer import Recognizer
+    from livesr.settings import HOP_SECONDS
 
+    hop = HOP_SECONDS if hop is None else hop
     Recognizer(model, hop=hop)  # what cannot be is told before anything is read
     if model is not None and Path(model).suffix == ".onnx":
         model = str(Path(model).absolute())  # workers live in other folders

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from livesr.app.exit_status import ExitStatus, of_signal
 from livesr.app.terminal import quiet_libraries
 from livesr.archive import manifest
 from livesr.archive.outputs import (
@@ -34,7 +34,6 @@ from livesr.archive.progress import Progress, lasting
 from livesr.archive.settings import Scoring
 from livesr.errors import LivesrError
 
-ALL_SCORED, SOME_ERRORS = 0, 3
 _MOST_TOLD = 10
 _LOCK = ".lock"
 
@@ -128,7 +127,7 @@ def _score(
                 f"livesr: stopped; {left} of {len(todo)} are left. The same command goes on.",
                 file=sys.stderr,
             )
-            status = stop.code if isinstance(stop, SystemExit) else 128 + signal.SIGINT
+            status = stop.code if isinstance(stop, SystemExit) else of_signal(signal.SIGINT)
             raise SystemExit(status) from None
 
 
@@ -176,12 +175,12 @@ def _outdated(out: Place, table: pa.Table) -> set[str]:
 @contextmanager
 def _alone(out: Place) -> Iterator[None]:
     """One run at a time writes into a folder; of an object store nobody can tell."""
-    if not out.local:
-        with nullcontext():
-            yield
+    if sys.platform == "win32" or not out.local:
+        yield
         return
-    path = out.path(_LOCK)[1]
-    with open(path, "ab") as file:
+    import fcntl  # noqa: PLC0415
+
+    with open(out.path(_LOCK)[1], "ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -208,4 +207,4 @@ def _tell(out: Place, table: pa.Table) -> int:
         if len(failed) > _MOST_TOLD:
             print(f"  and {len(failed) - _MOST_TOLD} more, in {SUMMARY}/", file=sys.stderr)
         print("--retry-failed tries them again.", file=sys.stderr)
-    return SOME_ERRORS if failed else ALL_SCORED
+    return ExitStatus.PARTLY if failed else ExitStatus.DONE

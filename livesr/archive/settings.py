@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from livesr.model.load import load_model
+from livesr.settings import HOP_SECONDS
 
 MIX = 0  # the channel of a file heard as one, its channels averaged; others count from 1
 
@@ -23,7 +24,7 @@ class Scoring:
     """
 
     model: str | None = None
-    hop: float = 0.25
+    hop: float = HOP_SECONDS
     attention: bool = False
 
     def key(self, uri: str, size: int | None, mtime: int | None, channel: int) -> str:

@@ -15,8 +15,9 @@ import pytest
 
 import livesr
 from livesr import LivesrError
+from livesr.app.exit_status import ExitStatus
 from livesr.archive.outputs import READINGS, SUMMARY
-from livesr.archive.run import ALL_SCORED, SOME_ERRORS, Archive, run
+from livesr.archive.run import Archive, run
 from livesr.archive.settings import Scoring
 from tests.archive.test_scorer import assert_same
 
@@ -58,17 +59,17 @@ def test_the_rows_are_those_of_replay_and_running_again_does_nothing(
     source: Path, tmp_path: Path, tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert run(archive(source, out, tiny)) == ALL_SCORED
+    assert run(archive(source, out, tiny)) == ExitStatus.DONE
     assert "4 of 4 scored, 25 s heard" in capsys.readouterr().out
     assert_replayed(out, str(tiny))
 
     before = contents(out)
-    assert run(archive(source, out, tiny)) == ALL_SCORED
+    assert run(archive(source, out, tiny)) == ExitStatus.DONE
     assert contents(out) == before
 
     shutil.copy(source / "short.wav", source / "added.wav")
     (source / "broken.wav").write_bytes(b"RIFF")
-    assert run(archive(source, out, tiny, workers=1)) == SOME_ERRORS
+    assert run(archive(source, out, tiny, workers=1)) == ExitStatus.PARTLY
     told = capsys.readouterr()
     assert "6 of 6 scored" in told.out
     assert "broken.wav is not a sound file" in told.err
@@ -77,35 +78,41 @@ def test_the_rows_are_those_of_replay_and_running_again_does_nothing(
     assert {name: after[name] for name in before} == before
     assert sum(name.startswith(READINGS) for name in after) == 5
 
-    assert run(archive(source, out, tiny)) == SOME_ERRORS
+    assert run(archive(source, out, tiny)) == ExitStatus.PARTLY
     assert contents(out) == after
 
     shutil.copy(source / "short.wav", source / "broken.wav")
-    assert run(archive(source, out, tiny)) == ALL_SCORED
+    assert run(archive(source, out, tiny)) == ExitStatus.DONE
     assert_replayed(out, str(tiny))
     assert set(summary(out)["status"]) == {"ok"}
 
     other = archive(source, out, tiny, scoring=Scoring(str(tiny), hop=0.5))
-    assert run(other) == ALL_SCORED
-    rows = summary(out)
-    assert rows.groupby("hop").size().to_dict() == {0.25: 6, 0.5: 6}
+    assert run(other) == ExitStatus.DONE
+    scored = summary(out)
+    assert scored.groupby("hop").size().to_dict() == {0.25: 6, 0.5: 6}
     readers_agree(out)
+
+
+def rows(query: str) -> list[Any]:
+    found = duckdb.sql(query)
+    assert found is not None
+    return list(found.fetchall())
 
 
 def readers_agree(out: Path) -> None:
     """DuckDB, pandas and polars read both as one dataset."""
     files = f"{out / READINGS}/*.parquet"
     query = f"SELECT count(*), sum(p_sad), count(label) FROM '{files}'"
-    ((count, sad, labelled),) = duckdb.sql(query).fetchall()
+    ((count, sad, labelled),) = rows(query)
     frame = pd.read_parquet(out / READINGS)
     lazy = polars.scan_parquet(files).collect()
     assert count == len(frame) == len(lazy) == summary(out)["readings"].sum()
     assert sad == pytest.approx(frame["p_sad"].sum()) == pytest.approx(lazy["p_sad"].sum())
     assert labelled == frame["label"].count() == lazy["label"].count()
-    joined = duckdb.sql(
+    joined = rows(
         f"SELECT s.uri, count(*) FROM '{files}' r JOIN '{out / SUMMARY}/*.parquet' s USING (key) "
         "GROUP BY ALL"
-    ).fetchall()
+    )
     assert sum(number for _, number in joined) == count
 
 
@@ -118,15 +125,15 @@ def test_retry_failed_scores_errors_again_and_limit_ends_early(
     unreadable.write_bytes(bytes(len(whole)))
     os.utime(unreadable, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert (
-        run(archive(source, out, tiny, limit=1)) == SOME_ERRORS
+        run(archive(source, out, tiny, limit=1)) == ExitStatus.PARTLY
     )  # the longest first, and it may be
     assert len(summary(out)) == 1
-    assert run(archive(source, out, tiny)) == SOME_ERRORS
+    assert run(archive(source, out, tiny)) == ExitStatus.PARTLY
     assert (summary(out)["status"] == "error").sum() == 1
     unreadable.write_bytes(whole)
     os.utime(unreadable, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert run(archive(source, out, tiny)) == SOME_ERRORS
-    assert run(archive(source, out, tiny, retry_failed=True)) == ALL_SCORED
+    assert run(archive(source, out, tiny)) == ExitStatus.PARTLY
+    assert run(archive(source, out, tiny, retry_failed=True)) == ExitStatus.DONE
     assert_replayed(out, str(tiny))
 
 
