@@ -14,6 +14,8 @@ from livesr import Recognizer
 from tests.helpers.tiny import DATA, save_tiny
 from tests.helpers.virtual import AVAILABLE, VirtualMicrophone
 
+os.environ["LIVESR_CONFIG"] = os.devnull  # what is tested is not this user's own choice
+
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -10,15 +11,17 @@ from contextlib import contextmanager, suppress
 from functools import wraps
 from io import TextIOWrapper
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
 from livesr.app.commands.bench import bench
+from livesr.app.commands.config import config
 from livesr.app.commands.devices import devices
 from livesr.app.commands.listen import listen
 from livesr.app.commands.models import models
 from livesr.app.commands.replay import replay
+from livesr.app.config import config_path, defaults, read
 from livesr.app.exit_status import ExitStatus, of_signal
 from livesr.app.outputs import stand_in_for_closed_streams
 from livesr.errors import LivesrError
@@ -47,19 +50,50 @@ def add(name: str, command: Callable[..., None]) -> None:
     app.command(name)(run)
 
 
-for _command in (replay, listen, devices, models, bench):
+for _command in (replay, listen, devices, models, bench, config):
     add(_command.__name__, _command)
 
 
 @app.callback(invoke_without_command=True)
-def _version(
+def _common(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", "-V", help="Print the version and end.")
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Log what livesr does to standard error."),
     ] = False,
 ) -> None:
     if version:
         print(f"livesr {__version__}")
         raise typer.Exit
+    if verbose:
+        log_to_stderr()
+    # The command that mends the file must work while it is broken.
+    if context.invoked_subcommand != "config" and not context.resilient_parsing:
+        path = config_path()
+        context.default_map = defaults(read(path), context, path)
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to standard error as it is at the moment: `quiet_libraries` exchanges it."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
+
+
+def log_to_stderr() -> None:
+    """Show what is logged under `livesr`, down to DEBUG."""
+    handler = _Stderr()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("livesr")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
 
 
 @contextmanager

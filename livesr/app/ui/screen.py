@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -18,9 +19,12 @@ _LEAVE = b"\x1b[?25h\x1b[?1049l"  # the cursor shown; the screen of before
 def full_screen(console: Console) -> bool:
     """Whether standard output is a terminal that a picture can be painted on.
 
-    Only a real one: FORCE_COLOR and TTY_COMPATIBLE make rich take a pipe for one.
+    Only a real one: FORCE_COLOR and TTY_COMPATIBLE make rich take a pipe for one. Where
+    `--verbose` logs to the same terminal there are plain lines too.
     """
-    return sys.stdout.isatty() and console.is_terminal and not console.is_dumb_terminal
+    logs = logging.getLogger("livesr").isEnabledFor(logging.INFO) and sys.stderr.isatty()
+    real = sys.stdout.isatty() and console.is_terminal and not console.is_dumb_terminal
+    return real and not logs
 
 
 class Screen:

@@ -1,0 +1,53 @@
+"""`livesr config`: options that need not be given every time."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def config(
+    context: typer.Context,
+    key: Annotated[
+        str | None,
+        typer.Argument(
+            help="An option's long name without its dashes (device), or COMMAND.NAME for one "
+            "command only (replay.hop).",
+            show_default=False,
+        ),
+    ] = None,
+    value: Annotated[
+        str | None, typer.Argument(help="What it is from now on.", show_default=False)
+    ] = None,
+    unset: Annotated[bool, typer.Option("--unset", help="Take the key out of the file.")] = False,
+) -> None:
+    """Show or set the options that need not be given every time.
+
+    Without arguments: the file, and what it says. What the command line says wins over it.
+    """
+    from livesr.app.config import config_path, defaults, parsed, read, write
+    from livesr.errors import LivesrError
+
+    path = config_path()
+    values = read(path)
+    if unset and (key is None or value is not None):
+        raise LivesrError("--unset takes one key: livesr config KEY --unset.")
+    if key is None:
+        print(f"# {path}" + ("" if path.exists() else " (there is none yet)"))
+        print(path.read_text(encoding="utf-8").rstrip() if values else "# nothing is set")
+        return
+    *command, name = key.split(".")
+    if len(command) > 1:
+        raise LivesrError(f"{key} has too many dots; give NAME or COMMAND.NAME.")
+    if value is None and not unset:
+        found = values.get(command[0], {}) if command else values
+        if name not in found:
+            raise LivesrError(f"{key} is not set in {path}; livesr config {key} VALUE sets it.")
+        shown = found[name]
+        print(str(shown).lower() if isinstance(shown, bool) else shown)
+        return
+    if value is not None:
+        new = {name: parsed(value)}
+        defaults({command[0]: new} if command else new, context, path)  # refuses what it is not
+    write(path, key, value)

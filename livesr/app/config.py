@@ -1,0 +1,179 @@
+"""Options that a user gives every time, kept in a file: `config.toml`.
+
+    device = "usb"          # for every command that has --device
+
+    [replay]
+    hop = 0.5               # for `livesr replay` only
+
+Keys are the options' long names without their dashes. What the command line says wins.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperGroup, TyperOption
+
+from livesr.errors import LivesrError
+
+VARIABLE = "LIVESR_CONFIG"
+
+
+def config_path() -> Path:
+    """Where the file lies, whether there is one or not: $LIVESR_CONFIG, or the system's place."""
+    if named := os.environ.get(VARIABLE):
+        return Path(named)
+    import platformdirs  # noqa: PLC0415
+
+    return platformdirs.user_config_path("livesr", appauthor=False) / "config.toml"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What the file says; nothing where there is none.
+
+    Raises:
+        LivesrError: if it cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise LivesrError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise LivesrError(f"{path} is not TOML ({error}); mend it, or move it away.") from None
+
+
+def defaults(values: Mapping[str, Any], context: typer.Context, path: Path) -> dict[str, Any]:
+    """A file's values as typer takes them: for each command, its options' defaults.
+
+    Args:
+        values: of the file.
+        context: of `livesr` itself, which knows the commands.
+        path: of the file, for messages.
+
+    Raises:
+        LivesrError: if a key is no option, or a value not one of it; says which there are.
+    """
+    group = context.find_root().command
+    assert isinstance(group, TyperGroup)
+    commands = group.commands
+    found: dict[str, dict[str, Any]] = {}
+    shared = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
+    for key, value in shared.items():
+        taken = False
+        for name, command in commands.items():
+            if option := _option(command, key):
+                taken = True
+                found.setdefault(name, {})[_name(option)] = _checked(
+                    option, value, f"{path}: {key}", context
+                )
+        if not taken:
+            raise LivesrError(
+                f"{path}: {key} is an option of no command; keys are long options without their "
+                "dashes, like device or hop."
+            )
+    for name, table in values.items():  # after those for all: a command's own win
+        if not isinstance(table, Mapping):
+            continue
+        if name not in commands:
+            known = ", ".join(commands)
+            raise LivesrError(f"{path}: [{name}] is not a command; there are {known}.")
+        for key, value in table.items():
+            option = _option(commands[name], key)
+            if option is None:
+                raise LivesrError(
+                    f"{path}: {name}.{key} is no option of it; see 'livesr {name} -h'."
+                )
+            found.setdefault(name, {})[_name(option)] = _checked(
+                option, value, f"{path}: {name}.{key}", context
+            )
+    return found
+
+
+def options(command: Any) -> Iterator[TyperOption]:
+    """Those of a command that may stand in the file."""
+    for parameter in command.params:
+        if isinstance(parameter, TyperOption) and parameter.name != "help":
+            yield parameter
+
+
+def _option(command: Any, key: str) -> TyperOption | None:
+    wanted = f"--{key.replace('_', '-')}"
+    return next((option for option in options(command) if wanted in option.opts), None)
+
+
+def _name(option: TyperOption) -> str:
+    assert option.name is not None
+    return option.name
+
+
+def _checked(option: TyperOption, value: Any, where: str, context: typer.Context) -> Any:
+    """The value as the command line would give it, if the option takes it."""
+    shown = f"{where} = {value!r:.60}"
+    if option.is_flag != isinstance(value, bool):
+        raise LivesrError(
+            f"{shown} is neither true nor false."
+            if option.is_flag
+            else f"{shown} is no value of {option.opts[0]}."
+        )
+    if not option.is_flag:
+        value = [str(one) for one in value] if isinstance(value, list) else str(value)
+    try:
+        option.process_value(context, value)
+    except typer.BadParameter as error:
+        raise LivesrError(f"{shown} cannot be: {error.message.rstrip('.')}.") from None
+    return value
+
+
+def write(path: Path, key: str, value: str | None) -> None:
+    """Set a key of the file, or take it away; comments and the other keys stay as they are.
+
+    Args:
+        path: of the file; made if there is none, with its folders.
+        key: an option's name, or "COMMAND.NAME".
+        value: as TOML or, where it is not TOML, as words; None takes the key away.
+
+    Raises:
+        LivesrError: if the file is not TOML, or cannot be written.
+    """
+    import tomlkit  # noqa: PLC0415
+    from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415
+
+    read(path)  # refuses what is not TOML
+    *tables, name = key.split(".")
+    try:
+        document = tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() else "")
+        table: Any = document
+        for inner in tables:
+            if inner not in table and value is not None:
+                table[inner] = tomlkit.table()
+            table = table.get(inner, {})
+        if value is None:
+            with suppress(KeyError):
+                del table[name]
+                if tables and not table:
+                    del document[tables[0]]
+        else:
+            table[name] = parsed(value)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(f"{path.name}.new")
+        new.write_text(tomlkit.dumps(document), encoding="utf-8")
+        new.replace(path)  # whole or not at all
+    except (OSError, TOMLKitError, TypeError, AttributeError) as error:
+        raise LivesrError(f"{path} cannot be written: {error}.") from None
+
+
+def parsed(value: str) -> Any:
+    """A value of the command line: TOML's numbers, true and false; all else are words."""
+    with suppress(ValueError):
+        found = tomllib.loads(f"value = {value}")["value"]
+        if isinstance(found, (bool, int, float)):
+            return found
+    return value

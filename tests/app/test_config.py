@@ -1,0 +1,147 @@
+"""`livesr config`, what stands in the file, and --verbose."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from livesr.app.config import VARIABLE, config_path
+from tests.app.test_cli import livesr
+from tests.helpers.tiny import DATA
+from tests.helpers.virtual import VirtualMicrophone
+
+CLIP = str(DATA / "banglaser.flac")
+
+
+class Config:
+    """A user's config file, and livesr run with it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return livesr(*arguments, **{VARIABLE: str(self.path)})
+
+    def refused(self, *arguments: str) -> str:
+        told = self(*arguments)
+        assert told.returncode == 2
+        assert told.stderr.startswith("livesr: ")
+        assert told.stderr.count("\n") == 1
+        return told.stderr
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return Config(tmp_path / "new" / "config.toml")
+
+
+def readings(told: subprocess.CompletedProcess[str]) -> int:
+    assert told.returncode == 0, told.stderr
+    return len(told.stdout.splitlines())
+
+
+def test_what_is_set_holds_and_the_command_line_wins(config: Config) -> None:
+    replay = ("replay", CLIP, "--jsonl", "-")
+    usual = readings(config(*replay))
+    assert config("config", "hop", "0.5").returncode == 0
+    half = readings(config(*replay))
+    assert half == (usual + 1) // 2
+    assert readings(config(*replay, "--hop", "0.25")) == usual
+    config("config", "replay.hop", "0.25")  # of this command only
+    assert readings(config(*replay)) == usual
+    config("config", "replay.hop", "--unset")
+    assert readings(config(*replay)) == half
+    config("config", "hop", "--unset")
+    assert readings(config(*replay)) == usual
+
+
+def test_the_file_is_shown_and_keeps_its_comments(config: Config) -> None:
+    shown = config("config").stdout
+    assert str(config.path) in shown
+    assert "there is none yet" in shown
+    config.path.parent.mkdir()
+    config.path.write_text('# mine\ndevice = "usb"  # the good one\n', encoding="utf-8")
+    for key, value in (("device", "3"), ("listen.reconnect", "false"), ("model", "open")):
+        assert config("config", key, value).returncode == 0
+    text = config.path.read_text(encoding="utf-8")
+    assert text.startswith("# mine\n")
+    assert "# the good one" in text
+    assert text.rstrip() in config("config").stdout
+    assert config("config", "device").stdout == "3\n"
+    assert config("config", "listen.reconnect").stdout == "false\n"
+    config("config", "listen.reconnect", "--unset")
+    assert "[listen]" not in config.path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("hop = ", "is not TOML"),
+        ('colour = "red"', "colour is an option of no command"),
+        ('[replay]\ncolour = "red"', "replay.colour is no option of it"),
+        ("[reply]\nhop = 1", "[reply] is not a command; there are replay, listen"),
+        ('hop = "fast"', "hop = 'fast' cannot be"),
+        ("hop = true", "hop = True is no value of --hop"),
+        ("[listen]\nreconnect = 3", "listen.reconnect = 3 is neither true nor false"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_line(config: Config, text: str, told: str) -> None:
+    config.path.parent.mkdir()
+    config.path.write_text(text, encoding="utf-8")
+    message = config.refused("models")
+    assert told in message
+    assert str(config.path) in message
+    assert config("-V").returncode == 0
+    assert config.path.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("colour", "red"),
+        ("replay.colour", "red"),
+        ("a.b.c", "1"),
+        ("hop", "fast"),
+        ("hop",),
+        ("--unset",),
+        ("hop", "1", "--unset"),
+    ],
+)
+def test_what_cannot_be_set(config: Config, arguments: tuple[str, ...]) -> None:
+    config.refused("config", *arguments)
+    assert not config.path.exists()
+
+
+def test_a_key_that_is_wrong_can_be_taken_out(config: Config) -> None:
+    config.path.parent.mkdir()
+    config.path.write_text("colour = 3\nhop = 0.5\n", encoding="utf-8")
+    assert config("config", "colour", "--unset").returncode == 0
+    assert config.path.read_text(encoding="utf-8") == "hop = 0.5\n"
+
+
+def test_a_file_that_cannot_be_written(config: Config) -> None:
+    config.path.parent.write_text("a file where a folder would be")
+    assert "cannot be written" in config.refused("config", "hop", "0.5")
+
+
+def test_where_the_file_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/somewhere")
+    assert config_path().parts[-2:] == ("livesr", "config.toml")
+
+
+def test_a_device_in_the_file(microphone: VirtualMicrophone, config: Config) -> None:
+    config("config", "device", "vmic")
+    told = config("listen", "--seconds", "1", "--jsonl", "-")
+    assert readings(told) >= 4
+
+
+def test_verbose_logs_to_standard_error(microphone: VirtualMicrophone) -> None:
+    listen = ("listen", "--device", "vmic", "--seconds", "1", "--jsonl", "-")
+    told = livesr("--verbose", *listen)
+    assert told.returncode == 0
+    assert "INFO livesr.microphone.stream: vmic opened: 44100 Hz, inputs 1 to 2" in told.stderr
+    assert "livesr.microphone" not in told.stdout
+    assert "livesr.microphone" not in livesr(*listen).stderr
