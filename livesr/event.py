@@ -19,8 +19,8 @@ class Event:
 
     Attributes:
         kind: "gap" (sound was lost), "reset" (the stream was forgotten), "mark" (the user's),
-            "device" (a microphone went or came back), "silence" (nothing but zeros arrive) or
-            "recording" (it had to end).
+            "device" (a microphone went or came back), "silence" (no voice can arrive: nothing
+            but zeros do, or the channels cancel each other out) or "recording" (it had to end).
         at: seconds of stream time.
         seconds: how long a gap is.
         text: why, or what, in a few words.

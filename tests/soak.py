@@ -1,10 +1,10 @@
-"""Long runs, that what is true of a minute stays true of a day.
+"""Long runs: what holds for a minute must hold for a day.
 
     python -m tests.soak push --hours 24    # as fast as it goes
     python -m tests.soak listen --hours 2   # in real time, on the virtual microphone
 
-Fails where a reading is missing or one too many, where a position is off by a sample, where
-memory grows, or where a restored state goes on with other readings.
+Fails if a reading is missing or extra, if a position is off by one sample, if memory grows, or if a
+restored state continues with other readings.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def push(hours: float) -> None:
     began, recognizer, memory = time.monotonic(), Recognizer(), Memory(hours)
     clock = 2**31 - int(hours / 2 * 3600) * RATE  # 16 kHz samples of stream time
     seconds = hours * 3600 / len(RATES)
-    kept = seconds - min(seconds / 2, 3600)  # of the last run, heard before its state is saved
+    kept = seconds - min(seconds / 2, 3600)  # of the last run, pushed before its state is saved
     counted, saved, last = 0, (b"", 0), Fingerprint()
     for run, rate in enumerate(RATES):
         recognizer.reset(start=clock / RATE)

@@ -47,7 +47,7 @@ def test_voices_of_any_age_rate_chunk_and_model(tiny: Path, speech: np.ndarray) 
     assert [r.finish() for r in together] == [r.finish() for r in one_by_one]
 
 
-def test_nobody_has_heard_anything_if_one_cannot(tiny: Path, speech: np.ndarray) -> None:
+def test_if_one_cannot_use_its_samples_none_is_pushed(tiny: Path, speech: np.ndarray) -> None:
     voices = [Recognizer(tiny), Recognizer(tiny)]
     voices[0].push(speech[:5000])
     before = [voice.state() for voice in voices]

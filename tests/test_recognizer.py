@@ -228,7 +228,7 @@ def _failing(*_: Any) -> Any:
     raise ModelError("made up")
 
 
-def test_what_a_recognizer_says_of_itself(tiny: Path, speech: np.ndarray) -> None:
+def test_the_repr_of_a_recognizer(tiny: Path, speech: np.ndarray) -> None:
     recognizer = Recognizer(tiny, hop=0.5)
     recognizer.push(speech[:20_000])
     assert repr(recognizer) == (

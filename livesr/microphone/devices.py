@@ -204,25 +204,6 @@ def check_query(query: object) -> int | str | None:
     )
 
 
-def check_channel(channel: object) -> int | None:
-    """The number of an input, counted from 1; None is all that are opened, averaged.
-
-    Raises:
-        DeviceError: if it is something else.
-    """
-    if channel is None:
-        return None
-    number = 0
-    if not isinstance(channel, (str, bool)):
-        with suppress(TypeError):
-            number = operator.index(channel)  # type: ignore[arg-type]
-    if number < 1:
-        raise DeviceError(
-            f"{channel!r:.40} is not the number of an input; they are counted from 1."
-        )
-    return number
-
-
 def _default_api() -> str:
     """The host API that PortAudio prefers on this system."""
     sd = portaudio()

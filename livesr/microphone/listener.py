@@ -19,11 +19,12 @@ import numpy as np
 from livesr.errors import LivesrError
 from livesr.event import Item
 from livesr.files.recording import RATE
-from livesr.microphone.devices import Device, check_channel, check_query
+from livesr.microphone.devices import Device, check_query
 from livesr.microphone.stream import Microphone
 from livesr.microphone.worker import PAUSED, Worker
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
+from livesr.stages.samples import check_channel
 
 if TYPE_CHECKING:  # most programs do without asyncio, and it takes long to load
     import asyncio
@@ -60,7 +61,8 @@ class Listener:
 
     Raises:
         ModelError: if the model cannot be used.
-        DeviceError: if `device` or `channel` cannot name one.
+        DeviceError: if `device` cannot name one.
+        AudioError: if `channel` is not the number of one.
         LivesrError: if the hop is not one of those that `Recognizer` takes.
 
     Example:
@@ -429,8 +431,9 @@ def listen(
 
     Raises:
         ModelError: if the model cannot be used.
-        DeviceError: if `device` or `channel` cannot name one; from `with` or the iterator, if
-            the microphone cannot be opened or goes.
+        DeviceError: if `device` cannot name one; from `with` or the iterator, if the microphone
+            cannot be opened or goes.
+        AudioError: if `channel` is not the number of one.
 
     Example:
         >>> for reading in livesr.listen(record="talk.flac"):  # doctest: +SKIP

@@ -23,6 +23,7 @@ from livesr.microphone.devices import LOCK, Device, find, refresh
 from livesr.microphone.stream import Microphone
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
+from livesr.stages.samples import Mixdown
 
 _MOST_BEHIND_SECONDS = 2.0  # of sound not yet heard; more, and the oldest hops are dropped
 _BEHIND_AGAIN_SECONDS = 1.0  # down to this
@@ -84,6 +85,8 @@ class Worker:
         self._skipped = 0  # frames since then
         self._waiting = ""  # for a device that has gone: in words
         self._silent = 0  # samples without sound, at 16 kHz
+        self._mixdown = Mixdown(RATE)
+        self._cancelled = ""  # what is to be said of channels that cancel each other out
         self._device_lost = 0  # frames that the open device never delivered
         # Wake-ups of PortAudio's callback (None) and commands. Its `put` neither waits nor
         # raises, and the one queue keeps their order.
@@ -107,7 +110,7 @@ class Worker:
             raise
         self.capture = Capture(self._recognizer, recording)
         self.capture.begin(microphone.rate)
-        self.microphone = microphone
+        self.microphone, self._mixdown = microphone, Mixdown(microphone.rate)
 
     def stop(self) -> None:
         """Have `run` return, from any thread."""
@@ -129,7 +132,7 @@ class Worker:
             return self._waiting
         microphone = self.microphone
         silent = microphone and self._silent > _SILENT_SECONDS * RATE
-        return silence(microphone) if microphone and silent else ""
+        return silence(microphone) if microphone and silent else self._cancelled
 
     def run(self) -> None:
         """Hear until `stop`.
@@ -241,6 +244,9 @@ class Worker:
         self._silent = 0 if sounds else before + len(block) * RATE // microphone.rate
         if before <= _SILENT_SECONDS * RATE < self._silent:
             self._emit(self.capture.note("silence", silence(microphone)))
+        if self._mixdown.loses(block):
+            self._cancelled = Mixdown.words(microphone.channels)
+            self._emit(self.capture.note("silence", self._cancelled))
 
     def _reopen(self, old: Microphone) -> Microphone:
         """The microphone has gone: say so, and wait until it, or what stands in for it, is back.
@@ -268,8 +274,8 @@ class Worker:
             if new := self._opened(old.device):
                 break
             wait = min(2 * wait, longest)
-        self._waiting, self._device_lost = "", 0
-        self.microphone = new
+        self._waiting, self._cancelled, self._device_lost = "", "", 0
+        self.microphone, self._mixdown = new, Mixdown(new.rate)
         assert new.captured_from is not None  # `_opened` saw to it
         self._emit(self.capture.pause(max(0.0, new.captured_from - until), GONE))
         self._emit(self.capture.begin(new.rate))

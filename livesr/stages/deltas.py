@@ -32,7 +32,7 @@ class Delta(Stage):
         self._held: Float32 = np.zeros((0, self._bands), np.float32)
 
     def push(self, values: Float32) -> Float32:
-        """float32 [n, bands] -> the deltas that can now be told, float32 [m, bands]."""
+        """float32 [n, bands] -> the deltas that can be computed so far, float32 [m, bands]."""
         if not len(values):
             return values
         before = self._held if len(self._held) else np.repeat(values[:1], self._reach, 0)

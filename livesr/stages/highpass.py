@@ -1,4 +1,4 @@
-"""Takes out what is too low to be voice: a constant offset (DC) and rumble."""
+"""Removes what is too low to be voice: a constant offset (DC) and rumble."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log-mels relative to how loud the voice has been so far."""
+"""Log-mels relative to the voice's level so far."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ _LEVEL_BLOCK = 1024  # frames: beyond some ten thousand, exp(-sum / memory) woul
 
 
 class Level(Stage):
-    """Log-mels relative to how loud the voice has been so far.
+    """Log-mels relative to the voice's level so far.
 
-    The paper gives each utterance unit variance; a stream has no utterance, so the power is a
-    running mean over the last few seconds *of speech* (a frame that voice activity does not
-    call speech weighs a millionth: it decides only until someone has spoken). A floor
-    `range_nepers` below that level replaces what a recording has in its silences, which tells
-    rooms and corpora apart but not emotions. A gain moves mel energies and level alike, so it
-    cancels exactly.
+    The paper scales each utterance to unit variance. A stream has no utterance, so the level is a
+    running mean of the power over the last seconds *of speech*; a frame without speech weighs a
+    millionth, which matters only until the first speech. A floor `range_nepers` below the level
+    replaces the background of pauses, which distinguishes rooms and corpora but not emotions.
+    A gain changes mel energies and level alike, so it cancels.
     """
 
     _fields = ("_power", "_weight")
@@ -49,8 +48,8 @@ class Level(Stage):
             return log_mels
         mels = np.exp(log_mels)
         weight = self._idle + speech
-        # An exponential mean whose clock runs only while somebody speaks, without a loop:
-        # decay_t = exp(-sum of weights up to t / memory).
+        # An exponential mean over speech, without a loop: decay_t = exp(-sum of weights up to t /
+        # memory).
         decay = np.exp(-np.cumsum(weight) / self._memory)
         power = decay * (self._power + np.cumsum(weight * mels.sum(1) / (mels.shape[1] * decay)))
         total = decay * (self._weight + np.cumsum(weight / decay))

@@ -1,10 +1,10 @@
-"""Any rate to 16 kHz, statefully, through soxr.
+"""Resamples a stream from any rate to 16 kHz, through soxr.
 
-soxr's stream gives the same bits however its input is cut, but its state cannot be saved. So
-the work is cut into epochs of a few seconds of stream time: each has a soxr stream of its own
-that begins one second early, on a whole second (where both rates have a sample), and is heard
-only from the epoch's first sample on. The filter is far shorter than that second, so the joint
-cannot be told (1e-7), and an epoch's input so far is all that a resumed stream needs.
+soxr's stream gives the same bits for chunks of any length, but its state cannot be saved. So the
+stream is divided into epochs of a few seconds, each with a soxr stream of its own. That stream
+begins one second early, on a whole second (where both rates have a sample), and its output is used
+from the epoch's first sample on. The filter is much shorter than that second, so the joints are
+exact to 1e-7, and a resumed stream needs only the epoch's input so far.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Resampler(Stage):
 
     def __init__(self, rate: int, target: int) -> None:
         self._rate, self._target = rate, target
-        # A second more than an epoch needs: room for all that soxr may hold back.
+        # A second more than an epoch needs, for what soxr may hold back.
         longest = _LEAD_SECONDS + _EPOCH_SECONDS + 1 if rate != target else 0
         self._buffer: Float32 = np.zeros(longest * rate, np.float32)
         self.reset()
@@ -41,7 +41,7 @@ class Resampler(Stage):
         self._begin(epoch=0, given=0, history=np.zeros(0, np.float32))
 
     def push(self, samples: Float32) -> Float32:
-        """float32 [n] -> what can now be told, float32 [m]; some 40 ms behind (115 at 8 kHz)."""
+        """float32 [n] -> what is now certain, float32 [m]: about 40 ms behind (115 at 8 kHz)."""
         return samples if self._rate == self._target else self._run(samples, last=False)
 
     def finish(self) -> Float32:
@@ -143,7 +143,7 @@ class InputResampler(Stage):
             )
 
     def push(self, mono: Float32, rate: int) -> Float32:
-        """float32 [n] at a rate that `check` let pass -> what can now be told, float32 [m]."""
+        """float32 [n] at a rate that `check` accepted -> what is now certain, float32 [m]."""
         resampler = self._opened(rate)
         self.input += len(mono)
         return resampler.push(mono)

@@ -1,4 +1,4 @@
-"""What may come in as samples, and how it becomes float32 mono."""
+"""Checks samples as programs have them, and turns them into float32 mono."""
 
 from __future__ import annotations
 
@@ -14,26 +14,31 @@ RATES = (8000, 192000)  # Hz, lowest and highest
 _LONGEST_GAP = 10**13  # samples: so much at 96 kHz
 MOST_CHANNELS = 64
 _MOST_AT_ONCE = 8  # channels that a stream's first row alone may have: more is a row of samples
-_LARGEST = 100.0  # 40 dB over full scale: beyond it, these were never samples in [-1, 1]
-_FAINTEST = 1e-20  # where a filter's tail fades into denormals, every sum is slow
+_LARGEST = 100.0  # 40 dB over full scale: larger values are not samples in [-1, 1]
+_FAINTEST = 1e-20  # smaller values become 0: sums of denormal numbers are slow
 _INTEGER_SCALE = {np.dtype(np.int16): 2.0**-15, np.dtype(np.int32): 2.0**-31}
-_HEARD = 1e-5  # mean square (-50 dBFS) above which channels hold something
-_CANCELLED = 0.05  # share of their power that the mean of two channels keeps at least
+_AUDIBLE = 1e-5  # mean square (-50 dBFS) above which channels have sound
+_CANCELLED = 0.05  # of two channels' power, the least that their mean must keep
 
 
 def as_mono(samples: Any, channel: int | None = None, channels: int = 0) -> Float32:
-    """Samples as an app has them, as float32 [n]: one channel of them, or the mean of all.
+    """Samples as a program has them -> float32 [n]: one channel, or the mean of all.
 
     Args:
         samples: float32 or float64 in [-1, 1], int16 or int32, [n] or [n, channels]; or bytes,
             which are int16, little-endian, mono.
-        channel: which one to hear, counted from 1; None hears the mean of all.
-        channels: of the stream so far; 0 if that is not known. One row of another number is
-            taken for samples with their axes exchanged, and refused.
+        channel: which one to take, counted from 1; None takes the mean of all.
+        channels: of the stream so far; 0 if not known. A single row with another number of
+            columns is taken for samples with exchanged axes, and refused.
 
     Raises:
         AudioError: for another type or shape, a channel that is not there, NaN or infinity, or
-            values that cannot be samples of that type. Nothing has been heard then.
+            values that cannot be samples of that type.
+
+    Example:
+        >>> import numpy as np
+        >>> as_mono(np.array([[16384, 0], [-16384, 0]], np.int16))
+        array([ 0.25, -0.25], dtype=float32)
     """
     array = shaped(samples, channels)
     wanted, count = check_channel(channel), array.shape[1] if array.ndim == 2 else 1
@@ -49,8 +54,8 @@ def as_mono(samples: Any, channel: int | None = None, channels: int = 0) -> Floa
     array = _as_float(array)
     if array.ndim == 1:
         return array
-    # One channel at a time: a sum along the short axis may add in another order for another
-    # number of rows, and the same sound must give the same bits however it is cut.
+    # One channel at a time: numpy may add along the short axis in an order that depends on the
+    # number of rows, and the same sound must give the same bits in chunks of any length.
     mono: Float32 = array[:, 0].copy()
     for place in range(1, count):
         mono += array[:, place]
@@ -58,7 +63,7 @@ def as_mono(samples: Any, channel: int | None = None, channels: int = 0) -> Floa
 
 
 def shaped(samples: Any, channels: int = 0) -> Array:
-    """Samples as an app has them, as an array [n] or [n, channels] of their own type.
+    """Samples as a program has them, as an array [n] or [n, channels] of their own type.
 
     Raises:
         AudioError: for another shape; see `as_mono`.
@@ -125,44 +130,44 @@ def check_channel(channel: Any) -> int | None:
     whole = isinstance(channel, (int, np.integer)) and not isinstance(channel, bool)
     if not whole or not 1 <= channel <= MOST_CHANNELS:
         raise AudioError(
-            f"A channel {in_words(channel)} cannot be; count them from 1 to {MOST_CHANNELS}."
+            f"There is no channel {in_words(channel)}; count channels from 1 to {MOST_CHANNELS}."
         )
     return int(channel)
 
 
 class Mixdown:
-    """Watches whether the mean of channels loses what they hold, as of a pair of opposite phase.
+    """Detects channels that cancel each other out in their mean, such as a pair in opposite phase.
 
-    Nothing is said before a second of sound; a gain, or one silent channel, is no loss.
+    It decides after a second of sound. A gain, or one silent channel, is no cancellation.
     """
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
-        self._heard = self._lost = 0  # frames of blocks that hold something; whose mean does not
-        self._told = False
+        self._audible = self._cancelled = 0  # frames of blocks with sound; whose mean has none
+        self._reported = False
 
     def loses(self, samples: Float32) -> bool:
-        """Whether it is now, for the first time, to be said of float32 [n, channels]."""
-        if self._told or samples.ndim != 2 or samples.shape[1] < 2 or not len(samples):
+        """Whether float32 [n, channels] shows, for the first time, that the mean loses sound."""
+        if self._reported or samples.ndim != 2 or samples.shape[1] < 2 or not len(samples):
             return False
-        # What is not finite, or far over full scale, is told of by `as_mono`.
+        # `as_mono` refuses what is not finite, or far over full scale.
         with np.errstate(over="ignore", invalid="ignore"):
             power = float(np.mean(np.square(samples, dtype=np.float64)))
             left = float(np.mean(np.square(samples.mean(axis=1, dtype=np.float64))))
-        if not power > _HEARD:
+        if not power > _AUDIBLE:
             return False
-        self._heard += len(samples)
+        self._audible += len(samples)
         if left < 2 * _CANCELLED * power / samples.shape[1]:
-            self._lost += len(samples)
-        self._told = self._heard >= self._rate and 2 * self._lost > self._heard
-        return self._told
+            self._cancelled += len(samples)
+        self._reported = self._audible >= self._rate and 2 * self._cancelled > self._audible
+        return self._reported
 
     @staticmethod
     def words(channels: int) -> str:
-        """What to say."""
+        """The message for such channels."""
         return (
-            f"the {channels} channels cancel each other out in their mean, which is what is heard; "
-            "hear one of them with --channel 1 (channel=1)"
+            f"the {channels} channels cancel each other out in their mean, which livesr uses; "
+            "take one of them with --channel 1 (channel=1)"
         )
 
 
@@ -184,16 +189,16 @@ def _check_values(array: Array) -> None:
 
 
 def in_number(channels: int) -> str:
-    """So many channels, in words."""
+    """A number of channels, in words."""
     return "one channel" if channels == 1 else f"{channels} channels"
 
 
 def in_words(value: Any) -> str:
-    """What somebody gave, for a message: short, whatever it is."""
+    """A value for a message: its repr, cut short."""
     try:
         return f"{value!r:.40}"
-    except ValueError:  # Python writes no number of more than 4300 digits
-        return "so many"
+    except ValueError:  # Python does not write integers of more than 4300 digits
+        return "a very large number"
 
 
 def check_rate(sample_rate: Any) -> int:
@@ -225,7 +230,7 @@ def check_gap(count: Any) -> int:
     whole = isinstance(count, (int, np.integer)) and not isinstance(count, bool)
     if not whole or not 0 <= count <= _LONGEST_GAP:
         raise AudioError(
-            f"A gap of {in_words(count)} samples cannot be; "
+            f"A gap of {in_words(count)} samples is not possible; "
             f"give a whole number, 0 to {_LONGEST_GAP}."
         )
     return int(count)

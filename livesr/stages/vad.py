@@ -1,4 +1,4 @@
-"""Voice activity: is anybody speaking?
+"""Voice activity: whether there is speech.
 
 Silero's voice-activity network (MIT; see `export.silero`), run by livesr's own onnxruntime
 session, so that its memory is part of the stream's state.
@@ -18,8 +18,8 @@ from livesr.model.load import models_directory
 from livesr.model.runtime import Session, open_session
 from livesr.stages.stage import Stage
 
-BLOCK_SAMPLES = 512  # 32 ms at 16 kHz: the network knows no other length
-CONTEXT_SAMPLES = 64  # of the previous block, given again in front of each
+BLOCK_SAMPLES = 512  # 32 ms at 16 kHz, the only length that the network takes
+CONTEXT_SAMPLES = 64  # of the block before, repeated in front of each block
 _CELLS = 128
 
 
@@ -32,7 +32,13 @@ def _session() -> Session:
 
 
 class VoiceActivity(Stage):
-    """Speech probability of each 32-ms block, causally."""
+    """The probability of speech in each block of 32 ms; uses no later samples.
+
+    Example:
+        >>> import numpy as np
+        >>> VoiceActivity().push(np.zeros(1024, np.float32)).max() < 0.5
+        np.True_
+    """
 
     _fields = ("_held", "_memory")
 
@@ -46,7 +52,7 @@ class VoiceActivity(Stage):
         self._memory: Float32 = np.zeros((2, 1, _CELLS), np.float32)
 
     def push(self, samples: Float32) -> Float32:
-        """float32 [n], 16 kHz -> probability of speech in each block now whole, float32 [k]."""
+        """float32 [n], 16 kHz -> probability of speech in each completed block, float32 [k]."""
         held = np.concatenate((self._held, samples))
         count = (len(held) - CONTEXT_SAMPLES) // BLOCK_SAMPLES
         self._held = held[count * BLOCK_SAMPLES :].copy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +14,7 @@ import soundfile as sf
 from jsonschema import Draft202012Validator
 
 import livesr
-from livesr import Event
+from livesr import Event, Reading
 from livesr.app.writers import JsonlWriter
 from livesr.event import Kind
 from tests.helpers.tiny import DATA
@@ -36,8 +37,8 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         for kind in get_args(Kind):
             seconds = 0.5 if kind == "gap" else 0.0
             writer.write(Event(kind, 1.25, seconds))
-            writer.write(Event(kind, 1.25, seconds, "some words"))
-        for reading in readings:
+            writer.write(Event(kind, 1.25, seconds, "some words", silence=0.25))
+        for reading in [*readings, replace(readings[-1], channel=2)]:
             writer.write(reading)
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
@@ -60,7 +61,10 @@ def test_the_schema_knows_every_field_and_no_other(lines: list[dict[str, Any]]) 
         (EVENT, [line for line in lines if "event" in line]),
     ):
         assert {key for line in own for key in line} == known["properties"].keys()
-        assert known["required"] == [key for key in own[0] if key in known["required"]]
+        assert set.intersection(*(set(line) for line in own)) == {*known["required"]}
+    assert [field.name for field in fields(Reading)] == [*READING["properties"]]
+    names = ["event" if field.name == "kind" else field.name for field in fields(Event)]
+    assert names == [*EVENT["properties"]]
 
 
 def test_the_schema_refuses_what_the_writer_never_writes(lines: list[dict[str, Any]]) -> None:

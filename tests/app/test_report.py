@@ -101,7 +101,7 @@ def columns_of(items: Iterable[Reading]) -> list[list[float]]:
     return columns
 
 
-def test_the_page_says_what_was_heard(tmp_path: Path) -> None:
+def test_the_page_shows_the_readings(tmp_path: Path) -> None:
     data = data_of(made(session(), tmp_path / "a.html"))
     assert (data["source"], data["model"], data["version"]) == (
         "talk.flac",
@@ -303,7 +303,7 @@ def test_a_run_ended_early_leaves_a_whole_page(tmp_path: Path, error: type[BaseE
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_run_that_heard_nothing_replaces_nothing(tmp_path: Path) -> None:
+def test_a_run_without_readings_replaces_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.html"
     path.write_text("old")
     with pytest.raises(LivesrError), Report("talk.flac", "tiny", path):
@@ -328,7 +328,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
         ("a" * 300, "File name too long"),
     ],
 )
-def test_a_page_that_cannot_be_written_is_told_before_the_run(
+def test_a_page_that_cannot_be_written_is_refused_before_the_run(
     tmp_path: Path, name: str, why: str
 ) -> None:
     (tmp_path / "file").touch()
@@ -474,7 +474,7 @@ def test_a_sound_file_is_not_a_session() -> None:
 
 
 @pytest.mark.parametrize("name", ["none.jsonl", "."])
-def test_a_file_that_cannot_be_opened_is_told_at_once(tmp_path: Path, name: str) -> None:
+def test_a_file_that_cannot_be_opened_is_refused_at_once(tmp_path: Path, name: str) -> None:
     with pytest.raises(LivesrError, match=r"cannot be read: .*; check the path"):
         readings_from_jsonl(tmp_path / name)
 

@@ -243,18 +243,18 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("endless.sds", "more than its 40 bytes can hold"),
     ],
 )
-def test_files_that_cannot_be_heard(bad_files: Path, tiny: Path, name: str, message: str) -> None:
+def test_files_that_cannot_be_read(bad_files: Path, tiny: Path, name: str, message: str) -> None:
     with pytest.raises(AudioError, match=message):
         list(livesr.replay(bad_files / name, model=tiny))
     told = run_cli("replay", str(bad_files / name))
-    assert told.returncode == (3 if name == "nan.wav" else 2)  # half of that one is heard
+    assert told.returncode == (3 if name == "nan.wav" else 2)  # half of that file is used
     assert told.stderr.count("\n") == 1
     assert told.stderr.startswith("livesr: ")
     assert "Traceback" not in told.stderr
     assert message in told.stderr
 
 
-def test_a_truncated_wav_is_heard_as_far_as_it_goes(bad_files: Path, tiny: Path) -> None:
+def test_a_truncated_wav_is_read_to_its_end(bad_files: Path, tiny: Path) -> None:
     readings = list(livesr.replay(bad_files / "truncated.wav", model=tiny))
     assert readings[-1].end == pytest.approx((50_000 - 44) / 2 / 16_000, abs=1e-4)
 

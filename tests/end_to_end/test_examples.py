@@ -34,7 +34,7 @@ def server() -> Iterator[str]:
         process.terminate()
 
 
-def test_the_websocket_server_says_what_a_replay_does(server: str) -> None:
+def test_the_websocket_server_gives_the_readings_of_a_replay(server: str) -> None:
     from websockets.sync.client import connect  # noqa: PLC0415
 
     samples, rate = sf.read(DATA / "banglaser.flac", dtype="int16")

@@ -1,6 +1,6 @@
-"""Nothing that comes from outside does more than raise a LivesrError.
+"""No input from outside does more than raise a LivesrError.
 
-A long run is the same with more cases: LIVESR_FUZZ=100000 python -m pytest tests/test_fuzz.py
+A long run has more cases: LIVESR_FUZZ=100000 python -m pytest tests/end_to_end/test_fuzz.py
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def cases(percent: int) -> Callable[[Any], Any]:
 
 @pytest.fixture(autouse=True)
 def _bounded() -> Iterator[None]:
-    """What wants more memory than any of this should gets a MemoryError."""
+    """A case that allocates more memory than any of them should gets a MemoryError."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     if sys.platform == "linux":
         held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -62,12 +62,12 @@ def _bounded() -> Iterator[None]:
 
 
 def one_case() -> None:
-    """A case that hangs, in C too, ends the run and tells where."""
+    """A case that hangs, even in C code, ends the run with a traceback."""
     faulthandler.dump_traceback_later(_HANGS_SECONDS, exit=True)
 
 
 def in_order(reading: Reading) -> None:
-    """A reading that says what one may say."""
+    """Check that a reading's values are possible."""
     json.dumps(reading.to_dict(), allow_nan=False)
     assert sum(reading.probabilities.values()) == pytest.approx(1, abs=1e-4)
     assert (reading.label is None) == (reading.status != "speech")
@@ -368,7 +368,7 @@ VALUES = JSON | st.sampled_from([0, 1e-300, 1e300, -1, 10**400, [10**400] * 40, 
 
 @given(keys=st.sampled_from(KEYS), value=VALUES, edits=st.none() | EDITS)
 @cases(5)
-def test_models_that_say_anything_of_themselves(
+def test_models_with_any_metadata(
     tmp_path: Path,
     tiny: Path,
     keys: tuple[str, ...],

@@ -273,7 +273,7 @@ def test_networks_of_any_kind_ask_for_no_more(name: str) -> None:
         {"cells": 0, "summary": "mean"},
     ],
 )
-def test_no_array_is_larger_than_was_told(changes: dict[str, Any]) -> None:
+def test_no_array_is_larger_than_its_bound(changes: dict[str, Any]) -> None:
     """onnxruntime's own arrays, every one of them, against what is followed by hand."""
     widths = replace(TINY, **changes)
     weights = {k: np.ones(shape, np.float32) for k, shape in weight_shapes(widths).items()}

@@ -293,7 +293,7 @@ def test_the_folds_of_iemocap(tmp_path: Path) -> None:
         assert len(by["train"]) == 8
         (dev,) = by["dev"]
         validated.append(dev)
-        assert dev[:-1] == speaker[:-1]  # of one session, which training never hears
+        assert dev[:-1] == speaker[:-1]  # of one session, which is not in train
         assert all(speaker[:-1] not in other for other in by["train"])
     assert sorted(validated) == sorted(folds)
 
@@ -351,7 +351,7 @@ def test_only_other_emotions_is_no_corpus(tmp_path: Path) -> None:
         read_named("ravdess", tmp_path)
 
 
-def test_clips_that_cannot_be_heard(tmp_path: Path) -> None:
+def test_clips_that_cannot_be_read(tmp_path: Path) -> None:
     clips = read_named("emodb", emodb(tmp_path))
     check(clips)
     bad = clips[3]
@@ -460,7 +460,7 @@ def test_the_shared_corpora(shared: Path) -> None:
     ]
 
 
-def test_published_names_say_what_the_shared_table_says(shared: Path, tmp_path: Path) -> None:
+def test_published_names_agree_with_the_shared_table(shared: Path, tmp_path: Path) -> None:
     """All 5,247 names, put back where they were published, are read as the table has them."""
     with (shared / "clips.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

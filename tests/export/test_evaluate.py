@@ -1,4 +1,4 @@
-"""What is measured of models, on a corpus made of the bundled speech.
+"""The evaluation of models, on a corpus cut from the bundled speech.
 
 Skipped where training's packages are not installed (CI installs them).
 """
@@ -63,7 +63,7 @@ def reading(tiny: Path) -> Callable[..., Reading]:
     return made
 
 
-def test_a_verdict_is_what_was_shown_when_somebody_last_spoke(
+def test_the_result_is_that_of_the_last_reading_with_speech(
     reading: Callable[..., Reading],
 ) -> None:
     first = [reading(1, "warming-up"), reading(2, "speech", "sad", 3)]
@@ -81,7 +81,7 @@ def test_warm_is_after_other_clips_of_the_same_speaker(clips: list[Clip]) -> Non
     assert before == heard_before(clips[0], clips, 5.0)
 
 
-def test_adaptation_tells_when_warm_and_not_when_cold(clips: list[Clip], tmp_path: Path) -> None:
+def test_adaptation_matters_when_warm_and_not_when_cold(clips: list[Clip], tmp_path: Path) -> None:
     loud = DecisionSettings(
         adaptation=1.0,
         adaptation_seconds=0.1,
@@ -159,13 +159,13 @@ def test_what_others_make_of_corpora_left_out_calibrates_a_model(
         calibrate.main()
 
 
-def test_a_table_says_whether_its_speakers_were_trained_on() -> None:
+def test_a_table_names_whether_its_speakers_were_trained_on() -> None:
     info = tiny_info(training_data="emodb (train and dev split); asterisk-it", version="3-seed1+2")
     assert heading("dev", info) == "`dev` split, speakers SEEN in training, tiny 3-seed1+2"
     assert heading("test", info) == "`test` split, speakers unseen in training, tiny 3-seed1+2"
 
 
-def test_an_ensemble_says_what_its_members_say_on_average(
+def test_an_ensemble_is_the_mean_of_its_members(
     speech: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steady = DecisionSettings(adaptation=0.0)
@@ -251,7 +251,7 @@ def test_metrics() -> None:
 
 
 @pytest.mark.slow
-def test_the_report_tells_of_every_network_and_seed(
+def test_the_report_has_every_network_and_seed(
     clips: list[Clip],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -203,7 +203,7 @@ def test_a_run_learns_resumes_and_refuses_another_config(corpus: Path, tmp_path:
         Run(Config(epochs=5), folder)
 
 
-def test_dev_is_trained_on_only_where_a_config_says_so(corpus: Path) -> None:
+def test_dev_is_trained_on_only_if_a_config_asks_for_it(corpus: Path) -> None:
     clips = read_clips(corpus)
     every = [replace(clip, split=("train", "dev", "test")[i % 3]) for i, clip in enumerate(clips)]
 
@@ -253,7 +253,7 @@ def test_a_lesson_stands_beside_its_window() -> None:
 
 
 @pytest.mark.skipif(find_spec("pipecat") is None, reason="make teacher")
-def test_the_teacher_hears_long_sounds_in_parts(speech: np.ndarray) -> None:
+def test_the_teacher_takes_long_sounds_in_parts(speech: np.ndarray) -> None:
     sound = np.resize(speech, 20 * RATE)
     whole, end = taught(sound), taught(sound[-8 * RATE :])
     assert whole.shape == (1000, VALUES)
@@ -286,7 +286,7 @@ def test_figures() -> None:
     assert CONTEXT_FRAMES == 2 * (4 + 4) + 4
 
 
-def test_babble_is_nobodys_emotion(corpus: Path, tmp_path: Path) -> None:
+def test_babble_has_no_emotion(corpus: Path, tmp_path: Path) -> None:
     heard = backgrounds(read_clips(corpus), 1, tmp_path / "cache", workers=1)
     assert {item.label for item in heard} == {NOBODY}
     wanted = aims([2, NOBODY, UNLABELLED])

@@ -1,4 +1,4 @@
-"""What was heard is what was written: any session's recording replays to the same items."""
+"""The recording of any session replays to the same readings and events."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_gap_is_marked_in_the_readings(tiny: Path, speech: np.ndarray) -> None
     silent = [r for r in readings if r.gap == 0.25]
     assert {r.reason for r in silent if r.label is None} == {"the sound is missing"}
     assert all(r.speech < 0.5 for r in silent[2:])
-    # Within the gap, only 4 s are heard as silence; then the clock jumps by whole hops.
+    # Of the gap only 4 s count as silence; then the clock jumps by whole hops.
     ends = np.array([reading.end for reading in readings[:-1]])
     steps = np.diff(ends)
     assert sorted(steps)[-1] == pytest.approx(3.25)
@@ -169,7 +169,7 @@ def test_a_name_too_long_for_events_has_none(tmp_path: Path, tiny: Path) -> None
         Recording(tmp_path / ("b" * 250 + ".wav"))
 
 
-def test_what_is_not_a_number_is_lost_not_heard(tiny: Path, speech: np.ndarray) -> None:
+def test_nan_samples_are_lost_sound(tiny: Path, speech: np.ndarray) -> None:
     hearing = Capture(Recognizer(tiny))
     broken = speech[:8000].copy()
     broken[17] = np.nan

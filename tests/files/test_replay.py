@@ -25,7 +25,7 @@ CLIP = DATA / "conversation.flac"
     ("name", "rate", "channels"),
     [("a.wav", 16000, 1), ("a.flac", 44100, 2), ("a.ogg", 48000, 1), ("a.mp3", 44100, 2)],
 )
-def test_a_replay_is_what_a_live_stream_says(
+def test_a_replay_gives_the_readings_of_a_live_stream(
     tmp_path: Path, tiny: Path, speech: np.ndarray, name: str, rate: int, channels: int
 ) -> None:
     path = tmp_path / name

@@ -28,7 +28,7 @@ AVAILABLE = all(map(shutil.which, ("pulseaudio", "pactl", "paplay")))
 
 
 class VirtualMicrophone:
-    """The inputs "vmic" (one channel) and "quad" (four); what is played is heard in real time.
+    """The inputs "vmic" (one channel) and "quad" (four); what is played arrives in real time.
 
     Attributes:
         other: an interface of its own, whose one input is "other"; None in that one. It comes

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
+import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -18,7 +20,7 @@ import pytest
 import soundfile as sf
 
 import livesr
-from livesr import DeviceError, LivesrError, Reading, Recognizer
+from livesr import AudioError, DeviceError, LivesrError, Reading, Recognizer
 from livesr.files.recording import read_events
 from livesr.files.replay import play
 from livesr.microphone.capture import Capture
@@ -120,7 +122,7 @@ def test_what_names_no_microphone(device: Any) -> None:
 
 @pytest.mark.parametrize("channel", [0, -1, 1.0, True, "2"])
 def test_what_numbers_no_input(channel: Any) -> None:
-    with pytest.raises(DeviceError, match="counted from 1"):
+    with pytest.raises(AudioError, match="count them from 1"):
         livesr.listen("vmic", channel=channel)
 
 
@@ -426,7 +428,7 @@ def test_with_a_long_hop_a_slow_worker_drops_only_sound_that_came(
 @pytest.mark.parametrize("hop", [0.02, 0.25, 0.7, 1.0, 1.5, 3.0])
 @pytest.mark.parametrize("behind", [1.9, 2.1, 3.3, 6.1, 7.4])
 def test_dropped_sound_is_whole_hops_and_has_come(tiny: Path, hop: float, behind: float) -> None:
-    """The worker alone, on a ring that holds so much unheard sound."""
+    """The worker alone, with a ring buffer that holds so much unread sound."""
     from livesr.microphone.ring import Ring  # noqa: PLC0415
     from livesr.microphone.worker import Worker  # noqa: PLC0415
 
@@ -495,10 +497,43 @@ def test_inputs_that_are_not_heard_are_named_first(
     assert silence.text.index("another input") < silence.text.index("muted")
 
 
+def test_two_inputs_that_cancel_each_other_out(
+    microphone: VirtualMicrophone, speech: np.ndarray, tiny: Path, tmp_path: Path
+) -> None:
+    """A balanced cable's two halves: each holds the voice, their mean nothing."""
+    voice = np.repeat(speech, 3)
+    samples = np.stack([voice, -voice, 0 * voice, 0 * voice], axis=1)
+    sf.write(tmp_path / "quad.wav", samples, 48_000)
+    record = tmp_path / "a.flac"
+    with (
+        microphone.play(tmp_path / "quad.wav", "quad") as player,
+        livesr.listen("quad", model=tiny, record=record) as listener,
+    ):
+        items = collect(listener, lambda items: listener.seconds > 5)
+        assert "channels cancel each other out" in listener._worker.trouble
+        player.kill()
+    (silence,) = [e for e in events(items, "silence") if "cancel" in e.text]
+    assert "--channel 1" in silence.text
+    assert list(play(record, model=tiny)) == items
+
+
+def test_listen_on_the_command_line_hears_one_channel(
+    microphone: VirtualMicrophone, on_input_3: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.jsonl"
+    command = [sys.executable, "-m", "livesr", "listen", "--device", "quad", "--channel", "3"]
+    with microphone.play(on_input_3, "quad") as player:
+        subprocess.run([*command, "--seconds", "5", "--jsonl", out], check=True, timeout=60)
+        player.kill()
+    told = [json.loads(line) for line in out.read_text().splitlines()]
+    assert any(line.get("status") == "speech" for line in told)
+    assert not any(line.get("event") == "silence" for line in told)
+
+
 def test_an_input_that_the_device_does_not_have(microphone: VirtualMicrophone, tiny: Path) -> None:
     inputs = find("vmic").channels
-    with pytest.raises(DeviceError, match=f"no input 999; they are counted from 1 to {inputs}"):
-        livesr.listen("vmic", model=tiny, channel=999).start()
+    with pytest.raises(DeviceError, match=f"no input 64; they are counted from 1 to {inputs}"):
+        livesr.listen("vmic", model=tiny, channel=64).start()
 
 
 def test_the_position_that_another_thread_reads_is_never_ahead(

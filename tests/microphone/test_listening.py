@@ -184,7 +184,7 @@ def until(true: Callable[[], object], most: float = 15) -> None:
         time.sleep(0.02)
 
 
-def test_nothing_but_zeros_is_told(microphone: VirtualMicrophone) -> None:
+def test_nothing_but_zeros_is_reported(microphone: VirtualMicrophone) -> None:
     with livesr.listen("vmic") as listener:
         items = collect(listener, lambda items: bool(events(items, "silence")), most=6)
     (silence,) = events(items, "silence")
@@ -447,7 +447,7 @@ def test_a_closed_terminal_ends_it(microphone: VirtualMicrophone, tmp_path: Path
     until(lambda: out.exists() and out.read_text().count("\n") > 4)
     terminal.close()
     process = Path(f"/proc/{pid.read_text().strip()}/stat")
-    # Its parent has gone too, so that nobody may take notice of its end.
+    # Its parent has ended too, so nothing may wait for it.
     until(lambda: not process.exists() or process.read_text().split()[2] == "Z", most=1.5)
     told = [json.loads(line) for line in out.read_text().splitlines()]
     assert [json.loads(json.dumps(item.to_dict())) for item in play(record)] == told
@@ -470,7 +470,7 @@ def test_a_busy_machine_loses_nothing_uncounted(
 def test_a_device_that_drops_sound_is_noticed(
     microphone: VirtualMicrophone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only the times that PortAudio tells are made up: no driver here drops on demand."""
+    """Only the times that PortAudio reports are made up: no driver here drops sound on demand."""
     from livesr.microphone.devices import find  # noqa: PLC0415
     from livesr.microphone.stream import Microphone  # noqa: PLC0415
 

@@ -50,7 +50,7 @@ def test_hops_of_any_length_agree(tiny: Path) -> None:
 
 def test_a_batch_of_streams_of_any_age_gives_what_each_gives_alone(tiny: Path) -> None:
     features = noise(3, 300, 40, 3)
-    ages = (0, 50, 274)  # frames heard before they meet
+    ages = (0, 50, 274)  # frames pushed before they share a batch
     singles = []
     for row, age in enumerate(ages):
         stream = Stream(tiny, 1)
@@ -67,7 +67,7 @@ def test_a_batch_of_streams_of_any_age_gives_what_each_gives_alone(tiny: Path) -
         alone = single.push(new[row : row + 1])
         for name in ("probabilities", "attention", "context"):
             np.testing.assert_allclose(together[name][row], alone[name][0], atol=1e-6)
-    assert not together["attention"][0, :-13].any()  # 26 frames are all the first has heard
+    assert not together["attention"][0, :-13].any()  # the first stream has only 26 frames
     assert (together["attention"][2, :-150] > 0).all()
 
 
@@ -114,7 +114,7 @@ def test_widths_of_the_tiny_network(tiny: Path) -> None:
     assert load_model(tiny).memory_shapes["encodings"] == [150, TINY.linear]
 
 
-def test_bundled_models_say_what_they_are() -> None:
+def test_bundled_models_describe_themselves() -> None:
     assert "acrnn-compact" in bundled()
     for name in bundled():
         info = load_model(name).info

@@ -34,7 +34,7 @@ def test_warming_up_then_a_label() -> None:
     assert (verdict.status, verdict.label, verdict.reason) == ("speech", 0, None)
 
 
-def test_silence_is_no_speech_whatever_the_network_says() -> None:
+def test_silence_is_no_speech_for_any_probabilities() -> None:
     verdict = Hops().push(ANGRY, SILENCE, 8)
     assert (verdict.status, verdict.label) == ("no-speech", None)
     np.testing.assert_array_equal(verdict.smoothed, 0.25)

@@ -37,6 +37,13 @@ def listen(
             help="Wait for a microphone that goes, or end with status 3.",
         ),
     ] = True,
+    channel: Annotated[
+        int | None,
+        typer.Option(
+            help="The only input of the device to hear, counted from 1; else the first two.",
+            metavar="N",
+        ),
+    ] = None,
 ) -> None:
     """Hear a microphone. Keys: q quit, space pause, r reset, m mark."""
     from livesr.app.outputs import Outputs, Place
@@ -65,6 +72,7 @@ def listen(
             hop=HOP_SECONDS if hop is None else hop,
             record=record,
             reconnect=reconnect,
+            channel=channel,
         )
         view = View(source="", model=model or DEFAULT, keys="q quit  space pause  r reset  m mark")
         with listener:
