@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Callable
+from functools import cache
+from importlib.resources import files
 
+import msgspec
 from starlette.applications import Starlette
-from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from livesr.errors import LivesrError
 from livesr.serve import metrics
 from livesr.serve.access import chosen, has_token, origin_allowed
+from livesr.serve.http import ABORT
 from livesr.serve.hub import Hub
+from livesr.serve.replay import Options, Replay, TooLarge, body_of, opened
+from livesr.serve.schemas import asyncapi, json_schema
 from livesr.serve.session import Session
 from livesr.version import __version__
 
 _RETRY_SECONDS = 5
+_SLOW_SECONDS = 15.0
+_PAGES = {
+    "/": ("index.html", "text/html"),
+    "/overlay": ("overlay.html", "text/html"),
+    "/pages/page.js": ("page.js", "text/javascript"),
+    "/pages/overlay.js": ("overlay.js", "text/javascript"),
+    "/pages/microphone.js": ("microphone.js", "text/javascript"),
+    "/pages/worklet.js": ("worklet.js", "text/javascript"),
+    "/pages/style.css": ("style.css", "text/css"),
+    "/client.js": ("client.js", "text/javascript"),
+}
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; connect-src 'self' ws: wss:; "
+    "frame-ancestors 'self'; base-uri 'none'; form-action 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+    "Cache-Control": "no-cache",
+}
 _WHY = {
     "full": "all voices that this machine can hear are taken",
     "lag": "the machine is too slow just now",
@@ -34,6 +61,10 @@ def make_app(hub: Hub) -> Starlette:
             Route("/healthz", _health),
             Route("/readyz", _ready),
             Route("/metrics", _metrics),
+            Route("/v1/replay", _replay, methods=["POST"]),
+            Route("/v1/schema.json", _schema),
+            Route("/v1/asyncapi.json", _asyncapi),
+            *(Route(path, _page) for path in _PAGES),
         ]
     )
     app.state.hub = hub
@@ -86,6 +117,80 @@ async def _stream(websocket: WebSocket) -> None:
         await session.run()
     finally:
         hub.leave(address, session.weight, session.cause)
+
+
+class _Lines(StreamingResponse):
+    """JSON lines for a reader who may not take for ever."""
+
+    def __init__(self, lines: AsyncGenerator[str, None], abort: Callable[[], None]) -> None:
+        super().__init__(lines, media_type="application/x-ndjson")
+        self._lines, self._abort = lines, abort
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def bounded(message: Message) -> None:
+            try:
+                async with asyncio.timeout(_SLOW_SECONDS):
+                    await send(message)
+            except TimeoutError:
+                self._abort()
+                raise ClientDisconnect from None
+
+        try:
+            await super().__call__(scope, receive, bounded)
+        except* ClientDisconnect:
+            pass
+        finally:
+            await self._lines.aclose()
+
+
+async def _replay(request: Request) -> Response:
+    hub, address = _hub(request), _address(request)
+    if refusal := _stranger(request):
+        return refusal
+    try:
+        options = msgspec.convert(dict(request.query_params), Options, strict=False)
+        body = await body_of(request, hub.limits.replay_bytes, hub.limits.handshake_seconds)
+        sound = await asyncio.to_thread(opened, body)
+    except TooLarge as error:
+        return _refused(413, str(error))
+    except TimeoutError:
+        return _refused(408, "The file came too slowly.")
+    except (LivesrError, msgspec.ValidationError) as error:
+        return _refused(400, str(error))
+    if reason := await hub.admit(address):
+        sound.__exit__()
+        return _refused(503, f"No voice can be taken: {_WHY[reason]}.", retry=True)
+    replay = Replay(hub, sound, options)
+
+    async def lines() -> AsyncGenerator[str, None]:
+        cause = "dropped"
+        try:
+            with sound:
+                async for line in replay.lines():
+                    yield line
+            cause = "ended"
+        finally:
+            hub.leave(address, replay.weight, cause)
+
+    return _Lines(lines(), request.scope["state"][ABORT])
+
+
+async def _schema(_request: Request) -> Response:
+    return JSONResponse(json_schema())
+
+
+async def _asyncapi(_request: Request) -> Response:
+    return JSONResponse(asyncapi())
+
+
+async def _page(request: Request) -> Response:
+    name, kind = _PAGES[request.url.path]
+    return Response(_file(name), media_type=kind, headers=_PAGE_HEADERS)
+
+
+@cache
+def _file(name: str) -> bytes:
+    return (files("livesr.serve") / "pages" / name).read_bytes()
 
 
 async def _health(_request: Request) -> Response:

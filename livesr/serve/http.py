@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -20,6 +19,8 @@ class GuardedHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # For the application: a peer that never reads cannot be closed, only aborted.
+        self.app_state[ABORT] = transport.abort
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -28,12 +29,11 @@ class GuardedHttp(HttpToolsProtocol):
         self.app_state[CLOSED]()
 
     def data_received(self, data: bytes) -> None:
-        if self._deadline is not None:
+        super().data_received(data)
+        if self._deadline is not None:  # the head is not whole yet
             self._head += len(data)
             if self._head > _LONGEST_HEAD:
                 self.transport.abort()
-                return
-        super().data_received(data)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -59,13 +59,7 @@ class GuardedHttp(HttpToolsProtocol):
 
 
 class StreamProtocol(WebSocketsSansIOProtocol):
-    """A websocket that the application can abort: a peer that never reads cannot be closed."""
-
-    def handle_connect(self, event: Any) -> None:
-        super().handle_connect(event)
-        if hasattr(self, "scope"):
-            extensions: Any = self.scope["extensions"]
-            extensions[ABORT] = self.transport.abort
+    """A websocket that says when it is gone."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

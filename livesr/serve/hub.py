@@ -8,6 +8,8 @@ import statistics
 import time
 from typing import Protocol
 
+import msgspec
+
 from livesr.reading import Reading
 from livesr.serve import metrics
 from livesr.serve.control import Link, LinkLost
@@ -134,13 +136,20 @@ class Hub:
         self.sessions[voice] = session
         self._link.tell("opened", session=voice.session_id)
 
-    def closed(self, voice: Voice, *, keep: bool) -> None:
-        """Its connection is gone; if it dropped, the state is kept for a while."""
+    def closed(self, voice: Voice, recent: list[str] | None) -> None:
+        """Its connection is gone; if it dropped, the state is kept for a while.
+
+        Args:
+            voice: of the session.
+            recent: its last messages, which may never have arrived; None to keep nothing.
+        """
         self.sessions.pop(voice, None)
 
         def work() -> None:
             state = voice.abandon()
-            told = state if keep and state is not None else b""
+            told = b""
+            if state is not None and recent is not None:
+                told = msgspec.msgpack.encode((state, recent))
             self._loop.call_soon_threadsafe(self._tell_closed, voice.session_id, told)
 
         self.engine.call(work)
@@ -148,13 +157,13 @@ class Hub:
     def _tell_closed(self, session_id: str, state: bytes) -> None:
         self._link.tell("closed", session=session_id, state=state)
 
-    async def kept(self, session_id: str) -> bytes | None:
-        """The state of a connection that dropped, once; None if there is none (any more)."""
+    async def kept(self, session_id: str) -> tuple[bytes | None, list[str]]:
+        """State and last messages of a connection that dropped, once; None if it is not kept."""
         try:
-            state = await self._link.ask("take", session=session_id)
+            told = await self._link.ask("take", session=session_id)
         except LinkLost:
-            return None
-        return bytes(state) if state else None
+            told = b""
+        return msgspec.msgpack.decode(told, type=tuple[bytes, list[str]]) if told else (None, [])
 
     def release(self, session_id: str) -> None:
         """The client of this session came back on another connection."""

@@ -60,6 +60,8 @@ class SessionUpdate(Struct, tag="session.update", forbid_unknown_fields=True, kw
         resume: `state` of a `session.ended`, or `session_id` of a connection that was dropped
             less than a minute ago. What the state was heard with goes on; fields given beside
             it must agree.
+        received: with a `session_id` to resume: `seq` of the last reading that came, -1 for none;
+            what was sent after it and never came is sent again.
     """
 
     sample_rate: Rate = 16000
@@ -71,6 +73,7 @@ class SessionUpdate(Struct, tag="session.update", forbid_unknown_fields=True, kw
     attention: bool = True
     profile: str | None = None
     resume: Annotated[str, Meta(min_length=1)] | None = None
+    received: Annotated[int, Meta(ge=-1)] | None = None
 
 
 class Skip(Struct, tag="skip", forbid_unknown_fields=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
 from contextlib import suppress
 from typing import Any
@@ -42,6 +43,7 @@ from livesr.serve.protocol import (
 from livesr.serve.voice import Told, Voice, state_from_base64
 
 _MOST_COMMANDS = 64  # that wait for the engine
+_RECENT = 64  # messages kept of a dropped connection, with those that were never sent
 _LONGEST_ID = 64  # characters; a state is far longer
 _GONE = (1000,)  # close codes after which nobody comes back
 _CLOSES = {
@@ -80,6 +82,8 @@ class Session:
         self.weight = 1.0
         self.lag = self.read_at = 0.0
         self._outbox: deque[Told] = deque()
+        self._recent: deque[Told] = deque(maxlen=_RECENT)  # sent: perhaps never received
+        self._missed: list[str] = []  # by a client that resumes
         self._opened = asyncio.Event()
         self._waiting = asyncio.Event()  # something is in the outbox
         self._space = asyncio.Event()  # for more sound
@@ -121,7 +125,8 @@ class Session:
             keep = self.cause in ("dropped", "slow_reader", "idle", "taken_over")
             if self.cause == "dropped" and codes and codes[0] in _GONE:
                 self.cause, keep = "left", False
-            self._hub.closed(voice, keep=keep)
+            recent = [self._text_of(told) for told in (*self._recent, *self._outbox)]
+            self._hub.closed(voice, recent if keep else None)
             facts |= {
                 "session": voice.session_id[:8],
                 "readings": voice.readings,
@@ -233,9 +238,10 @@ class Session:
 
     async def _open(self, update: SessionUpdate, given: frozenset[str]) -> Voice:
         state, session_id = None, self._hub.new_session_id()
+        recent: list[str] = []
         if update.resume is not None:
             if len(update.resume) <= _LONGEST_ID:
-                state = await self._hub.kept(update.resume)
+                state, recent = await self._hub.kept(update.resume)
                 session_id = update.resume
                 why = (
                     "No session of this id dropped within the last "
@@ -246,6 +252,7 @@ class Session:
             if state is None:
                 raise ProtocolError("bad_resume", why, fatal=True)
         hub = self._hub
+        self._missed = _after(recent, update.received)
         voice = Voice(hub.settings.model, update, given, session_id, hub.limits)
         self.voice = voice
         voice.command(lambda: voice.open(state))
@@ -277,6 +284,9 @@ class Session:
                     )
                     continue
             self._put(one)
+            if isinstance(message, SessionCreated):
+                for text in self._missed:
+                    self._put(Told(text))
         self._opened.set()
         if self._has_room():
             self._space.set()
@@ -329,7 +339,7 @@ class Session:
             self._put(Told(_GOODBYE))
 
     def _abort(self) -> None:
-        self._socket.scope["extensions"][ABORT]()
+        self._socket.scope["state"][ABORT]()
 
     async def _send(self) -> None:
         slow = self._hub.limits.slow_seconds
@@ -343,6 +353,7 @@ class Session:
                 async with asyncio.timeout(slow):
                     if told.message is not _GOODBYE:
                         await self._socket.send_text(self._text_of(told))
+                        self._recent.append(told)
                     if (code := self._last(told.message)) is not None:
                         await self._socket.close(code)
                         return
@@ -360,7 +371,7 @@ class Session:
                 self._hub.engine.poke(voice)
             self._space.set()
 
-    def _last(self, message: ServerMessage | Reading) -> int | None:
+    def _last(self, message: ServerMessage | Reading | str) -> int | None:
         """The code to close with after this message, if it is the last."""
         if isinstance(message, SessionEnded) or message is _GOODBYE:
             return CLOSE_GOING if self.cause == "drained" else CLOSE_DONE
@@ -372,13 +383,30 @@ class Session:
 
     def _text_of(self, told: Told) -> str:
         message = told.message
+        if isinstance(message, str):
+            return message
         if not isinstance(message, Reading):
             return encode(message)
         assert self.voice is not None
         lag = max(0.0, self._hub.clock() - told.arrived) if told.arrived else 0.0
         metrics.LAG.observe(lag)
-        values = message.to_dict()
-        if not self.voice.update.attention:
-            del values["attention"], values["attention_times"]
+        values = message.to_dict(attention=self.voice.update.attention)
         head = {"type": "reading", "seq": told.seq, "lag_ms": round(lag * 1e3, 1)}
         return encode({**head, **values})
+
+
+def _after(recent: list[str], received: int | None) -> list[str]:
+    """Of the last messages of a dropped connection, those after this reading."""
+    if received is None:
+        return []
+    messages = [json.loads(text) for text in recent]
+    seqs = [message.get("seq", -1) for message in messages]
+    first = next((n + 1 for n, seq in enumerate(seqs) if seq == received), None)
+    if first is None:  # all that is kept came later, or before
+        first = next((n for n, seq in enumerate(seqs) if seq > received), len(recent))
+    kinds = ("session.created", "session.ended", "error")
+    return [
+        text
+        for text, message in zip(recent[first:], messages[first:], strict=True)
+        if message["type"] not in kinds
+    ]

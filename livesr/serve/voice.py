@@ -53,12 +53,12 @@ class Told:
     """A message for the client that the engine made.
 
     Attributes:
-        message: it, or a reading, which becomes a message where it is sent.
+        message: it; or a reading, which becomes a message where it is sent; or a message's text.
         seq: of a reading.
         arrived: of a reading, when the last sample that it needed came; seconds of the clock.
     """
 
-    message: ServerMessage | Reading
+    message: ServerMessage | Reading | str
     seq: int = 0
     arrived: float = 0.0
 
@@ -223,7 +223,7 @@ class Voice:
 
     def _agree(self, saved: SessionUpdate) -> None:
         """Go on as the state was heard; what the client gave beside it must be the same."""
-        free = {"mode", "attention", "profile", "resume"}
+        free = {"mode", "attention", "profile", "resume", "received"}
         for name in sorted(self._given - free - {"type"}):
             if getattr(saved, name) != getattr(self.update, name):
                 raise ProtocolError(
@@ -233,7 +233,7 @@ class Voice:
                     fatal=True,
                 )
         kept = {name: getattr(self.update, name) for name in free & self._given}
-        self.update = msgspec.structs.replace(saved, **{**kept, "resume": None})
+        self.update = msgspec.structs.replace(saved, **{**kept, "resume": None, "received": None})
 
     def skip(self, samples: int) -> list[Told]:
         """A command: the client lost so many."""

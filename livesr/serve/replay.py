@@ -1,0 +1,178 @@
+"""`POST /v1/replay`: a sound file in, its readings out as JSON lines, as `livesr replay` has them.
+
+The file is heard by the same engine as the live voices, as one of them, and takes what they leave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+
+from livesr.arrays import Float32
+from livesr.errors import LivesrError
+from livesr.files.soundfile import SoundFile
+from livesr.reading import Reading
+from livesr.serve.hub import Hub
+from livesr.serve.protocol import ErrorMessage, SessionCreated, SessionUpdate, encode
+from livesr.serve.voice import Told, Voice
+
+
+class TooLarge(LivesrError):
+    """A file of more bytes than the server takes."""
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The query of a replay; each as in `session.update`.
+
+    Attributes:
+        hop: seconds between readings.
+        channel: the only one to hear, from 1.
+        attention: whether readings carry it.
+    """
+
+    hop: float = 0.25
+    channel: int | None = None
+    attention: bool = True
+
+
+async def body_of(request: Request, most: int, seconds: float) -> bytes:
+    """A request's body, of so many bytes at most.
+
+    Args:
+        request: whose body is not read yet.
+        most: bytes.
+        seconds: that any part of it may take to come.
+
+    Raises:
+        TooLarge: if it is longer.
+        TimeoutError: if nothing came for so long.
+    """
+    parts, size = bytearray(), 0
+    stream = request.stream()
+    while True:
+        async with asyncio.timeout(seconds):
+            part = await anext(stream, None)
+        if part is None:
+            return bytes(parts)
+        size += len(part)
+        if size > most:
+            raise TooLarge(f"The file is longer than the {most:,} bytes that this server takes.")
+        parts += part
+
+
+class Replay:
+    """A file that is heard; to the hub, a session.
+
+    Args:
+        hub: of this worker; has let it in.
+        sound: the open file.
+        options: of the request.
+    """
+
+    live, lag, read_at = False, 0.0, 0.0
+
+    def __init__(self, hub: Hub, sound: SoundFile, options: Options) -> None:
+        self._hub, self._sound, self._options = hub, sound, options
+        self._made: asyncio.Queue[list[Told]] = asyncio.Queue()
+        self._blocks: Iterator[Float32] = sound.blocks()
+        self.voice: Voice | None = None
+        self._error = ""
+        self.weight = 1.0
+
+    @property
+    def waiting_seconds(self) -> float:
+        """Sound that waits to be heard."""
+        return self.voice.waiting_seconds if self.voice else 0.0
+
+    def give(self, told: list[Told], now: float) -> None:
+        """What the engine made."""
+        self._made.put_nowait(told)
+
+    def take_over(self) -> None:
+        """Nobody can resume a replay."""
+
+    def drain(self) -> None:
+        """It is heard to its end, if that comes soon enough."""
+
+    async def lines(self) -> AsyncIterator[str]:
+        """A JSON object a line: readings; at last an `error` where the file could not be heard."""
+        first = await asyncio.to_thread(next, self._blocks, None)
+        channels = 1 if first is None else first.shape[1]
+        update = SessionUpdate(
+            sample_rate=self._sound.rate,
+            channels=channels,
+            encoding="f32le",
+            mode="lossless",
+            channel=self._options.channel,
+            hop=self._options.hop,
+            attention=self._options.attention,
+        )
+        hub = self._hub
+        voice = self.voice = Voice(
+            hub.settings.model, update, frozenset(), hub.new_session_id(), hub.limits
+        )
+        voice.command(lambda: voice.open(None))
+        hub.opened(self, voice)
+        try:
+            hub.engine.poke(voice)
+            for line in await self._next():
+                yield line
+            async for line in self._heard(voice, first):
+                yield line
+        finally:
+            hub.closed(voice, None)
+
+    async def _heard(self, voice: Voice, block: Float32 | None) -> AsyncIterator[str]:
+        hub = self._hub
+        while block is not None and not voice.ended:
+            voice.sound(block.astype("<f4").tobytes(), hub.clock())
+            hub.engine.poke(voice)
+            try:
+                block = await asyncio.to_thread(next, self._blocks, None)
+            except LivesrError as error:
+                self._error, block = str(error), None
+            while voice.waiting_seconds > 1.0 and not voice.ended:
+                for line in await self._next():
+                    yield line
+        voice.command(voice.end)
+        hub.engine.poke(voice)
+        while not voice.ended or not self._made.empty():
+            for line in await self._next():
+                yield line
+        if self._error:
+            yield encode(ErrorMessage(code="bad_samples", message=self._error, fatal=True)) + "\n"
+
+    async def _next(self) -> list[str]:
+        lines = []
+        for told in await self._made.get():
+            message: Any = told.message
+            if isinstance(message, Reading):
+                lines.append(encode(message.to_dict(attention=self._options.attention)) + "\n")
+            elif isinstance(message, ErrorMessage):
+                lines.append(encode(message) + "\n")
+            elif isinstance(message, SessionCreated):
+                self.weight = self._hub.grow(message.hop)
+                if not self.weight:
+                    self.weight = 1.0
+                    self._error = "There is no capacity for so short a hop; try a longer one."
+                    assert self.voice is not None
+                    self.voice.ended = True
+        return lines
+
+
+def opened(body: bytes) -> SoundFile:
+    """The file that came.
+
+    Raises:
+        AudioError: if it is none.
+    """
+    handle = os.memfd_create("livesr-replay")  # in memory: nothing of it comes to the disk
+    with open(handle, "wb") as file:
+        file.write(body)
+        file.flush()
+        return SoundFile(f"/proc/self/fd/{handle}")

@@ -1,0 +1,148 @@
+"""`POST /v1/replay` and what describes the protocol."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import soundfile as sf
+from jsonschema import Draft202012Validator
+
+import livesr
+from livesr.serve import protocol, schemas
+from tests.helpers.server import Server, collected, serving, tell
+from tests.helpers.tiny import DATA
+
+
+@pytest.fixture(scope="module")
+def server(tiny: Path) -> Iterator[Server]:
+    with serving(settings={"model": str(tiny), "limits": {"replay_bytes": 1_000_000}}) as server:
+        yield server
+
+
+@pytest.mark.parametrize("query", ["", "?hop=0.1&attention=false"])
+@pytest.mark.parametrize("name", ["conversation.flac", "banglaser.flac"])
+def test_a_file_gives_what_replay_gives(server: Server, tiny: Path, name: str, query: str) -> None:
+    answer = httpx.post(
+        f"{server.url}/v1/replay{query}", content=(DATA / name).read_bytes(), timeout=100
+    )
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    hop = 0.1 if query else 0.25
+    expected = livesr.replay(DATA / name, model=tiny, hop=hop)
+    assert lines == [reading.to_dict(attention=not query) for reading in expected]
+
+
+def test_one_channel_of_a_file(server: Server, tiny: Path, tmp_path: Path) -> None:
+    sound, rate = sf.read(DATA / "banglaser.flac")
+    sf.write(tmp_path / "two.wav", np.stack([0 * sound, sound], axis=1), rate)
+    sf.write(tmp_path / "one.wav", sound, rate)
+    content = (tmp_path / "two.wav").read_bytes()
+    answer = httpx.post(f"{server.url}/v1/replay?channel=2", content=content, timeout=100)
+    expected = [r.to_dict() for r in livesr.replay(tmp_path / "one.wav", model=tiny)]
+    assert [json.loads(line) for line in answer.text.splitlines()] == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "content", "status"),
+    [
+        ("", b"no sound", 400),
+        ("", b"", 400),
+        ("?hop=x", b"", 400),
+        ("?no=1", b"", 400),
+        ("", b"x" * 1_000_001, 413),
+    ],
+)
+def test_what_is_no_file(server: Server, query: str, content: bytes, status: int) -> None:
+    answer = httpx.post(f"{server.url}/v1/replay{query}", content=content)
+    assert answer.status_code == status
+    assert answer.json()["error"]
+
+
+def test_what_cannot_be_heard_so(server: Server) -> None:
+    content = (DATA / "banglaser.flac").read_bytes()
+    answer = httpx.post(f"{server.url}/v1/replay?hop=0.123", content=content)
+    (line,) = map(json.loads, answer.text.splitlines())
+    assert (line["type"], line["code"]) == ("error", "bad_configuration")
+
+
+def test_a_client_that_leaves_frees_its_place(server: Server) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    content = (DATA / "conversation.flac").read_bytes()
+    with socket.create_connection((host, int(port))) as raw:
+        raw.sendall(
+            b"POST /v1/replay?hop=0.02 HTTP/1.1\r\nHost: x\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(content) + content
+        )
+        raw.recv(1000)
+    for _ in range(200):
+        if "livesr_streams 0.0" in httpx.get(f"{server.url}/metrics").text:
+            return
+        time.sleep(0.05)
+    raise AssertionError("its place is still taken")
+
+
+def test_the_schema_holds_for_what_is_said(server: Server, speech: np.ndarray) -> None:
+    schema = httpx.get(f"{server.url}/v1/schema.json").json()
+    assert schema == schemas.json_schema()
+    Draft202012Validator.check_schema(schema)
+    theirs = Draft202012Validator({"$ref": "#/$defs/ServerMessage", "$defs": schema["$defs"]})
+    ours = Draft202012Validator({"$ref": "#/$defs/ClientMessage", "$defs": schema["$defs"]})
+    sent: list[dict[str, Any]] = [
+        {"type": "session.update", "mode": "lossless", "encoding": "f32le"},
+        {"type": "skip", "samples": 16_000},
+        {"type": "reset"},
+        {"type": "mark", "text": "x"},
+        {"type": "teach", "label": "angry"},
+        {"type": "session.end"},
+    ]
+    with server.connect() as client:
+        for message in sent:
+            ours.validate(message)
+            if message["type"] == "session.end":
+                client.send(speech[:100_000].astype("<f4").tobytes())
+                client.send(np.full(10, np.nan, "<f4").tobytes())
+            tell(client, **{"kind" if k == "type" else k: v for k, v in message.items()})
+        told = collected(client)
+    for message in told:
+        theirs.validate(message)
+    assert {message["type"] for message in told} >= {
+        *("session.created", "reading", "utterance.start", "gap", "mark", "error"),
+        "session.ended",
+    }
+    for bad in ({"type": "skip"}, {"type": "mark", "text": "x", "more": 1}, {"type": "reading"}):
+        assert not ours.is_valid(bad)
+
+
+def test_the_asyncapi_document_names_every_message(server: Server) -> None:
+    document = httpx.get(f"{server.url}/v1/asyncapi.json").json()
+    assert document == schemas.asyncapi()
+    text = json.dumps(document)
+    names = {message["name"] for message in document["components"]["messages"].values()}
+    for union in (protocol.ClientMessage, protocol.ServerMessage):
+        for cls in union.__args__:
+            assert str(cls.__struct_config__.tag) in names
+    for reference in _references(document):
+        place: Any = document
+        for step in reference.removeprefix("#/").split("/"):
+            place = place[step]
+    assert "$defs" not in text
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "$ref":
+                yield inner
+            else:
+                yield from _references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _references(inner)
