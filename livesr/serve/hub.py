@@ -41,6 +41,8 @@ class Session(Protocol):
 
     def drain(self) -> None: ...
 
+    def last_messages(self) -> list[str]: ...
+
 
 class Hub:
     """What all connections of a worker share; lives on its event loop.
@@ -136,26 +138,20 @@ class Hub:
         self.sessions[voice] = session
         self._link.tell("opened", session=voice.session_id)
 
-    def closed(self, voice: Voice, recent: list[str] | None) -> None:
-        """Its connection is gone; if it dropped, the state is kept for a while.
-
-        Args:
-            voice: of the session.
-            recent: its last messages, which may never have arrived; None to keep nothing.
-        """
-        self.sessions.pop(voice, None)
+    def closed(self, voice: Voice, *, keep: bool) -> None:
+        """Its connection is gone; if it dropped, state and last messages are kept for a while."""
 
         def work() -> None:
             state = voice.abandon()
-            told = b""
-            if state is not None and recent is not None:
-                told = msgspec.msgpack.encode((state, recent))
-            self._loop.call_soon_threadsafe(self._tell_closed, voice.session_id, told)
+            # After all that the engine made before, which may never have arrived.
+            self._loop.call_soon_threadsafe(self._forget, voice, state if keep else None)
 
         self.engine.call(work)
 
-    def _tell_closed(self, session_id: str, state: bytes) -> None:
-        self._link.tell("closed", session=session_id, state=state)
+    def _forget(self, voice: Voice, state: bytes | None) -> None:
+        recent = self.sessions.pop(voice).last_messages()
+        told = b"" if state is None else msgspec.msgpack.encode((state, recent))
+        self._link.tell("closed", session=voice.session_id, state=told)
 
     async def kept(self, session_id: str) -> tuple[bytes | None, list[str]]:
         """State and last messages of a connection that dropped, once; None if it is not kept."""

@@ -96,6 +96,10 @@ class Replay:
     def take_over(self) -> None:
         """Nobody can resume a replay."""
 
+    def last_messages(self) -> list[str]:
+        """None are kept."""
+        return []
+
     def drain(self) -> None:
         """It is heard to its end, if that comes soon enough."""
 
@@ -125,7 +129,7 @@ class Replay:
             async for line in self._heard(voice, first):
                 yield line
         finally:
-            hub.closed(voice, None)
+            hub.closed(voice, keep=False)
 
     async def _heard(self, voice: Voice, block: Float32 | None) -> AsyncIterator[str]:
         hub = self._hub

@@ -125,8 +125,7 @@ class Session:
             keep = self.cause in ("dropped", "slow_reader", "idle", "taken_over")
             if self.cause == "dropped" and codes and codes[0] in _GONE:
                 self.cause, keep = "left", False
-            recent = [self._text_of(told) for told in (*self._recent, *self._outbox)]
-            self._hub.closed(voice, recent if keep else None)
+            self._hub.closed(voice, keep=keep)
             facts |= {
                 "session": voice.session_id[:8],
                 "readings": voice.readings,
@@ -338,6 +337,10 @@ class Session:
         else:
             self._put(Told(_GOODBYE))
 
+    def last_messages(self) -> list[str]:
+        """Those that were sent last, and those that were not."""
+        return [self._text_of(told) for told in (*self._recent, *self._outbox)]
+
     def _abort(self) -> None:
         self._socket.scope["state"][ABORT]()
 
@@ -352,8 +355,8 @@ class Session:
                 self._let_go_on()
                 async with asyncio.timeout(slow):
                     if told.message is not _GOODBYE:
-                        await self._socket.send_text(self._text_of(told))
                         self._recent.append(told)
+                        await self._socket.send_text(self._text_of(told))
                     if (code := self._last(told.message)) is not None:
                         await self._socket.close(code)
                         return

@@ -1,0 +1,560 @@
+"""A client of `livesr serve`: a Recognizer somewhere else, for plain and for async code.
+
+It sends the sound in small messages, takes readings as they come, and when the connection drops
+or the server restarts it goes on where the server is, so that no reading is missing or twice.
+Needs the package websockets: pip install 'livesr[client]'.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from websockets.asyncio.client import ClientConnection as AsyncConnection
+from websockets.asyncio.client import connect as connect_async
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.sync.client import ClientConnection, connect
+
+from livesr.errors import LivesrError
+from livesr.reading import Reading
+
+_SUBPROTOCOL = "livesr.v1"
+_WIDTHS = {"s16le": 2, "f32le": 4, "mulaw": 1, "alaw": 1}
+_PIECE_SECONDS = 0.25  # of sound in a message
+_KEPT_SECONDS = 30.0  # of sound sent, to send again after a dropped connection
+_RETRIES = 8
+_FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0  # seconds between tries to connect again
+_SERVER_RESTARTS = 1012
+
+
+class ServerError(LivesrError):
+    """The server refused, or failed.
+
+    Attributes:
+        code: as the `error` message has it, or the HTTP status as text.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class _Session:
+    """What both clients do the same: messages to send, messages that came, what to send again."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.update = {"type": "session.update", **options}
+        self.rate = int(options.get("sample_rate", 16000))
+        self.encoding = str(options.get("encoding", "s16le"))
+        if self.encoding not in _WIDTHS:
+            raise LivesrError(f"encoding is {self.encoding!r}; use one of {', '.join(_WIDTHS)}.")
+        self.frame_bytes = _WIDTHS[self.encoding] * int(options.get("channels", 1))
+        self.created: dict[str, Any] = {}
+        self.ended: dict[str, Any] | None = None
+        self.messages: deque[dict[str, Any]] = deque()
+        self.received = -1
+        self._sent: deque[tuple[int, int, str | bytes]] = deque()  # position, frames, message
+        self._position = 0  # of the next frame to send
+        self._first = True
+
+    def opening(self) -> str:
+        """The first message of a connection."""
+        if self.ended and self.ended.get("state"):  # the server restarted
+            return json.dumps({**self._free(), "resume": self.ended["state"]})
+        if self.created:
+            session = self.created["session_id"]
+            told = {**self._free(), "resume": session, "received": self.received}
+            return json.dumps(told)
+        return json.dumps(self.update)
+
+    def _free(self) -> dict[str, Any]:
+        names = ("type", "mode", "attention")
+        return {name: self.update[name] for name in names if name in self.update}
+
+    def pieces(self, samples: ArrayLike | bytes) -> Iterator[bytes]:
+        """Sound as messages of a quarter of a second."""
+        data = self._encoded(samples)
+        size = max(1, round(_PIECE_SECONDS * self.rate)) * self.frame_bytes
+        for start in range(0, len(data), size):
+            yield data[start : start + size]
+
+    def _encoded(self, samples: ArrayLike | bytes) -> bytes:
+        if isinstance(samples, (bytes, bytearray, memoryview)):
+            data = bytes(samples)
+            if len(data) % self.frame_bytes:
+                raise LivesrError(
+                    f"{len(data)} bytes are no whole number of frames of {self.frame_bytes} bytes."
+                )
+            return data
+        array = np.asarray(samples)
+        if self.encoding == "s16le":
+            if array.dtype.kind == "f":
+                array = np.clip(np.rint(array * 32768.0), -32768, 32767)
+            return array.astype("<i2").tobytes()
+        if self.encoding == "f32le":
+            scale = 2.0**-15 if array.dtype == np.int16 else 1.0
+            return (array * np.float32(scale)).astype("<f4").tobytes()
+        raise LivesrError(f"Give bytes for the encoding {self.encoding}.")
+
+    def remember(self, message: str | bytes, frames: int) -> None:
+        """This is sent now; it may have to be sent again."""
+        self._sent.append((self._position, frames, message))
+        self._position += frames
+        while self._sent and self._position - self._sent[0][0] > _KEPT_SECONDS * self.rate:
+            self._sent.popleft()
+
+    def again(self) -> list[str | bytes]:
+        """What a new connection has to be sent, once `session.created` said its position.
+
+        Raises:
+            ServerError: if that is too long ago.
+        """
+        position = int(self.created["position"])
+        found: list[str | bytes] = []
+        reached = self._sent[0][0] if self._sent else self._position
+        if position < reached:
+            raise ServerError(
+                "bad_resume", "The server lost more sound than this client keeps; begin anew."
+            )
+        for start, frames, message in self._sent:
+            if start >= position:
+                found.append(message)
+            elif isinstance(message, bytes) and start + frames > position:
+                found.append(message[(position - start) * self.frame_bytes :])
+            elif isinstance(message, str) and frames and start + frames > position:
+                rest = start + frames - position
+                found.append(json.dumps({"type": "skip", "samples": rest}))
+        return found
+
+    def take(self, text: str | bytes) -> dict[str, Any]:
+        """A message that came.
+
+        Raises:
+            ServerError: if it is a fatal error.
+        """
+        message: dict[str, Any] = json.loads(text)
+        match message["type"]:
+            case "session.created":
+                self.created = message
+            case "session.ended":
+                self.ended = message
+            case "reading":
+                if message["seq"] <= self.received:
+                    return message  # it came before the connection dropped
+                self.received = message["seq"]
+            case "error" if message["fatal"]:
+                raise ServerError(message["code"], message["message"])
+        if message["type"] != "session.created" or self._first:
+            self.messages.append(message)
+        self._first = False
+        return message
+
+    def drawn(self) -> list[Reading]:
+        """The readings among what came, and only they; other messages stay."""
+        found, rest = [], deque[dict[str, Any]]()
+        for message in self.messages:
+            if message["type"] == "reading":
+                found.append(reading_of(message))
+            else:
+                rest.append(message)
+        self.messages = rest
+        return found
+
+
+def reading_of(message: dict[str, Any]) -> Reading:
+    """The `Reading` of a `reading` message; its attention is empty where the session has none."""
+    empty: dict[str, Any] = {"attention": [], "attention_times": []}
+    return Reading.from_dict({**empty, **message})
+
+
+def _address(url: str) -> str:
+    """The stream's address: http(s) becomes ws(s), and the path is added."""
+    for ours, theirs in (("http://", "ws://"), ("https://", "wss://")):
+        if url.startswith(ours):
+            url = theirs + url.removeprefix(ours)
+    return url if url.rstrip("/").endswith("/v1/stream") else url.rstrip("/") + "/v1/stream"
+
+
+def _options(token: str | None) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return {
+        "subprotocols": [_SUBPROTOCOL],
+        "additional_headers": headers,
+        "max_size": None,  # a state is as large as the server makes it
+        "compression": None,
+    }
+
+
+def _refusal(url: str, error: Exception) -> ServerError:
+    if isinstance(error, InvalidStatus):
+        response = error.response
+        with suppress(ValueError, KeyError, TypeError):
+            return ServerError(str(response.status_code), json.loads(response.body)["error"])
+        return ServerError(str(response.status_code), f"{url} answers {response.status_code}.")
+    return ServerError("unreachable", f"{url} cannot be reached ({error}); is the server running?")
+
+
+class Voice:
+    """A live voice that a server hears: `push` and `finish` as a `Recognizer` has them.
+
+    Args:
+        url: of the server, like http://localhost:8765 or wss://host.
+        token: if the server asks for one.
+        reconnect: go on after a dropped connection or a restart of the server.
+        session: fields of `session.update`: sample_rate, channels, encoding, mode, channel, hop,
+            attention, profile, resume.
+
+    Attributes:
+        labels: the emotions.
+        ended: the `session.ended` message, after `finish`; its `state` can be resumed.
+
+    Raises:
+        ServerError: if the server cannot be reached, or refuses.
+
+    Example:
+        >>> with Voice("http://localhost:8765", sample_rate=48000) as voice:  # doctest: +SKIP
+        ...     for chunk in microphone:
+        ...         for reading in voice.push(chunk):
+        ...             print(reading.end, reading.label)
+        ...     rest = voice.finish()
+    """
+
+    def __init__(
+        self, url: str, *, token: str | None = None, reconnect: bool = True, **session: Any
+    ) -> None:
+        self._url, self._token, self._reconnect = _address(url), token, reconnect
+        self._session = _Session(session)
+        self._socket = self._opened()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The emotions, in the order of the probabilities."""
+        return tuple(self._session.created["labels"])
+
+    @property
+    def created(self) -> dict[str, Any]:
+        """The `session.created` message."""
+        return self._session.created
+
+    @property
+    def ended(self) -> dict[str, Any] | None:
+        """The `session.ended` message; None before."""
+        return self._session.ended
+
+    def push(self, samples: ArrayLike | bytes) -> list[Reading]:
+        """Send samples; the readings that have come by now, oldest first.
+
+        Args:
+            samples: [n] or [n, channels], float in [-1, 1] or int16; or bytes in the encoding.
+
+        Raises:
+            ServerError: if the session ended with an error.
+        """
+        for piece in self._session.pieces(samples):
+            self._send(piece, len(piece) // self._session.frame_bytes)
+            self._drain()
+        return self._session.drawn()
+
+    def skip(self, count: int) -> list[Reading]:
+        """So many samples were lost or muted."""
+        return self._command({"type": "skip", "samples": count}, count)
+
+    def reset(self) -> list[Reading]:
+        """From here on another voice is heard."""
+        return self._command({"type": "reset"})
+
+    def mark(self, text: str) -> list[Reading]:
+        """Note this; the `mark` message says at which stream time."""
+        return self._command({"type": "mark", "text": text})
+
+    def teach(self, label: str) -> list[Reading]:
+        """What was just heard sounded so; needs a session with a profile."""
+        return self._command({"type": "teach", "label": label})
+
+    def readings(self, timeout: float = 0.0) -> list[Reading]:
+        """Those that have come, after waiting so many seconds at most for the first of them."""
+        deadline = time.monotonic() + timeout
+        while True:
+            self._drain()
+            found = self._session.drawn()
+            rest = deadline - time.monotonic()
+            if found or rest <= 0:
+                return found
+            with suppress(TimeoutError):
+                self._take(rest)
+
+    def events(self) -> list[dict[str, Any]]:
+        """All other messages that have come: utterances, gaps, marks, profiles, errors."""
+        self._drain()
+        readings = [message for message in self._session.messages if message["type"] == "reading"]
+        others = [message for message in self._session.messages if message["type"] != "reading"]
+        self._session.messages = deque(readings)
+        return others
+
+    def finish(self) -> list[Reading]:
+        """End the session: the readings that are left."""
+        if self._session.ended is None:
+            self._send(json.dumps({"type": "session.end"}), 0)
+            while self._session.ended is None or self._restarts():
+                self._take(None)
+        self.close()
+        return self._session.drawn()
+
+    def _restarts(self) -> bool:
+        """Whether the session ended because the server restarts; then it goes on elsewhere."""
+        try:
+            self._socket.recv(timeout=_LONGEST_WAIT)
+        except ConnectionClosed as closed:
+            if _code(closed) == _SERVER_RESTARTS:
+                self._recover(closed)
+                return True
+        except TimeoutError:
+            pass
+        return False
+
+    def close(self) -> None:
+        """Leave; what was not finished is lost."""
+        self._socket.close()
+
+    def __enter__(self) -> Voice:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _command(self, message: dict[str, Any], frames: int = 0) -> list[Reading]:
+        self._send(json.dumps(message), frames)
+        self._drain()
+        return self._session.drawn()
+
+    def _send(self, message: str | bytes, frames: int) -> None:
+        self._session.remember(message, frames)
+        try:
+            self._socket.send(message)
+        except ConnectionClosed as closed:
+            self._recover(closed)
+
+    def _drain(self) -> None:
+        with suppress(TimeoutError):
+            while True:
+                self._take(0)
+
+    def _take(self, timeout: float | None) -> None:
+        try:
+            self._session.take(self._socket.recv(timeout=timeout))
+        except ConnectionClosed as closed:
+            if self._session.ended is None or _code(closed) == _SERVER_RESTARTS:
+                self._recover(closed)
+            else:
+                raise TimeoutError from None
+
+    def _opened(self) -> ClientConnection:
+        try:
+            options = {**_options(self._token), "max_queue": None}
+            socket: ClientConnection = ExitStack().enter_context(connect(self._url, **options))
+        except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
+            raise _refusal(self._url, error) from None
+        socket.send(self._session.opening())
+        try:
+            while self._session.take(socket.recv())["type"] != "session.created":
+                pass
+        except ConnectionClosed as closed:
+            raise ServerError("closed", f"The server ended the session ({closed}).") from None
+        return socket
+
+    def _recover(self, closed: ConnectionClosed) -> None:
+        with suppress(ConnectionClosed, TimeoutError):
+            while True:  # what came before it closed
+                self._session.take(self._socket.recv(timeout=0))
+        if not self._reconnect or (self._session.ended and _code(closed) != _SERVER_RESTARTS):
+            raise ServerError("closed", f"The connection ended ({closed}).") from None
+        for wait in _waits():
+            time.sleep(wait)
+            try:
+                self._socket = self._opened()
+                self._session.ended = None
+                for message in self._session.again():
+                    self._socket.send(message)
+            except ConnectionClosed:
+                continue
+            except ServerError as error:
+                if error.code in ("unreachable", "503", "closed"):
+                    continue
+                raise
+            return
+        raise ServerError("unreachable", f"{self._url} did not come back.") from None
+
+
+class AsyncVoice:
+    """`Voice` for asyncio: `async with AsyncVoice(url) as voice`, `await voice.push(chunk)`.
+
+    Args, attributes and errors are those of `Voice`; it connects when it is entered.
+    """
+
+    def __init__(
+        self, url: str, *, token: str | None = None, reconnect: bool = True, **session: Any
+    ) -> None:
+        self._url, self._token, self._reconnect = _address(url), token, reconnect
+        self._session = _Session(session)
+        self._socket: AsyncConnection
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The emotions, in the order of the probabilities."""
+        return tuple(self._session.created["labels"])
+
+    @property
+    def created(self) -> dict[str, Any]:
+        """The `session.created` message."""
+        return self._session.created
+
+    @property
+    def ended(self) -> dict[str, Any] | None:
+        """The `session.ended` message; None before."""
+        return self._session.ended
+
+    async def __aenter__(self) -> AsyncVoice:
+        self._socket = await self._opened()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._socket.close()
+
+    async def push(self, samples: ArrayLike | bytes) -> list[Reading]:
+        """As `Voice.push`."""
+        for piece in self._session.pieces(samples):
+            await self._send(piece, len(piece) // self._session.frame_bytes)
+            await self._drain()
+        return self._session.drawn()
+
+    async def skip(self, count: int) -> list[Reading]:
+        """As `Voice.skip`."""
+        return await self._command({"type": "skip", "samples": count}, count)
+
+    async def reset(self) -> list[Reading]:
+        """As `Voice.reset`."""
+        return await self._command({"type": "reset"})
+
+    async def mark(self, text: str) -> list[Reading]:
+        """As `Voice.mark`."""
+        return await self._command({"type": "mark", "text": text})
+
+    async def teach(self, label: str) -> list[Reading]:
+        """As `Voice.teach`."""
+        return await self._command({"type": "teach", "label": label})
+
+    async def readings(self) -> list[Reading]:
+        """At least one, unless the session has ended: waits for it."""
+        await self._drain()
+        while not (found := self._session.drawn()) and self._session.ended is None:
+            await self._take()
+        return found
+
+    async def events(self) -> list[dict[str, Any]]:
+        """As `Voice.events`."""
+        await self._drain()
+        readings = [message for message in self._session.messages if message["type"] == "reading"]
+        others = [message for message in self._session.messages if message["type"] != "reading"]
+        self._session.messages = deque(readings)
+        return others
+
+    async def finish(self) -> list[Reading]:
+        """As `Voice.finish`."""
+        if self._session.ended is None:
+            await self._send(json.dumps({"type": "session.end"}), 0)
+            while self._session.ended is None or await self._restarts():
+                await self._take()
+        await self._socket.close()
+        return self._session.drawn()
+
+    async def _command(self, message: dict[str, Any], frames: int = 0) -> list[Reading]:
+        await self._send(json.dumps(message), frames)
+        await self._drain()
+        return self._session.drawn()
+
+    async def _send(self, message: str | bytes, frames: int) -> None:
+        self._session.remember(message, frames)
+        try:
+            await self._socket.send(message)
+        except ConnectionClosed as closed:
+            await self._recover(closed)
+
+    async def _restarts(self) -> bool:
+        try:
+            async with asyncio.timeout(_LONGEST_WAIT):
+                await self._socket.recv()
+        except ConnectionClosed as closed:
+            if _code(closed) == _SERVER_RESTARTS:
+                await self._recover(closed)
+                return True
+        except TimeoutError:
+            pass
+        return False
+
+    async def _drain(self) -> None:
+        await asyncio.sleep(0)  # let what has arrived come in
+        with suppress(TimeoutError):
+            while True:
+                await self._take(0.0)
+
+    async def _take(self, timeout: float | None = None) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                text = await self._socket.recv()
+        except ConnectionClosed as closed:
+            if self._session.ended is not None and _code(closed) != _SERVER_RESTARTS:
+                raise TimeoutError from None
+            await self._recover(closed)
+        else:
+            self._session.take(text)
+
+    async def _opened(self) -> AsyncConnection:
+        try:
+            options = {**_options(self._token), "max_queue": None}
+            socket = await connect_async(self._url, **options)
+        except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
+            raise _refusal(self._url, error) from None
+        await socket.send(self._session.opening())
+        try:
+            while self._session.take(await socket.recv())["type"] != "session.created":
+                pass
+        except ConnectionClosed as closed:
+            raise ServerError("closed", f"The server ended the session ({closed}).") from None
+        return socket
+
+    async def _recover(self, closed: ConnectionClosed) -> None:
+        if not self._reconnect or (self._session.ended and _code(closed) != _SERVER_RESTARTS):
+            raise ServerError("closed", f"The connection ended ({closed}).") from None
+        for wait in _waits():
+            await asyncio.sleep(wait)
+            try:
+                self._socket = await self._opened()
+                self._session.ended = None
+                for message in self._session.again():
+                    await self._socket.send(message)
+            except ConnectionClosed:
+                continue
+            except ServerError as error:
+                if error.code in ("unreachable", "503", "closed"):
+                    continue
+                raise
+            return
+        raise ServerError("unreachable", f"{self._url} did not come back.") from None
+
+
+def _code(closed: ConnectionClosed) -> int:
+    return closed.rcvd.code if closed.rcvd else 1006
+
+
+def _waits() -> Iterator[float]:
+    wait = _FIRST_WAIT
+    for _ in range(_RETRIES):
+        yield wait
+        wait = min(2 * wait, _LONGEST_WAIT)

@@ -1,0 +1,203 @@
+"""The Python client: a Recognizer somewhere else, over a network that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from livesr import Reading, Recognizer
+from livesr.client import AsyncVoice, ServerError, Voice
+from tests.helpers.server import Server, serving
+
+
+@pytest.fixture(scope="module")
+def server(tiny: Path) -> Iterator[Server]:
+    with serving("--model", str(tiny)) as server:
+        yield server
+
+
+class Network:
+    """A TCP relay of the test's that is cut when the test says so."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = host, port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._pairs: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                ours, _ = self._listener.accept()
+                theirs = socket.create_connection(self._target)
+            except OSError:
+                return
+            self._pairs += [ours, theirs]
+            for one, other in ((ours, theirs), (theirs, ours)):
+                threading.Thread(target=self._relay, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def _relay(one: socket.socket, other: socket.socket) -> None:
+        try:
+            while data := one.recv(4096):
+                other.sendall(data)
+        except OSError:
+            pass
+        for each in (one, other):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def cut(self) -> None:
+        pairs, self._pairs = self._pairs, []
+        for each in pairs:
+            try:
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                each.shutdown(socket.SHUT_RDWR)
+                each.close()
+            except OSError:
+                pass
+
+    def close(self) -> None:
+        self._listener.close()
+        self.cut()
+
+
+@pytest.fixture
+def network(server: Server) -> Iterator[Network]:
+    host, port = server.url.removeprefix("http://").split(":")
+    network = Network(host, int(port))
+    yield network
+    network.close()
+
+
+def expected(model: Path, samples: np.ndarray, rate: int = 16000, hop: float = 0.25) -> list[Any]:
+    own = Recognizer(model, hop=hop)
+    return [served(reading) for reading in own.push(samples, rate) + own.finish()]
+
+
+def served(reading: Reading) -> Reading:
+    """As it is after its way through JSON: attention to 6 digits."""
+    return Reading.from_dict(reading.to_dict())
+
+
+def test_it_is_a_recognizer_elsewhere(server: Server, tiny: Path, speech: np.ndarray) -> None:
+    own, found = Recognizer(tiny), []
+    with Voice(server.url, mode="lossless", encoding="f32le") as voice:
+        assert voice.labels == own.labels
+        for start in range(0, 100_000, 7_000):
+            found += voice.push(speech[start : start + 7_000])
+        found += voice.skip(20_000)
+        found += voice.mark("here")
+        found += voice.push(speech[200_000:240_000])
+        found += voice.finish()
+        kinds = [message["type"] for message in voice.events()]
+        assert {"gap", "mark", "utterance.start"} <= set(kinds)
+        assert voice.ended is not None
+        assert voice.ended["readings"] == len(found)
+    right = own.push(speech[:105_000]) + own.skip(20_000) + own.push(speech[200_000:240_000])
+    assert found == [served(reading) for reading in right + own.finish()]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_network_that_fails_loses_nothing(
+    network: Network, tiny: Path, speech: np.ndarray, seed: int
+) -> None:
+    sound = (speech[:300_000] * 32767).astype("<i2")
+    rng, found, start = random.Random(seed), [], 0
+    with Voice(network.url, mode="lossless", sample_rate=48000, hop=0.1) as voice:
+        while start < len(sound):
+            count = rng.randrange(1, 20_000)
+            found += voice.push(sound[start : start + count])
+            start += count
+            if rng.random() < 0.15:
+                network.cut()
+            time.sleep(rng.choice((0, 0, 0.05)))
+        found += voice.finish()
+    assert found == expected(tiny, sound, 48000, 0.1)
+
+
+def test_async_over_a_network_that_fails(network: Network, tiny: Path, speech: np.ndarray) -> None:
+    sound = (speech[:200_000] * 32767).astype("<i2")
+
+    async def one(seed: int) -> list[Reading]:
+        rng, found, start = random.Random(seed), [], 0
+        async with AsyncVoice(network.url, mode="lossless") as voice:
+            while start < len(sound):
+                count = rng.randrange(1, 20_000)
+                found += await voice.push(sound[start : start + count])
+                start += count
+                if rng.random() < 0.08:
+                    network.cut()
+                await asyncio.sleep(rng.choice((0, 0.02)))
+            return found + await voice.finish()
+
+    async def several() -> list[list[Reading]]:
+        return await asyncio.gather(*(one(seed) for seed in (3, 4, 5)))
+
+    right = expected(tiny, sound)
+    assert all(found == right for found in asyncio.run(several()))
+
+
+@pytest.mark.slow
+def test_a_restart_loses_nothing(tiny: Path, speech: np.ndarray) -> None:
+    sound = (speech[:200_000] * 32767).astype("<i2")
+    first = Server("--model", str(tiny))
+    port = first.url.rpartition(":")[2]
+    found = []
+    with Voice(first.url, mode="lossless") as voice:
+        for start in range(0, 100_000, 5_000):
+            found += voice.push(sound[start : start + 5_000])
+        first.process.send_signal(signal.SIGTERM)
+        found += voice.push(sound[100_000:110_000])
+        first.stop()
+        with serving("--model", str(tiny), "--port", port):
+            for start in range(110_000, 200_000, 5_000):
+                found += voice.push(sound[start : start + 5_000])
+            found += voice.finish()
+    assert found == expected(tiny, sound)
+
+
+def test_a_state_is_resumed_elsewhere(server: Server, tiny: Path, speech: np.ndarray) -> None:
+    sound = (speech[:80_000] * 32767).astype("<i2")
+    with Voice(server.url, mode="lossless") as voice:
+        found = voice.push(sound[:40_000]) + voice.finish()
+        assert voice.ended is not None
+        state = voice.ended["state"]
+    with Voice(server.url, resume=state) as voice:
+        assert voice.created["position"] == 40_000
+        found += voice.push(sound[40_000:]) + voice.finish()
+    assert found == expected(tiny, sound)
+
+
+def test_refusals_are_said(server: Server, tiny: Path) -> None:
+    with pytest.raises(ServerError, match="cannot be reached"):
+        Voice("http://127.0.0.1:9")
+    with pytest.raises(ServerError, match=r"0\.123") as told:
+        Voice(server.url, hop=0.123)
+    assert told.value.code == "bad_configuration"
+    with serving("--model", str(tiny), "--max-voices", "1") as small, Voice(small.url):
+        with pytest.raises(ServerError, match="taken") as told:
+            Voice(small.url)
+        assert told.value.code == "503"
+
+
+def test_the_network_goes_for_good(server: Server, speech: np.ndarray) -> None:
+    with Voice(server.url, reconnect=False) as voice:
+        voice.push(speech[:5000])
+        voice._socket.socket.shutdown(socket.SHUT_RDWR)
+        with pytest.raises(ServerError, match="ended"):
+            for _ in range(100):
+                voice.push(speech[:5000])
