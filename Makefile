@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all format bench figures picture teacher voices clean
+.PHONY: help demo test test-all test-least test-sdist test-frozen format bench figures picture teacher voices clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -23,6 +23,30 @@ test: $(VENV)/tested  ## lint, types and all tests but the slow ones (some minut
 test-all: $(VENV)/tested  ## `make test`, then the slow tests, and the gate on coverage
 	$(MAKE) test COVERAGE="--cov --cov-report= --cov-fail-under=0"
 	$(BIN)/python -m pytest -m slow --cov --cov-append
+
+test-least: $(VENV)/tested  ## the tests with the least version of every dependency
+	$(PYTHON) -m venv --clear .cache/least
+	$(BIN)/python -m tests.minimums > .cache/least/constraints.txt
+	.cache/least/bin/python -m pip install --quiet --disable-pip-version-check \
+		-c .cache/least/constraints.txt -e '.[test]'
+	.cache/least/bin/python -m pytest -m "not slow" tests/app tests/files tests/model tests/stages \
+		tests/test_*.py tests/end_to_end/test_bad_input.py
+
+test-sdist: $(VENV)/tested  ## the tests of the source distribution, in it
+	rm -rf .cache/sdist && mkdir -p .cache/sdist
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	$(BIN)/python -m build --sdist --outdir .cache/sdist . > /dev/null
+	cd .cache/sdist && tar -xzf livesr-*.tar.gz && rm livesr-*.tar.gz && mv livesr-* livesr
+	cd .cache/sdist/livesr && PYTHONPATH=$$PWD $(abspath $(BIN))/python -m pytest -m "not slow"
+
+test-frozen: $(VENV)/tested  ## a program that PyInstaller makes hears what livesr hears
+	rm -rf .cache/frozen && $(PYTHON) -m venv .cache/frozen/venv
+	.cache/frozen/venv/bin/python -m pip install --quiet --disable-pip-version-check pyinstaller .
+	printf 'from livesr.__main__ import main\nmain()\n' > .cache/frozen/talk.py
+	cd .cache/frozen && venv/bin/pyinstaller --log-level ERROR talk.py
+	.cache/frozen/dist/talk/talk replay tests/data/banglaser.flac --jsonl .cache/frozen/a.jsonl \
+		--report .cache/frozen/a.html
+	$(BIN)/livesr replay tests/data/banglaser.flac --jsonl - | cmp - .cache/frozen/a.jsonl
 
 format: $(VENV)/tested  ## format the code, and mend what ruff can
 	$(BIN)/ruff check --fix .

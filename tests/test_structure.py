@@ -24,10 +24,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("microphone",),
     ("app",),
     ("serve", "archive", "client"),
-    ("__init__", "__main__"),
+    ("__init__", "__main__", "__pyinstaller"),
 )
 FOLDERS = {"stages", "model", "microphone", "files", "app"}
-LATER_FOLDERS = {"serve", "archive"}
+LATER_FOLDERS = {"serve", "archive", "__pyinstaller"}
 # What a stage must not use: input and output, threads, clocks, chance.
 NOT_IN_A_STAGE = {
     *("asyncio", "datetime", "multiprocessing", "queue", "random", "socket", "sounddevice"),

@@ -76,16 +76,20 @@ def test_the_clock_reaches_the_end(microphone: VirtualMicrophone, tmp_path: Path
 def test_replay_play(microphone: VirtualMicrophone, tmp_path: Path, output: bool) -> None:
     samples, rate = sf.read(CLIP, frames=2 * RATE)
     sf.write(tmp_path / "a.wav", samples, rate)
-    nowhere = {"PULSE_SERVER": "unix:/nowhere", "ALSA_CONFIG_PATH": os.devnull}
+    # Without the interface's own configuration there is none, but for cards of this machine.
+    environment = {**os.environ, **microphone.environment}
+    if not output:
+        environment["ALSA_CONFIG_PATH"] = "/usr/share/alsa/alsa.conf"
+        environment["PULSE_SERVER"] = "unix:/nowhere"
     began = time.monotonic()
     told = subprocess.run(
         [sys.executable, "-m", "livesr", "replay", tmp_path / "a.wav", "--play", "--jsonl", "-"],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, **microphone.environment, **({} if output else nowhere)},
+        env=environment,
     )
     assert told.returncode == 0
     assert told.stdout.count("\n") == 8
     assert time.monotonic() - began > 2
-    assert ("silent" in told.stderr) == (not output)
+    assert ("silently" in told.stderr) == (not output)
