@@ -1,4 +1,4 @@
-"""Clips' features to batches of windows, cut and weighted as a live stream would bring them."""
+"""Batches of training windows, cut from the features of clips as a live stream cuts them."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def statistics(versions: Sequence[Sequence[Heard]]) -> tuple[Float64, Float64]:
 
 
 def prepare(heard: list[Heard], mean: Float64, deviation: Float64) -> Scenes:
-    """Standardise and add deltas, through `livesr.frontend`; smooth what the teacher heard.
+    """Standardise and add deltas, through livesr's front end; smooth the teacher's output.
 
-    Half a second of its steps tells how something is said; one alone tells what, and nothing
-    that a small network could learn of it.
+    Averaged over half a second, the teacher's steps say how something is spoken; a single step
+    says which sound it is, which a small network cannot learn.
     """
     features = [with_deltas(h.levels.astype(np.float32), mean, deviation) for h in heard]
     lessons = [_smooth(h.taught) for h in heard]
@@ -53,10 +53,7 @@ def prepare(heard: list[Heard], mean: Float64, deviation: Float64) -> Scenes:
 
 
 def aims(labels: Sequence[int]) -> Float32:
-    """What the network shall say, [clips, labels]: one label, or all alike of nobody's emotion.
-
-    Nothing but zeros where there is no label.
-    """
+    """The targets, [clips, labels]: one label, even shares for babble, zeros without a label."""
     count = len(LABELS)
     rows = (np.eye(count), np.zeros(count), np.full(count, 1 / count))
     return np.vstack(rows).astype(np.float32)[np.asarray(labels, int)]  # the last two: negative
@@ -68,7 +65,7 @@ def _smooth(lesson: Float32) -> Float32:
 
 
 def window(features: Float32, start: int, end: int, steps: int) -> tuple[Float32, Float32, Float32]:
-    """Frames [start, end) as the network sees them in a stream.
+    """Frames [start, end) as the network gets them in a stream.
 
     Returns:
         features [context + 2 steps, bands, 3] ending at `end`, which of those frames exist, and
@@ -86,10 +83,10 @@ def window(features: Float32, start: int, end: int, steps: int) -> tuple[Float32
 
 
 def lesson(heard: Float32, end: int, steps: int) -> tuple[Float32, Float32]:
-    """What a teacher heard, of `Scenes.lessons`, in the steps of the window up to frame `end`.
+    """The teacher's values (from `Scenes.lessons`) for the window's steps up to frame `end`.
 
     Returns:
-        values float32 [steps, 384], and 1 for each step of which there are any.
+        values float32 [steps, 384], and 1 for each step that has values.
     """
     values, known = np.zeros((steps, VALUES), np.float32), np.zeros(steps, np.float32)
     last = end // STEP_FRAMES
@@ -102,7 +99,7 @@ def lesson(heard: Float32, end: int, steps: int) -> tuple[Float32, Float32]:
 
 
 def draw(heard: Heard, config: Config, steps: int, rng: np.random.Generator) -> tuple[int, int]:
-    """A window inside the labelled part, cut as a stream cuts it: [start, end), even frames."""
+    """A random window inside the labelled part, as a stream cuts it: [start, end), even frames."""
     longest = STEP_FRAMES * steps
     first = heard.first + heard.first % STEP_FRAMES
     whole = len(heard.speech) - len(heard.speech) % STEP_FRAMES
@@ -128,8 +125,8 @@ def batches(
 ) -> Iterator[tuple[Tensor, ...]]:
     """One epoch of balanced, augmented windows; the first version is the clips as recorded.
 
-    Now and then a window of `nobody` stands in, whose label is NOBODY. To each batch come some of
-    `voices`, if there are any, whose label is UNLABELLED.
+    Some windows come from `nobody` (babble, label NOBODY) instead. Each batch also gets windows of
+    `voices`, if there are any, with the label UNLABELLED.
     """
     groups = [(item.corpus, item.label) for item in versions[0].heard]
     sizes = Counter(groups)
@@ -161,11 +158,11 @@ def batches(
 
 
 def mix_styles(features: Tensor, exists: Tensor, share: float, rng: np.random.Generator) -> Tensor:
-    """Give a share of the windows, band by band, a level and a spread between theirs and another's.
+    """Mix the level and spread of each band with another window's, for a share of the windows.
 
     Freq-MixStyle (Schmid et al. 2022, after Zhou et al. 2021): a band's mean and deviation over
-    time tell microphone, room and voice from others', and are not what an emotion shall be heard
-    by. Deltas have no level of their own.
+    time identify microphone, room and voice, and the network should not rely on them. Deltas have
+    no level of their own.
     """
     count = len(features)
     there = exists[:, :, None, None]

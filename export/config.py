@@ -1,4 +1,4 @@
-"""What shapes a training run; the files in `export/configs` are these settings."""
+"""The settings of a training run; the files in `export/configs` hold such settings."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from export.sizes import NETWORKS
 
 
 class ConfigError(Exception):
-    """Settings that no run can have."""
+    """Settings that cannot be used; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All that shapes a run; stored beside its checkpoint."""
+    """All settings of a run; stored beside its checkpoint."""
 
     network: str = "acrnn-compact"
     corpora: tuple[str, ...] = ("banglaser", "emodb", "nemo", "ravdess")
@@ -30,12 +30,12 @@ class Config:
     weight_decay: float = 0.02
     dropout: float = 0.15
     label_smoothing: float = 0.05
-    teach: float = 2.0  # weight of imitating export.teacher, step by step; 0 for no teacher
-    unlabelled: float = 0.0  # windows of export.unlabelled beside each of the corpora
-    styles: float = 0.6  # share of windows that take on another's level and spread, band by band
-    background: float = 0.03  # share of windows that are babble, which is nobody's emotion
-    balance: float = 0.5  # a corpus-and-class is drawn in proportion to its size to this power
-    average: float = 0.995  # of the exponential mean of weights, which is what is exported
+    teach: float = 2.0  # weight of the distillation from export.teacher; 0 for none
+    unlabelled: float = 0.0  # windows of export.unlabelled per window of the corpora
+    styles: float = 0.6  # share of windows whose bands take another window's level and spread
+    background: float = 0.03  # share of windows that are babble, with even targets
+    balance: float = 0.5  # corpus and class are drawn in proportion to their size to this power
+    average: float = 0.995  # decay of the exponential mean of the weights, which is exported
     partial: float = 0.2  # share of windows shorter than the stream's 3 s
     shortest_frames: int = 100
     least_speech_frames: int = 40
@@ -46,14 +46,14 @@ class Config:
         if not {"train"} <= set(self.splits) <= {"train", "dev"}:
             raise ConfigError(f"splits {', '.join(self.splits)}: train, or train and dev.")
         if self.unlabelled and not self.teach:
-            raise ConfigError("unlabelled voices are there to imitate the teacher on: set teach.")
+            raise ConfigError("unlabelled speech is only for distillation: set teach too.")
 
     def to_json(self) -> str:
-        """What a checkpoint keeps of it."""
+        """The settings as JSON, for a checkpoint."""
         return json.dumps(asdict(self))
 
     def wrote(self, text: str) -> bool:
-        """Whether `to_json` wrote this of it, perhaps before a setting was thought of."""
+        """Whether `text` is this config's `to_json`, perhaps from before a setting existed."""
         plain, own = (json.loads(config.to_json()) for config in (Config(), self))
         return bool(plain | json.loads(text) == own)
 

@@ -1,10 +1,10 @@
-"""Seeds of one recipe as one model, which says what they say on average.
+"""Joins the seeds of one recipe to one model whose outputs are their means.
 
     python -m export.ensemble runs/acrnn-compact-seed*/acrnn-compact.onnx --output all.onnx
 
-Networks that differ by their random numbers alone are wrong about different strangers (deep
-ensembles, Lakshminarayanan et al. 2017). Logits and attention are means of theirs; context and
-memory are all of theirs, side by side. `export.calibrate` then gives the whole its own temperature.
+Networks that differ only in their random seeds make different mistakes with new speakers (deep
+ensembles, Lakshminarayanan et al. 2017). Logits and attention are the members' means; context and
+state are those of all members, side by side. `export.calibrate` then fits the whole's temperature.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _LAST = ("cooled", "probabilities")  # of the whole, at its end
 
 
 def ensemble(models: Sequence[onnx.ModelProto], info: ModelInfo) -> onnx.ModelProto:
-    """The graphs of `export.graph` side by side, and the means of what they say.
+    """The graphs of `export.graph` side by side, and the means of their outputs.
 
     Args:
         models: two or more with the same inputs and outputs.
-        info: what the file says of itself.
+        info: the metadata of the joined file.
     """
     graph = Graph()
     inputs: dict[str, Any] = {}
@@ -61,7 +61,7 @@ def ensemble(models: Sequence[onnx.ModelProto], info: ModelInfo) -> onnx.ModelPr
 
 
 def _namer(number: int, inputs: Sequence[str]) -> Callable[[str], str]:
-    """New names within a member; the first's memory, which a model must have, keeps its own."""
+    """New names within a member; the state of the first keeps its names, which livesr requires."""
     kept = {*_SHARED}
     if number == 0:
         kept |= {*inputs, *(f"new_{name}" for name in inputs)}
@@ -80,10 +80,10 @@ def _shape(part: onnx.ValueInfoProto) -> list[Any]:
 
 
 def described(infos: Sequence[ModelInfo], name: str) -> ModelInfo:
-    """What the whole, of this name, says of itself.
+    """The metadata of the joined model with this name.
 
     Raises:
-        ValueError: if they are not seeds of one recipe on the same data.
+        ValueError: if the members are not seeds of one recipe on the same data.
     """
     first = infos[0]
     for info in infos[1:]:

@@ -1,9 +1,9 @@
-"""Clips to features, through the very objects that serve a live stream.
+"""Computes the features of clips with the same stages that a live stream uses.
 
-A training sequence is a small scene: perhaps another clip of the speaker first (so that the
-level has been heard), a pause, the clip, perhaps a second one of the same emotion, a pause;
-then speed, room, band, noise and gain. What is kept is what the network will be given, but for
-standardisation and deltas, which follow from it.
+A training sequence is a small scene: perhaps another clip of the speaker first (so that the level
+has settled), a pause, the clip, perhaps a second one of the same emotion, a pause; then changes of
+speed, room, band, noise and gain. Stored are levelled log-mels; standardisation and deltas follow
+from them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from livesr.stages.deltas import Deltas
 from livesr.stages.frontend import FrontEnd
 from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
 
-NOBODY = -1  # the label of what is nobody's emotion
+NOBODY = -1  # the label of babble: speech without one voice in front
 SCENES = 3  # raise when scenes change: those cached are then made anew
 HOP = RATE // 4
 SETTINGS = FrontEndSettings()
@@ -41,11 +41,11 @@ _FACTS = ("first", "label", "corpus", "speaker")
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One scene, heard.
+    """The features of one scene.
 
     `levels` float16 [frames, bands]: levelled log-mels. `speech` bool [frames]. Frames from
-    `first` on belong to the labelled clip. `taught` float16 [steps, 384]: what a teacher hears in
-    it before it is disturbed; no steps where none was asked.
+    `first` on belong to the labelled clip. `taught` float16 [steps, 384]: the teacher's output for
+    the scene before noise and room were added; no steps if it was not asked for.
     """
 
     levels: Any
@@ -84,10 +84,10 @@ def with_deltas(levels: Float32, mean: Float64, deviation: Float64) -> Float32:
 def scene(
     clip: Clip, fellows: Sequence[Clip], strangers: Sequence[Clip], rng: np.random.Generator
 ) -> tuple[Float32, Float32, int]:
-    """A scene around `clip`, undisturbed and disturbed, and the sample where its label begins.
+    """A scene around `clip`, clean and augmented, and the sample where its label begins.
 
     Args:
-        clip: whose emotion is the label.
+        clip: its emotion is the label.
         fellows: other clips of the same speaker.
         strangers: clips of others, for babble.
         rng: all randomness.
@@ -134,7 +134,7 @@ def scene(
 
 
 def background(strangers: Sequence[Clip], rng: np.random.Generator) -> Float32:
-    """Voices in a hall, none of them in front: speech to a voice detector, nobody's emotion."""
+    """Babble: several voices in a room, none in front. Voice activity takes it for speech."""
     count = int(rng.uniform(3, 5) * RATE)
     voices = [strangers[i].samples() for i in rng.integers(len(strangers), size=rng.integers(3, 9))]
     samples = augment.babble(count, voices, rng)
@@ -167,10 +167,10 @@ def _nobody(job: tuple[list[Clip], int]) -> Heard:
 def sequences(
     clips: Sequence[Clip], seed: int | None, cache: Path, workers: int = 2, teach: bool = False
 ) -> list[Heard]:
-    """One sequence a clip, in order: augmented with `seed`, or as recorded with None.
+    """One sequence per clip, in order: augmented with `seed`, or as recorded with None.
 
-    With `teach`, also what `export.teacher` hears in each. A corpus's split is heard and cached
-    by itself: the same whatever is trained on beside it.
+    With `teach`, also the output of `export.teacher` for each. Each split of a corpus is computed
+    and cached by itself, so that it does not depend on the other corpora of a run.
     """
     found: dict[str, Heard] = {}
     for own in _groups(clips):

@@ -1,10 +1,10 @@
-"""A large network's hearing, for training to imitate: `make teacher` installs it.
+"""The teacher of the distillation: a layer of a larger network. `make teacher` installs it.
 
 Smart Turn 3.2 (Daily 2026, BSD-2-Clause) is the encoder of Whisper tiny (Radford et al. 2022,
-MIT), trained further on when speakers of 23 languages end their turns: 8 million parameters
-that have heard thousands of voices, where the emotional corpora have dozens. Its second layer
-tells emotions of unknown speakers apart better than what we train from nothing on four hours.
-Only training needs it; nothing of it is in the exported network.
+MIT), trained further to detect the ends of turns in 23 languages. Its 8 million parameters were
+trained on thousands of voices, while the emotional corpora have dozens. Its second layer separates
+the emotions of held-out speakers better than a network trained from scratch on four hours. Only
+training needs it; nothing of it is in the exported network.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from livesr.model.runtime import Session, open_session
 
 VALUES = 384  # of a step
 STEP = 320  # samples: 20 ms, like the ACRNN's
-_WHOLE, _SHIFT = 8 * RATE, 6 * RATE  # samples it hears at once, and from one hearing to the next
+_WHOLE, _SHIFT = 8 * RATE, 6 * RATE  # samples of one run, and from one run to the next
 _FOLDER = "pipecat/audio/turn/smart_turn/"
-_LAYER = 4  # the layer norm that reads what its second layer leaves: two in each layer
+_LAYER = 4  # the layer norm that follows the second layer; each layer has two
 
 
 def taught(samples: Float32) -> np.ndarray:
-    """What the teacher's second layer makes of a sound, float16 [n // 320, 384].
+    """The output of the teacher's second layer for a sound, float16 [n // 320, 384].
 
     Raises:
         CorpusError: if the teacher is not installed.
@@ -38,10 +38,10 @@ def taught(samples: Float32) -> np.ndarray:
     found = np.zeros((count // STEP, VALUES), np.float16)
     end = min(count, _WHOLE)
     while count:
-        # It was trained on sound that ends at the end of its 8 s.
+        # The teacher was trained on sound that ends at the end of its 8 s.
         heard = samples[max(0, end - _WHOLE) : end]
         values = _listen(np.pad(heard, (_WHOLE - len(heard), 0)).astype(np.float32))
-        # Of a later hearing the first seconds are known already, with more before them.
+        # The first seconds of a later run are known already, from a run with more before them.
         new = min(end, _WHOLE if end <= _WHOLE else _SHIFT) // STEP
         found[end // STEP - new : end // STEP] = values[len(values) - new :]
         if end == count:
@@ -63,7 +63,7 @@ def _teacher() -> tuple[Session, Callable[..., Float32]]:
         raise CorpusError(
             "The teacher is not installed: run `make teacher`, or set teach to 0 in the config."
         ) from None
-    # Not imported as a package: that would want all that its voice agents want.
+    # Loaded from its file: importing the package would need everything that its agents need.
     file = str(package.locate_file(_FOLDER + "_whisper_features.py"))
     spec = importlib.util.spec_from_file_location("whisper_features", file)
     assert spec and spec.loader

@@ -1,4 +1,4 @@
-"""A training run: epochs, checkpoints, and how it stands on `dev` meanwhile."""
+"""A training run: epochs, checkpoints, and the results on `dev` along the way."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def recalls(scores: Float64, scenes: Scenes) -> dict[str, float]:
 
 
 def _running_mean(decay: float, mean: Tensor, new: Tensor, count: Tensor) -> Tensor:
-    """Exponential mean that does not hold on to where training began."""
+    """Exponential mean of the weights, with a shorter memory at the start of training."""
     kept = min(decay, (1 + int(count)) / (10 + int(count)))
     return mean + (new - mean) * (1 - kept) if mean.is_floating_point() else new
 
 
 class Run:
-    """A training run and what it keeps on disk."""
+    """A training run, with a checkpoint on disk after each epoch."""
 
     def __init__(self, config: Config, folder: Path) -> None:
         self.config, self.folder = config, folder
@@ -118,7 +118,7 @@ class Run:
         part.rename(self.folder / "checkpoint.pt")
 
     def _lessons(self, scenes: Scenes) -> list[Tensor]:
-        """Mean and deviation of each of the teacher's values."""
+        """The mean and deviation of each of the teacher's values, to standardise them."""
         values = np.concatenate(scenes.lessons).astype(np.float32)
         return [torch.from_numpy(part).to(self.device) for part in (values.mean(0), values.std(0))]
 
