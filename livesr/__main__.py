@@ -19,11 +19,16 @@ _ON_TOP = ("serve", "archive")
 def main() -> None:
     """Entry point."""
     with tidy_end():
-        for name in _ON_TOP:
-            if find_spec(f"livesr.{name}"):
-                command = import_module(f"livesr.{name}.command").command
-                add(name, _of_extra(name, command))
+        add_extras()
         app()
+
+
+def add_extras() -> None:
+    """Add the commands of the extras; once in a process."""
+    for name in _ON_TOP:
+        if find_spec(f"livesr.{name}"):
+            command = import_module(f"livesr.{name}.command").command
+            add(name, _of_extra(name, command))
 
 
 def _of_extra(name: str, command: Callable[..., None]) -> Callable[..., None]:

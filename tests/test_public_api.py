@@ -13,10 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import typer.main
-
 import livesr
-from livesr.app.cli import app
+from tests.helpers.commands import commands
 
 SNAPSHOT = Path(__file__).with_name("public_api.txt")
 
@@ -75,9 +73,8 @@ def _python() -> Iterator[str]:
 
 
 def _command_line() -> Iterator[str]:
-    root: Any = typer.main.get_command(app)
-    for name, command in sorted(root.commands.items()):
-        yield f"$ livesr {name}"
+    for name, command in sorted(commands().items()):
+        yield f"$ livesr {name}".rstrip()
         for parameter in command.params:
             options = "/".join([*parameter.opts, *parameter.secondary_opts])
             yield f"    {options}" + ("" if parameter.opts[0].startswith("-") else " (argument)")

@@ -9,12 +9,10 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer.main
 
-from livesr.app.cli import app
+from tests.helpers.commands import commands
 from tests.helpers.tiny import DATA
 from tests.test_structure import MODULES
 
@@ -28,7 +26,7 @@ _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 def _examples() -> Iterator[doctest.DocTest]:
     finder = doctest.DocTestFinder(exclude_empty=True)
     for name in MODULES:
-        if not name.endswith("__main__"):
+        if not name.endswith("__main__") and "__pyinstaller" not in name:
             yield from finder.find(importlib.import_module(name))
     parser = doctest.DocTestParser()
     for page in PAGES:
@@ -64,18 +62,13 @@ def _commands(page: Path) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_in_pages_exist(page: Path) -> None:
-    root: Any = typer.main.get_command(app)
     for words in _commands(page):
-        name = words[0] if words else ""
-        if name.startswith("-"):
-            assert name in ("--version", "--help", "-h", "-V", "--verbose"), words
-            continue
-        assert name in root.commands, f"livesr {name}"
-        command = root.commands[name]
+        name = next((word for word in words if not word.startswith("-")), "")
         known = {"--help", "-h"}
-        for parameter in command.params:
-            known |= {*parameter.opts, *parameter.secondary_opts}
-        unknown = [word for word in words[1:] if re.match(r"--?[a-z]", word) and word not in known]
+        for command in (commands()[""], commands()[name]):
+            for parameter in command.params:
+                known |= {*parameter.opts, *parameter.secondary_opts}
+        unknown = [word for word in words if re.match(r"--?[a-z]", word) and word not in known]
         assert not unknown, f"livesr {name} has no {unknown}"
 
 
