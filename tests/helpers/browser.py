@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from websockets.sync.client import connect
 
-_QUIET = [
+_QUIET = (
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
@@ -26,7 +26,7 @@ _QUIET = [
     "--disable-sync",
     "--disable-dev-shm-usage",
     "--remote-debugging-port=0",
-]
+)
 
 
 def chromium() -> str:

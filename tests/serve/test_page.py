@@ -137,11 +137,9 @@ def test_the_overlay_over_tls_with_a_token(browser: Browser, tmp_path: Path) -> 
     if not shutil.which("openssl"):
         pytest.skip("openssl is not installed")
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    wanted = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj"]
-        + ["/CN=localhost", "-keyout", str(key), "-out", str(cert)],
-        check=True,
-        capture_output=True,
+        [*wanted.split(), "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True
     )
     (tmp_path / "tokens").write_text("overlay-token-0123456789\n")
     options = ("--tls-cert", str(cert), "--tls-key", str(key))
