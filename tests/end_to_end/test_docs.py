@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "models").glob("*.md")])
 RECORDINGS = {"talk.flac": "banglaser.flac", "conversation.flac": "conversation.flac"}
 NEEDS_A_MICROPHONE = ("listen(", "devices(")
+SERVER = "http://localhost:8765"
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -37,6 +39,12 @@ def _examples() -> Iterator[doctest.DocTest]:
 EXAMPLES = {test.name: test for test in _examples() if test.examples}
 
 
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_run(
     name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -47,6 +55,12 @@ def test_examples_run(
     for copy, recording in RECORDINGS.items():
         shutil.copy(DATA / recording, tmp_path / copy)
     monkeypatch.chdir(tmp_path)
+    if any(SERVER in one.source for one in test.examples):
+        from tests.helpers.server import serving  # noqa: PLC0415  (needs the extra `serve`)
+
+        server = request.getfixturevalue("stack").enter_context(serving())
+        for one in test.examples:
+            one.source = one.source.replace(SERVER, server.url)
     told: list[str] = []
     result = doctest.DocTestRunner(optionflags=_FLAGS).run(test, out=told.append)
     assert not result.failed, "".join(told)
