@@ -172,7 +172,7 @@ class Session:
 
 
 def show_listening(
-    session: Session, view: View, listener: Listener, seconds: float | None, *, recorded: bool
+    session: Session, view: View, listener: Listener, seconds: float | None
 ) -> ExitStatus:
     """A microphone's readings until somebody ends it, or for so many seconds.
 
@@ -181,7 +181,6 @@ def show_listening(
         view: the session's.
         listener: started.
         seconds: of stream time; None for no end.
-        recorded: whether to go on when nobody reads any more.
     """
     with session, _noted_signals() as noted:
         noticed = 0.0
@@ -191,7 +190,7 @@ def show_listening(
                     session.take(item)
                 if seconds is not None and seconds <= session.seconds:
                     listener.stop()
-                if session.unread and not recorded:
+                if session.unread:  # the recording is closed whole
                     listener.stop()
                 for key in session.keyboard.pressed():
                     if not session.obey(key) and (note := _obey(key.lower(), listener)):

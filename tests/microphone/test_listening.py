@@ -383,7 +383,7 @@ def test_a_signal_between_two_readings_loses_neither(
     monkeypatch.setattr(session, "take", slow)
     ends = pytest.raises((SystemExit, KeyboardInterrupt))
     with livesr.listen("vmic", record=record) as listener, ends as ended:
-        show_listening(session, view, listener, None, recorded=True)
+        show_listening(session, view, listener, None)
     assert str(ended.value) == str(128 + signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
     told = [json.loads(line) for line in out.read_text().splitlines()]

@@ -79,5 +79,5 @@ def listen(
             view.source = listener.device.name + (f"  ● recording {record}" if record else "")
             view.facts["rate"] = f"{listener.rate} Hz"
             session = Session(view, outputs)
-            status = show_listening(session, view, listener, seconds, recorded=bool(record))
+            status = show_listening(session, view, listener, seconds)
     raise typer.Exit(status)
