@@ -116,6 +116,13 @@ class Recognizer:
 
         Raises:
             AudioError: if it cannot be a time. Nothing is forgotten then.
+
+        Example:
+            >>> import numpy as np
+            >>> recognizer = Recognizer()
+            >>> recognizer.reset(start=60)
+            >>> recognizer.push(np.zeros(4000))[0].end
+            60.25
         """
         self._cutter.reset(start)
         for stage in (
@@ -161,6 +168,13 @@ class Recognizer:
             AudioError: if the samples or the rate cannot be used. The stream is then as if
                 they had not been given.
             ModelError: if the network fails. The stream then has to be `reset()`.
+
+        Example:
+            >>> import numpy as np
+            >>> recognizer = Recognizer()
+            >>> packets = [np.zeros(960, np.int16)] * 25  # 20 ms each at 48 kHz
+            >>> [reading.end for packet in packets for reading in recognizer.push(packet, 48000)]
+            [0.25]
         """
         return self._read(self._hops(samples, sample_rate, channel))
 
@@ -180,6 +194,10 @@ class Recognizer:
 
         Raises:
             AudioError: if the count or the rate cannot be used.
+
+        Example:
+            >>> [(reading.end, reading.gap) for reading in Recognizer().skip(12000, 48000)]
+            [(0.25, 0.25)]
         """
         count = check_gap(count)
         readings = self._read(self._cut(self._resampler.skip(count, self._checked(sample_rate))))
@@ -198,6 +216,12 @@ class Recognizer:
         """End the stream: a last reading for what is left of a hop, if anything is.
 
         After it, `reset()` begins a new stream; calling it twice gives nothing more.
+
+        Example:
+            >>> import numpy as np
+            >>> recognizer = Recognizer()
+            >>> [reading.end for reading in recognizer.push(np.zeros(5600)) + recognizer.finish()]
+            [0.25, 0.35]
         """
         if self._finished or self._failed:
             return []
@@ -215,7 +239,16 @@ class Recognizer:
     def state(self) -> bytes:
         """All that the stream keeps in memory, to continue it elsewhere with `restore`.
 
-        It holds seconds of somebody's voice: keep it as you would keep a recording.
+        It holds some seconds of a voice: protect it like a recording.
+
+        Example:
+            >>> import numpy as np
+            >>> recognizer = Recognizer()
+            >>> _ = recognizer.push(np.zeros(6000))
+            >>> elsewhere = Recognizer()
+            >>> elsewhere.restore(recognizer.state())
+            >>> elsewhere.push(np.zeros(2000)) == recognizer.push(np.zeros(2000))
+            True
         """
         self._refuse_failed()
         own = {
@@ -234,6 +267,12 @@ class Recognizer:
         Raises:
             ModelError: if the bytes are not a state, or one of another model or hop. The
                 stream is then as before.
+
+        Example:
+            >>> recognizer = Recognizer()
+            >>> recognizer.restore(Recognizer().state())
+            >>> recognizer.position
+            0
         """
         saved = unpack(state)
         self._check_same(saved)
