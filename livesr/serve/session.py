@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import deque
 from contextlib import suppress
 from typing import Any
@@ -81,6 +82,7 @@ class Session:
         self.voice: Voice | None = None
         self.weight = 1.0
         self.lag = self.read_at = 0.0
+        self._reading_since = self._sending_since = math.inf  # infinite while it does not
         self._outbox: deque[Told] = deque()
         self._recent: deque[Told] = deque(maxlen=_RECENT)  # sent: perhaps never received
         self._missed: list[str] = []  # by a client that resumes
@@ -106,12 +108,13 @@ class Session:
         """Serve it to its end."""
         sender = asyncio.create_task(self._send())
         receiver = asyncio.create_task(self._receive())
+        tasks = (sender, receiver, asyncio.create_task(self._watch()))
         try:
-            await asyncio.wait((sender, receiver), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (sender, receiver):
+            for task in tasks:
                 task.cancel()
-            results = await asyncio.gather(sender, receiver, return_exceptions=True)
+            results = await asyncio.gather(*tasks, return_exceptions=True)
             for result in results:
                 if isinstance(result, Exception) and not isinstance(result, _Dropped):
                     self.cause = "failed"
@@ -137,18 +140,12 @@ class Session:
     # From the client
 
     async def _receive(self) -> None:
-        limits, socket = self._hub.limits, self._socket
+        socket = self._socket
         while True:
             await self._room()
-            try:
-                async with asyncio.timeout(limits.idle_seconds):
-                    message = await socket.receive()
-            except TimeoutError:
-                text = (
-                    f"Nothing came for {limits.idle_seconds:g} s; send sound, skip or session.end."
-                )
-                self.fail("idle", text)
-                return
+            self._reading_since = self._hub.clock()
+            message = await socket.receive()
+            self._reading_since = math.inf
             if message["type"] == "websocket.disconnect":
                 raise _Dropped(message.get("code") or 1005)
             if self._leaving:
@@ -164,6 +161,22 @@ class Session:
                     self.fail(error.code, str(error))
                 else:
                     self._put(Told(error.told()))
+
+    async def _watch(self) -> None:
+        """End it when nothing comes, or nothing is read, for too long: a timer a message costs."""
+        limits = self._hub.limits
+        while True:
+            await asyncio.sleep(min(limits.idle_seconds, limits.slow_seconds) / 8)
+            now = self._hub.clock()
+            if now - self._sending_since > limits.slow_seconds:
+                self.cause = "slow_reader"
+                self._abort()
+                return
+            if now - self._reading_since > limits.idle_seconds:
+                self.fail(
+                    "idle",
+                    f"Nothing came for {limits.idle_seconds:g} s; send sound, skip or session.end.",
+                )
 
     async def _room(self) -> None:
         """Wait until there is room for more: what is not read now is TCP's to hold."""
@@ -345,7 +358,6 @@ class Session:
         self._socket.scope["state"][ABORT]()
 
     async def _send(self) -> None:
-        slow = self._hub.limits.slow_seconds
         try:
             while True:
                 while not self._outbox:
@@ -353,16 +365,14 @@ class Session:
                     await self._waiting.wait()
                 told = self._outbox.popleft()
                 self._let_go_on()
-                async with asyncio.timeout(slow):
-                    if told.message is not _GOODBYE:
-                        self._recent.append(told)
-                        await self._socket.send_text(self._text_of(told))
-                    if (code := self._last(told.message)) is not None:
-                        await self._socket.close(code)
-                        return
-        except TimeoutError:
-            self.cause = "slow_reader"
-            self._abort()
+                self._sending_since = self._hub.clock()
+                if told.message is not _GOODBYE:
+                    self._recent.append(told)
+                    await self._socket.send_text(self._text_of(told))
+                if (code := self._last(told.message)) is not None:
+                    await self._socket.close(code)
+                    return
+                self._sending_since = math.inf
         except WebSocketDisconnect as gone:
             raise _Dropped(gone.code) from None
 

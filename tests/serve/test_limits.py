@@ -124,7 +124,8 @@ def test_an_oversized_message_ends_the_session(server: Server, message: str | by
         except ConnectionClosed:
             pass
         client.close()
-        assert client.close_code == 1009
+        # A reset overtakes the code where the client sends on into a closed connection.
+        assert client.close_code in ((1009,) if len(message) < 2**23 else (1009, 1006))
 
 
 def test_a_long_resume_is_looked_at(server: Server) -> None:

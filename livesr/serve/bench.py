@@ -1,0 +1,262 @@
+"""What a server bears on this machine: `python -m livesr.serve.bench`.
+
+A real server with one worker, on one core where the system lets us say so, and on the others this
+process with its voices: each sends sound in real time over a websocket of its own on loopback, and
+notes for each reading when it came. All of it is bounded: so many voices, so many seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from mmap import PAGESIZE
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+_RATE = 16000
+_TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+_MOST_VOICES = 512
+_SETTLE_SECONDS = 1.0  # of each voice, before it counts
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How each voice of a run speaks; all in seconds.
+
+    Attributes:
+        seconds: it speaks.
+        hop: between readings.
+        packet: of sound in a message.
+    """
+
+    seconds: float
+    hop: float
+    packet: float
+
+
+@dataclass
+class Heard:
+    """What came of the voices of one run.
+
+    Attributes:
+        delays: seconds from a hop's last sample sent to its reading received.
+        refused: voices that got 503.
+        dropped: voices whose connection ended early.
+        lost: seconds of sound that the server did not hear.
+        heard: seconds of sound that it did.
+    """
+
+    delays: list[float] = field(default_factory=list)
+    refused: int = 0
+    dropped: int = 0
+    lost: float = 0.0
+    heard: float = 0.0
+
+
+class Server:
+    """`livesr serve` in processes of its own.
+
+    Args:
+        options: of the command.
+        core: that it may use; None for all.
+    """
+
+    def __init__(self, options: list[str], core: int | None) -> None:
+        command = [sys.executable, "-m", "livesr", "serve", "--port", "0", *options]
+        before = os.sched_getaffinity(0) if core is not None else set()
+        if core is not None:
+            os.sched_setaffinity(0, {core})  # a child inherits it
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        if core is not None:
+            os.sched_setaffinity(0, before)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            assert self.process.stderr is not None
+            raise SystemExit(f"The server did not start: {self.process.stderr.read()}")
+        self.url = line.split()[1].replace("http", "ws", 1) + "v1/stream"
+        self.capacity = self._capacity()
+
+    def _capacity(self) -> int:
+        assert self.process.stderr is not None
+        while line := self.process.stderr.readline():
+            if (told := json.loads(line))["event"] == "worker ready":
+                return int(told["capacity"])
+        return 0
+
+    def processes(self) -> list[int]:
+        """The parent's number and its workers'."""
+        parent = self.process.pid
+        path = Path(f"/proc/{parent}/task/{parent}/children")
+        return [parent, *map(int, path.read_text().split())]
+
+    def seconds(self) -> float:
+        """Processor time of all of them so far."""
+        total = 0.0
+        for number in self.processes():
+            parts = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+            total += (int(parts[11]) + int(parts[12])) / _TICKS
+        return total
+
+    def bytes(self) -> int:
+        """Resident memory of all of them."""
+        return sum(
+            int(Path(f"/proc/{number}/statm").read_text().split()[1]) * PAGESIZE
+            for number in self.processes()
+        )
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=60)
+
+
+async def voice(url: str, plan: Plan, sound: bytes, found: Heard) -> None:
+    """One voice that speaks for so long."""
+    await asyncio.sleep(random.random() * max(plan.hop, 0.25))
+    try:
+        async with connect(url, subprotocols=["livesr.v1"], compression=None) as socket:  # type: ignore[list-item]
+            await socket.send(json.dumps({"type": "session.update", "hop": plan.hop}))
+            sent: list[float] = []
+            taker = asyncio.create_task(_take(socket, plan.packet, sent, found))
+            size = round(plan.packet * _RATE) * 2
+            began = time.perf_counter()
+            for number in range(round(plan.seconds / plan.packet)):
+                due = began + (number + 1) * plan.packet
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                start = number * size % (len(sound) - size)
+                sent.append(time.perf_counter())
+                await socket.send(sound[start : start + size])
+            await socket.send('{"type": "session.end"}')
+            await taker
+    except InvalidStatus:
+        found.refused += 1
+    except (ConnectionClosed, OSError, TimeoutError):
+        found.dropped += 1
+
+
+async def _take(socket: object, seconds: float, sent: list[float], found: Heard) -> None:
+    async for text in socket:  # type: ignore[attr-defined]
+        message = json.loads(text)
+        if message["type"] == "reading":
+            now = time.perf_counter()
+            packet = math.ceil(round(message["end"] / seconds, 6)) - 1
+            if message["end"] > _SETTLE_SECONDS and packet < len(sent):
+                found.delays.append(now - sent[packet])
+        elif message["type"] == "session.ended":
+            found.lost += message["lost_seconds"]
+            found.heard += message["heard_seconds"]
+
+
+async def _run(url: str, voices: int, plan: Plan) -> Heard:
+    rng = np.random.default_rng(0)
+    noise = 3000 * rng.standard_normal(10 * _RATE)
+    sound = noise.clip(-32768, 32767).astype("<i2").tobytes()
+    found = Heard()
+    speaking = (voice(url, plan, sound, found) for _ in range(voices))
+    await asyncio.gather(*speaking)
+    return found
+
+
+def curve(
+    counts: list[int], plan: Plan, options: list[str], *, pin: bool
+) -> tuple[list[list[str]], int]:
+    """A row of the table for each number of voices, and the server's own capacity.
+
+    Args:
+        counts: numbers of voices, one run each.
+        plan: of each voice.
+        options: of `livesr serve`.
+        pin: whether the server gets a core of its own.
+    """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    core = cores[0] if pin and len(cores) > 1 else None
+    server = Server(options, core)
+    if core is not None:
+        os.sched_setaffinity(0, set(cores[1:]))
+    rows: list[list[str]] = []
+    try:
+        asyncio.run(
+            _run(server.url, 1, Plan(2.0, plan.hop, plan.packet))
+        )  # what is loaded late is loaded now
+        idle = server.bytes()
+        for count in counts:
+            before, began = server.seconds(), time.perf_counter()
+            memory = asyncio.run(_watched(server, count, plan, rows))
+            spent = (server.seconds() - before) / (time.perf_counter() - began)
+            admitted = count - int(rows[-1][1])
+            rows[-1] += [f"{spent:.0%}", f"{(memory - idle) / max(1, admitted) / 1e6:.2f} MB"]
+    finally:
+        server.stop()
+        if core is not None:
+            os.sched_setaffinity(0, set(cores))
+    return rows, server.capacity
+
+
+async def _watched(server: Server, count: int, plan: Plan, rows: list[list[str]]) -> int:
+    running = asyncio.create_task(_run(server.url, count, plan))
+    await asyncio.sleep(0.8 * plan.seconds)
+    memory = server.bytes()
+    found = await running
+    delays = sorted(found.delays) or [math.nan]
+    marks = [delays[min(len(delays) - 1, int(share * len(delays)))] for share in (0.5, 0.95, 0.99)]
+    share = found.lost / max(1e-9, found.lost + found.heard)
+    rows.append(
+        [
+            str(count),
+            str(found.refused),
+            *(f"{mark * 1e3:.0f} ms" for mark in marks),
+            f"{found.lost:.2f} s ({share:.1%})" + (f", {found.dropped} cut" * bool(found.dropped)),
+        ]
+    )
+    return memory
+
+
+def main() -> None:
+    """Print the curve."""
+    parser = argparse.ArgumentParser(prog="python -m livesr.serve.bench", description=__doc__)
+    parser.add_argument("--voices", type=int, nargs="+", default=[1, 8, 16, 32, 64, 128])
+    parser.add_argument("--seconds", type=float, default=15.0, help="of each run")
+    parser.add_argument("--hop", type=float, default=0.25)
+    parser.add_argument("--model")
+    parser.add_argument("--packet", type=float, default=0.02, help="seconds a message")
+    parser.add_argument("--max-voices", type=int, default=0, help="0: what the server measures")
+    parser.add_argument("--no-pin", action="store_true", help="let the server use every core")
+    told = parser.parse_args()
+    if not all(0 < count <= _MOST_VOICES for count in told.voices) or not 2 < told.seconds <= 600:
+        parser.error(f"1 to {_MOST_VOICES} voices, for 3 to 600 s")
+    plan = Plan(told.seconds, told.hop, told.packet)
+    options = ["--max-voices", str(told.max_voices)]
+    options += ["--model", told.model] if told.model else []
+    rows, capacity = curve(told.voices, plan, options, pin=not told.no_pin)
+    table = Table(
+        title=f"One worker, hop {told.hop:g} s, {told.packet * 1e3:g} ms a message, "
+        f"{told.seconds:g} s a run; it takes {capacity} voices",
+        box=None,
+        header_style="bold",
+    )
+    for name in ("voices", "503", "p50", "p95", "p99", "not heard", "of a core", "memory a voice"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=110, highlight=False).print(table)
+
+
+if __name__ == "__main__":
+    main()
