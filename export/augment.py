@@ -5,10 +5,12 @@ Every function works on float32 [n] at 16 kHz and draws from the generator that 
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
 import pedalboard
+import soundfile as sf
 import soxr
 from scipy.signal import butter, fftconvolve, sosfilt
 
@@ -118,3 +120,60 @@ def gain(samples: Float32, rng: np.random.Generator) -> Float32:
     if peak > 1 and rng.random() < 0.8:
         louder /= np.float32(peak)
     return np.clip(louder, -1, 1)
+
+
+def hum(samples: Float32, rng: np.random.Generator) -> Float32:
+    """Add mains hum with up to 11 harmonics, -45 to -16 dBFS."""
+    time = np.arange(len(samples)) / RATE
+    mains = rng.choice([50, 60]) * rng.uniform(0.998, 1.002)
+    added = np.zeros(len(samples))
+    for k in range(1, int(rng.integers(2, 12))):
+        height = rng.uniform(0, 1) / k ** rng.uniform(0.3, 1.2)
+        added += height * np.sin(2 * np.pi * mains * k * time + rng.uniform(0, 2 * np.pi))
+    added *= 10 ** (rng.uniform(-45, -16) / 20) / (added.std() + 1e-9)
+    return (samples + added).astype(np.float32)
+
+
+def offset(samples: Float32, rng: np.random.Generator) -> Float32:
+    """Add a constant, up to 0.15 either way: a cheap sound card's."""
+    return samples + np.float32(rng.uniform(-0.15, 0.15))
+
+
+def mu_law(samples: Float32) -> Float32:
+    """What a telephone line leaves (ITU-T G.711): 8 kHz, 8 bits on a logarithmic scale."""
+    line = soxr.resample(samples, RATE, RATE // 2).clip(-1, 1)
+    steps = np.round(np.sign(line) * np.log1p(255 * np.abs(line)) / np.log(256) * 127) / 127
+    heard = (np.sign(steps) * (256 ** np.abs(steps) - 1) / 255).astype(np.float32)
+    return _as_long(soxr.resample(heard, RATE // 2, RATE), len(samples))
+
+
+def coded(samples: Float32, kind: tuple[str, str], compression: float) -> Float32:
+    """What a lossy codec leaves.
+
+    Args:
+        samples: float32 [n].
+        kind: format and subtype of libsndfile, as ("OGG", "OPUS").
+        compression: 0, the best, to 1.
+    """
+    file = io.BytesIO()
+    sf.write(
+        file, samples.clip(-1, 1), RATE, kind[1], format=kind[0], compression_level=compression
+    )
+    file.seek(0)
+    return _as_long(sf.read(file, dtype="float32")[0], len(samples))
+
+
+def codec(samples: Float32, rng: np.random.Generator) -> Float32:
+    """One of the codecs that calls and recordings pass through."""
+    kind = int(rng.integers(7))
+    if kind == 0:
+        return mu_law(samples)
+    if kind == 1:
+        return _as_long(pedalboard.GSMFullRateCompressor()(samples, RATE), len(samples))
+    kinds = (("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS"), *(("OGG", "OPUS"),) * 3)
+    return coded(samples, kinds[kind - 2], float(rng.uniform(0.5, 1)))
+
+
+def _as_long(samples: Float32, count: int) -> Float32:
+    cut = samples[:count]
+    return np.pad(cut, (0, count - len(cut))).astype(np.float32)

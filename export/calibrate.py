@@ -25,53 +25,37 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 from tqdm import tqdm
 
 from export.corpora import Clip, CorpusError, named
+from export.evaluate import LEAST_WEIGHT
 from export.graph import tell
 from export.metrics import calibration_error
 from export.readers import read_corpora
-from livesr.arrays import Bool, Float64
+from livesr.arrays import Float64
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
 from livesr.recognizer import Recognizer
 from livesr.settings import DecisionSettings
-from livesr.stages.decision import Decision, Verdict
-from livesr.stages.vad import BLOCK_SAMPLES
 
-Hop = tuple[Float64, Bool, float]  # what `Decision.push` takes
-_BLOCK_SECONDS = BLOCK_SAMPLES / 16000
+Hop = tuple[Float64, float]  # a reading's probabilities, and the speech in its hop
 _LEASTS = (0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
 
 
-class _Kept(Decision):
-    """A decision that keeps what it was asked."""
-
-    def __init__(self, *arguments: Any) -> None:
-        self.hops: list[Hop] = []
-        super().__init__(*arguments)
-
-    def push(
-        self, probabilities: Float64, speech: Bool, end_seconds: float, missing: bool = False
-    ) -> Verdict:
-        self.hops.append((probabilities, speech, end_seconds))
-        return super().push(probabilities, speech, end_seconds, missing)
-
-
 def hops(job: tuple[Clip, str]) -> list[Hop]:
-    """What reaches the decision of a clip's stream through a model, had it the temperature 1."""
+    """A clip's readings, had the model the temperature 1."""
     clip, model = job
     recognizer = Recognizer(model)
-    kept = _Kept(DecisionSettings(), len(recognizer.labels), _BLOCK_SECONDS)
-    recognizer._decision = kept
-    recognizer.push(clip.samples())
-    recognizer.finish()
+    readings = recognizer.push(clip.samples()) + recognizer.finish()
     own = load_model(model).info.temperature
-    return [(_cooled(shares, 1 / own), speech, end) for shares, speech, end in kept.hops]
+    shares = [np.array(list(reading.probabilities.values())) for reading in readings]
+    return [
+        (_cooled(row, 1 / own), reading.speech)
+        for row, reading in zip(shares, readings, strict=True)
+    ]
 
 
 def _cooled(probabilities: Float64, temperature: float) -> Float64:
@@ -79,23 +63,18 @@ def _cooled(probabilities: Float64, temperature: float) -> Float64:
     return shares / shares.sum()
 
 
-def last_spoken(heard: Sequence[Hop], temperature: float, settings: DecisionSettings) -> Float64:
-    """The smoothed probabilities when somebody had last spoken, had the model this temperature."""
-    decision = Decision(settings, len(heard[0][0]), _BLOCK_SECONDS)
-    found: Float64 = heard[-1][0]
-    for probabilities, speech, end in heard:
-        verdict = decision.push(_cooled(probabilities, temperature), speech, end)
-        if verdict.status in ("speech", "unsure"):
-            found = verdict.smoothed
-    return found
+def of_clip(heard: Sequence[Hop], temperature: float) -> Float64:
+    """What is said of a clip (see `export.evaluate`), had the model this temperature."""
+    rows = [_cooled(probabilities, temperature) for probabilities, _ in heard]
+    weights = [max(LEAST_WEIGHT, speech) for _, speech in heard]
+    return np.asarray(np.average(rows, axis=0, weights=weights))
 
 
-def fit(heard: Sequence[tuple[Clip, str]], settings: DecisionSettings) -> tuple[float, Float64]:
+def fit(heard: Sequence[tuple[Clip, str]]) -> tuple[float, Float64]:
     """The temperature of least log loss.
 
     Args:
         heard: clips, and the livesr file that hears each; corpora count alike.
-        settings: of the decision.
 
     Returns:
         the temperature, and what is then said of each clip, [clips, labels].
@@ -108,7 +87,7 @@ def fit(heard: Sequence[tuple[Clip, str]], settings: DecisionSettings) -> tuple[
     weights = np.array([1 / sizes[clip.corpus] / len(sizes) for clip, _ in heard])
 
     def verdicts(temperature: float) -> Float64:
-        return np.stack([last_spoken(one, temperature, settings) for one in kept])
+        return np.stack([of_clip(one, temperature) for one in kept])
 
     def loss(temperature: float) -> float:
         right = verdicts(temperature)[np.arange(len(truth)), truth]
@@ -159,7 +138,7 @@ def main() -> None:
             load_model(file)
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
-    temperature, said = fit(heard, info.decision)
+    temperature, said = fit(heard)
     written(options.model, options.output, temperature)
     truth = np.array([clip.label for clip, _ in heard])
     print(

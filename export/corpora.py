@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import soundfile as sf
 import soxr
 
@@ -23,6 +24,8 @@ RATE = 16000
 SPLITS = ("train", "dev", "test")
 UNLABELLED = -2  # the label of speech whose emotion is not known
 _COLUMNS = ("path", "corpus", "speaker", "emotion", "text_id", "licence")
+_LETTERS = {"A": 0, "H": 1, "N": 2, "S": 3}  # of a vote: index into LABELS
+_OTHER_VOTES = "DF"
 _HELD_OUT = 0.15  # share of the speakers that dev has, and test
 
 
@@ -32,7 +35,11 @@ class CorpusError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One utterance: file, speaker, text, emotion ("" if not known), licence and split."""
+    """One utterance: file, speaker, text, emotion ("" if not known), licence and split.
+
+    `heard_as` is what listeners heard in its sound alone, where they were asked: one letter, or
+    several that had as many votes (A anger, H happy, N neutral, S sad, D disgust, F fear).
+    """
 
     path: Path
     corpus: str
@@ -42,6 +49,27 @@ class Clip:
     licence: str
     split: str
     name: str = ""  # of the file below its corpus's folder, with / between
+    heard_as: str = ""
+
+    def target(self, votes: float = 0.0) -> Float32:
+        """What a network shall say of the clip, float32 [labels], sums to 1.
+
+        Args:
+            votes: share that the listeners' votes have, beside the label; votes for another
+                emotion than the labels leave the label's share as it is.
+
+        Example:
+            >>> clip = Clip(Path("a.opus"), "c", "s", "sad", "", "", "train", heard_as="NS")
+            >>> clip.target(0.5).tolist()
+            [0.0, 0.0, 0.25, 0.75]
+        """
+        own = np.zeros(len(LABELS), np.float32)
+        own[LABELS.index(self.emotion)] = 1
+        heard = [_LETTERS[letter] for letter in self.heard_as if letter in _LETTERS]
+        if not heard:
+            return own
+        shares = np.bincount(heard, minlength=len(LABELS)) / len(heard)
+        return ((1 - votes) * own + votes * shares).astype(np.float32)
 
     @property
     def label(self) -> int:
@@ -162,8 +190,42 @@ def read_clips(root: Path) -> list[Clip]:
             raise CorpusError(f"{where}: {path} is missing.")
         name = Path(row["path"]).as_posix()
         corpus, speaker, emotion, text, licence = (row[column] for column in _COLUMNS[1:])
-        clips.append(Clip(path, corpus, speaker, emotion, text, licence, row["split"], name))
+        heard = (row.get("heard_as") or "").replace(":", "")  # between votes that tied
+        if strange := "".join(sorted(set(heard) - {*_LETTERS, *_OTHER_VOTES})):
+            raise CorpusError(
+                f"{where}: heard_as {heard!r} is no vote; known letters are "
+                f"{''.join(_LETTERS)}{_OTHER_VOTES}, not {strange}."
+            )
+        split = row["split"]
+        clips.append(Clip(path, corpus, speaker, emotion, text, licence, split, name, heard))
     check_speakers(clips)
+    return clips
+
+
+def read_unlabelled(root: Path) -> list[Clip]:
+    """Every clip that `root/unlabelled.csv` lists: speech whose emotion nobody knows.
+
+    The columns are path (below `root`), corpus, speaker and licence. All of them are train.
+
+    Raises:
+        CorpusError: for a missing folder or file.
+    """
+    table = root / "unlabelled.csv"
+    if not table.is_file():
+        raise CorpusError(f"{table} is missing; give the folder that holds unlabelled.csv.")
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    needed = ("path", "corpus", "speaker", "licence")
+    if not rows or not set(needed) <= set(rows[0]):
+        raise CorpusError(f"{table} needs the columns {', '.join(needed)}, and clips.")
+    clips = []
+    for number, row in enumerate(rows, start=2):
+        path, name = root / row["path"], Path(row["path"]).as_posix()
+        if not path.is_file():
+            raise CorpusError(f"{table}, line {number}: {path} is missing.")
+        clips.append(
+            Clip(path, row["corpus"], row["speaker"], "", "", row["licence"], "train", name)
+        )
     return clips
 
 

@@ -3,9 +3,10 @@
     python -m export.evaluate --corpora ../shared/speech --split test
 
 A clip is pushed into a new stream (cold), or after 30 s of other clips of its speaker, of any
-emotion, and 3 s of silence (--warm). Its result is what livesr shows at its end: the smoothed
-probabilities of the last reading with speech. Every clip gets a result; how often livesr abstains
-is measured separately, as the share of clips whose last such reading had a label.
+emotion, and 3 s of silence (--warm). Its result is the mean of the probabilities of all readings,
+each weighted by the speech in its hop. What livesr shows when somebody last spoke (the smoothed
+probabilities) is measured beside it, and how often livesr abstains: the share of clips whose last
+reading with speech had no label.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 from livesr.stages.adaptation import Adaptation
 
+LEAST_WEIGHT = 0.001  # of a reading without speech
 WARM_SECONDS, PAUSE_SECONDS = 30.0, 3.0
 _TOLERANCE = 0.02  # of a UAR: another processor may round one clip of 13 the other way
 Condition = Callable[[Float32, np.random.Generator], Float32]
@@ -66,9 +68,14 @@ CONDITIONS: dict[str, Condition] = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of one clip: probabilities, and whether there was a label."""
+    """The result of one clip.
+
+    `probabilities` of the whole clip, [labels]; what was `shown` when somebody had last spoken,
+    [labels], and whether that was `labelled` or livesr abstained.
+    """
 
     probabilities: Float64
+    shown: Float64
     labelled: bool
 
     @property
@@ -77,11 +84,15 @@ class Verdict:
 
 
 def verdict(readings: Sequence[Reading]) -> Verdict:
-    """The result that the last reading with speech gives."""
+    """The mean of all readings' probabilities, each weighted by the speech in its hop."""
+    rows = np.array([list(reading.probabilities.values()) for reading in readings])
+    weights = np.maximum([reading.speech for reading in readings], LEAST_WEIGHT)
+    mean = np.average(rows, axis=0, weights=weights)
     spoken = [r for r in readings if r.status in ("speech", "unsure")]
     if not spoken:
-        return Verdict(np.array(list(readings[-1].probabilities.values())), False)
-    return Verdict(np.array(list(spoken[-1].smoothed.values())), spoken[-1].label is not None)
+        return Verdict(mean, rows[-1], False)
+    shown = np.array(list(spoken[-1].smoothed.values()))
+    return Verdict(mean, shown, spoken[-1].label is not None)
 
 
 def generator(clip: Clip) -> np.random.Generator:
@@ -186,7 +197,11 @@ def table(clips: Sequence[Clip], verdicts: Sequence[Verdict]) -> list[str]:
     probabilities = np.stack([v.probabilities for v in verdicts])
     truth = [clip.label for clip in clips]
     error = calibration_error(probabilities, truth)
-    right = [v.guess == said for v, said in zip(verdicts, truth, strict=True) if v.labelled]
+    shown = [int(v.shown.argmax()) for v in verdicts]
+    last = mean_uar(shown, truth, [clip.corpus for clip in clips])
+    lines += [f"Mean UAR of what was shown when somebody had last spoken: {last:.3f}"]
+    pairs = list(zip(shown, verdicts, truth, strict=True))
+    right = [guess == said for guess, v, said in pairs if v.labelled]
     lines += ["", f"Expected calibration error over all clips, 15 bins: {error:.3f}"]
     lines += [f"Of the {len(right)} labels given {sum(right)} are right.", ""]
     lines += ["| true \\ recognised as | " + " | ".join(LABELS) + " |", "|---" * 5 + "|"]

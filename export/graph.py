@@ -189,6 +189,12 @@ class Graph:
         array = np.ascontiguousarray(value, np.float32)
         self._constants.append(numpy_helper.from_array(array, name))
 
+    def half(self, name: str, value: np.ndarray) -> None:
+        """Stored in 16 bits, computed in 32."""
+        array = np.ascontiguousarray(value, np.float16)
+        self._constants.append(numpy_helper.from_array(array, f"{name}.half"))
+        self.node("Cast", [f"{name}.half"], name, to=TensorProto.FLOAT)
+
     def scalar(self, name: str, value: float) -> None:
         self._constants.append(numpy_helper.from_array(np.array(value, np.float32), name))
 

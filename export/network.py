@@ -121,11 +121,11 @@ class ACRNN(nn.Module):
         """Weights as `export.graph.weight_shapes` names them, batch norms folded in."""
         found: dict[str, Tensor] = {}
         for index, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            scale, bias = _folded(norm)
+            scale, bias = folded(norm)
             found[f"conv{index}.weight"] = conv.weight * scale[:, None, None, None]
             found[f"conv{index}.bias"] = bias
         for name in ("linear", "dense"):
-            scale, bias = _folded(getattr(self, f"{name}_norm"))
+            scale, bias = folded(getattr(self, f"{name}_norm"))
             weight = getattr(self, name).weight * scale[:, None]
             found[f"{name}.weight"], found[f"{name}.bias"] = weight.T, bias
         if self.widths.cells:
@@ -136,7 +136,7 @@ class ACRNN(nn.Module):
         return {name: value.cpu().numpy().astype(np.float32) for name, value in found.items()}
 
     def _lstm_weights(self) -> dict[str, Tensor]:
-        order = _gate_order(self.widths.cells)
+        order = gate_order(self.widths.cells)
         suffixes = ("", "_reverse")[: self.widths.directions]
 
         def both(kind: str) -> list[Tensor]:
@@ -150,13 +150,13 @@ class ACRNN(nn.Module):
         }
 
 
-def _folded(norm: nn.Module) -> tuple[Tensor, Tensor]:
+def folded(norm: nn.Module) -> tuple[Tensor, Tensor]:
     """Scale and bias that a batch norm in evaluation amounts to."""
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     return scale, norm.bias - norm.running_mean * scale
 
 
-def _gate_order(cells: int) -> Tensor:
+def gate_order(cells: int) -> Tensor:
     """torch keeps gates as input, forget, cell, output; ONNX as input, output, forget, cell."""
     part = torch.arange(cells)
     return torch.cat((part, part + 3 * cells, part + cells, part + 2 * cells))

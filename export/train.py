@@ -50,6 +50,7 @@ FOLDS = {
 _LICENCES = (
     "LicenseRef-IEMOCAP",
     "CC-BY-NC-SA-4.0",
+    "ODbL-1.0 + DbCL-1.0",
     "ODbL-1.0",
     "CC-BY-4.0",
     "CC-BY-3.0",
@@ -113,7 +114,7 @@ def train(
     if not dev:
         return file
     print(f"{name}, windows of dev: {recalls(evaluate(network, scenes), scenes)}")
-    temperature, _ = calibrate.fit([(clip, str(file)) for clip in dev], info.decision)
+    temperature, _ = calibrate.fit([(clip, str(file)) for clip in dev])
     print(f"temperature {temperature:.3f}")
     _write(file, network, replace(info, temperature=temperature))
     return file

@@ -40,7 +40,7 @@ class Hop:
         samples: float32 [n] at 16 kHz, after the high-pass.
         speech: probability of speech of each block that it completed, float32 [blocks].
         spoken: whether each of them is speech, bool [blocks].
-        features: the frames that it completed, float32 [m, bands, 3].
+        features: the frames that it completed, as `FrontEnd` gives them, float32 [m, ...].
     """
 
     samples: Float32
@@ -87,7 +87,7 @@ class Recognizer:
         self._cutter = HopCutter(hop, info.front_end, window)
         self._high_pass = HighPass()
         self._vad = VoiceActivity()
-        self._front_end = FrontEnd(info.front_end, info.mean, info.deviation)
+        self._front_end = FrontEnd(info.front_end, info.mean, info.deviation, info.encoder)
         self._network = ModelStream(self._model)
         self.labels: tuple[str, ...] = info.labels
         self.hop = self._cutter.hop_samples / SAMPLE_RATE
@@ -233,6 +233,7 @@ class Recognizer:
                 hop = self._prepare(rest)
                 self._network.push(hop.features)
                 self._network.push(self._front_end.finish())
+                self._network.finish()
                 readings.append(self._reading(hop))
         return readings
 

@@ -46,6 +46,24 @@ class FrontEndSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class EncoderSettings:
+    """The constants of a pretrained encoder's own input; a model that has one carries them."""
+
+    name: str = "Whisper tiny, of Smart Turn 3.2"
+    layers: int = 2
+    bands: int = 80
+    fft_samples: int = 400
+    offset: float = 1.49  # in log10: from livesr's level to where Whisper's log-mels usually are
+    floor: float = -5.5  # in log10
+    block_seconds: float = 0.25  # of the stream's clock; its steps are encoded together
+    version: int = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """The constants as plain values, for a model's metadata."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionSettings:
     """When there is a label; stored in the model, because its probabilities decide.
 

@@ -60,9 +60,9 @@ def heard(samples: Float32) -> tuple[list[Feed], Float32]:
     found: list[Float32] = []
     pair = network.paired
 
-    def kept(features: Float32) -> Float32:
-        paired = pair(features)
-        feeds.append({"features": paired[None], **network.memory})
+    def kept(features: Float32) -> list[Float32]:
+        paired = pair(features)  # one call a hop, at the default hop
+        feeds.extend({"features": part[None], **network.memory} for part in paired)
         return paired
 
     network.paired = kept  # type: ignore[method-assign]

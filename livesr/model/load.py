@@ -17,9 +17,14 @@ from livesr.model.metadata import METADATA_KEY, ModelInfo
 from livesr.model.onnxfile import Refused, look_through
 from livesr.model.onnxsizes import follow
 from livesr.model.runtime import open_session
-from livesr.settings import FrontEndSettings
+from livesr.settings import EncoderSettings, FrontEndSettings
 
 DEFAULT = "acrnn-compact"
+# Of one frame, as `FrontEnd` gives it without and with a pretrained encoder's input.
+FRAME_SHAPES = (
+    (FrontEndSettings().bands, 3),
+    (3 * FrontEndSettings().bands + EncoderSettings().bands + 1,),
+)
 STEP_FRAMES = 2  # the network pools pairs of frames: a step is 20 ms
 _LARGEST_BYTES = 256 * 2**20
 _MOST_STEPS = 3000  # a minute
@@ -71,6 +76,12 @@ class Model:
                 f"its outputs {sorted(self.outputs)!s:.300}. Export it with "
                 "`python -m export.train`."
             )
+        self.frame_shape = FRAME_SHAPES[self.info.encoder is not None]
+        if shapes["features"][1:] != list(self.frame_shape):
+            raise ModelError(
+                f"{source} takes frames of the shape {shapes['features'][1:]!s:.80}, livesr gives "
+                f"{list(self.frame_shape)}; export it again."
+            )
         self.steps = int(self.memory_shapes["valid"][0])
         self.context_size = int(told["context"][0])  # of c, eq. (5)
         if self.steps > _MOST_STEPS:
@@ -84,7 +95,7 @@ class Model:
 
     def _try(self) -> None:
         """See that it runs and remembers, before a stream depends on it."""
-        features = np.zeros((1, STEP_FRAMES, self.info.front_end.bands, 3), np.float32)
+        features = np.zeros((1, STEP_FRAMES, *self.frame_shape), np.float32)
         outputs = self.run(features, self.memory())
         for name, before in self.memory().items():
             after = outputs[f"new_{name}"]
@@ -98,7 +109,7 @@ class Model:
         }
 
     def run(self, features: Float32, memory: Mapping[str, Float32]) -> dict[str, Float32]:
-        """A step of N streams: float32 [N, frames, bands, 3] and their memory to all outputs.
+        """A call for N streams: float32 [N, frames, *frame_shape] and their memory to all outputs.
 
         Raises:
             ModelError: if the graph fails, or what it gives are no probabilities.
@@ -181,7 +192,7 @@ def foreign_model(data: bytes, source: str) -> None:
         ModelError: if it asks for what no model of livesr's does.
     """
     try:
-        follow(look_through(data), FrontEndSettings().bands)
+        follow(look_through(data), FRAME_SHAPES)
     except Refused as error:
         raise _no_model(source, f"it {error}") from None
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from livesr.arrays import Float64
 from livesr.errors import ModelError
-from livesr.settings import DecisionSettings, FrontEndSettings
+from livesr.settings import DecisionSettings, EncoderSettings, FrontEndSettings
 
 METADATA_KEY = "livesr"
 FORMAT = 1
@@ -34,9 +34,11 @@ class ModelInfo:
     version: str
     front_end: FrontEndSettings = field(default_factory=FrontEndSettings)
     decision: DecisionSettings = field(default_factory=DecisionSettings)
+    encoder: EncoderSettings | None = None  # of a network that has a pretrained one
 
     def to_metadata(self) -> dict[str, Any]:
         """The JSON object stored in the file."""
+        encoder = {"encoder": self.encoder.to_dict()} if self.encoder else {}
         return {
             "format": FORMAT,
             "kind": _KIND,
@@ -49,6 +51,7 @@ class ModelInfo:
             "version": self.version,
             "front_end": self.front_end.to_dict(),
             "decision": self.decision.to_dict(),
+            **encoder,
         }
 
     @classmethod
@@ -67,16 +70,18 @@ class ModelInfo:
             about = json.loads(text)
             if not isinstance(about, dict):
                 raise ValueError("no JSON object")  # noqa: TRY004  (of a file, not of a caller)
-            for what, theirs, ours in (
+            encoder, ours = about.get("encoder"), EncoderSettings().to_dict()
+            for what, theirs, needed in (
                 ("format", about["format"], FORMAT),
                 ("kind", about["kind"], _KIND),
                 ("labels", tuple(about["labels"]), LABELS),
-                *_differences(dict(about["front_end"])),
+                *_differences("front end", dict(about["front_end"]), FrontEndSettings().to_dict()),
+                *_differences("encoder", dict(encoder or ours), ours),
             ):
-                if theirs != ours:
+                if theirs != needed:
                     raise ModelError(
                         f"{source} does not fit this livesr: its {what} is {theirs!r:.200}, "
-                        f"livesr needs {ours!r}. Use a model exported for this version."
+                        f"livesr needs {needed!r}. Use a model exported for this version."
                     )
             bands = FrontEndSettings().bands
             mean, deviation = (
@@ -100,6 +105,7 @@ class ModelInfo:
                 licence=str(about["licence"]),
                 version=str(about["version"]),
                 decision=DecisionSettings(**about["decision"]),
+                encoder=None if encoder is None else EncoderSettings(),
             )
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ModelError(
@@ -108,7 +114,8 @@ class ModelInfo:
             ) from None
 
 
-def _differences(front_end: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    ours = FrontEndSettings().to_dict()
-    names = [*ours, *(name for name in front_end if name not in ours)]
-    return [(f"front end's {name}", front_end.get(name), ours.get(name)) for name in names]
+def _differences(
+    of: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]
+) -> list[tuple[str, Any, Any]]:
+    names = [*ours, *(name for name in theirs if name not in ours)]
+    return [(f"{of}'s {name}", theirs.get(name), ours.get(name)) for name in names]

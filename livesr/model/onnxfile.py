@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 OPERATORS = (
     *("Add", "Concat", "Conv", "Div", "Gemm", "LSTM", "MatMul", "MaxPool", "Mul", "Relu"),
     *("Reshape", "Slice", "Softmax", "Squeeze", "Sub", "Transpose", "Unsqueeze"),
+    # of a pretrained encoder, and of weights that are stored in 16 bits
+    *("Cast", "Erf", "LayerNormalization", "Shape", "Sqrt"),
 )
 MOST_AXES = 8
 _DOMAINS = ("", "ai.onnx")

@@ -8,7 +8,7 @@ operator. Each is an upper bound: a Slice counts as all that it cuts from.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from livesr.model.onnxfile import MOST_AXES, Graph, Node, Refused, Shape
 
@@ -16,12 +16,12 @@ _MOST_NUMBERS = 2**26  # of one stream's call, all arrays together; the paper's 
 _FRAMES = 302  # of the longest hop, and what waited
 
 
-def follow(graph: Graph, bands: int) -> int:
+def follow(graph: Graph, frames: Sequence[Shape]) -> int:
     """See that no array becomes larger than a model of livesr's may need.
 
     Args:
         graph: what `look_through` found.
-        bands: that a frame of features has.
+        frames: shapes that a frame of features may have.
 
     Returns:
         The numbers in all arrays that a call of one stream makes, at most.
@@ -30,7 +30,10 @@ def follow(graph: Graph, bands: int) -> int:
         Refused: if they are too many, or no bound can be told.
     """
     shapes = {name: (1, *dims[1:]) for name, dims in graph.inputs.items()}
-    shapes = {**shapes, "features": (1, _FRAMES, bands, 3), **graph.constants}
+    frame = shapes.get("features", ())[2:]
+    if frame not in frames:
+        raise Refused(f"takes frames of the shape {list(frame)!s:.80}, which livesr does not give")
+    shapes = {**shapes, "features": (1, _FRAMES, *frame), **graph.constants}
     total = 0
     for node in graph.nodes:
         try:
@@ -56,8 +59,10 @@ def _made(node: Node, shapes: list[Shape], indices: Mapping[str, Shape]) -> tupl
     """
     first, beside = shapes[0], 0
     match node.operator:
-        case "Relu" | "Softmax" | "Slice":
+        case "Relu" | "Softmax" | "Slice" | "LayerNormalization" | "Erf" | "Sqrt" | "Cast":
             made = first
+        case "Shape":
+            made = (len(first),)
         case "Add" | "Sub" | "Mul" | "Div":
             made = _broadcast(first, shapes[1])
         case "MatMul":

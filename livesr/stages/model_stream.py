@@ -14,11 +14,18 @@ from livesr.model.load import STEP_FRAMES, Model
 from livesr.stages.stage import Stage
 from livesr.state import State
 
+_BLOCK_FRAMES, _LATE_FRAMES = 25, 6  # of a pretrained encoder; see block_ends
 _TOGETHER = 8  # streams a call: more of them no longer fit the core's own cache
 
 
 class ModelStream(Stage):
-    """One stream through the network: new frames in, the window's probabilities out."""
+    """One stream through the network: new frames in, the window's probabilities out.
+
+    A pretrained encoder takes a block of steps at once, each of which attends to the whole block.
+    So that an encoding does not depend on the hop, blocks are counted from the stream's start: one
+    ends with every quarter second of its clock. At a hop of 0.25, 0.5 or 1 s that costs no delay,
+    at another one a quarter second at most.
+    """
 
     _fields = ("_odd", "_steps", "_probabilities", "_attention", "_context")
 
@@ -27,8 +34,8 @@ class ModelStream(Stage):
         self.reset()
 
     def reset(self) -> None:
-        bands, labels = self.model.info.front_end.bands, len(self.model.info.labels)
-        self._odd: Float32 = np.zeros((0, bands, 3), np.float32)
+        labels = len(self.model.info.labels)
+        self._odd: Float32 = np.zeros((0, *self.model.frame_shape), np.float32)
         self._steps = 0
         self._probabilities: Float32 = np.full(labels, 1 / labels, np.float32)
         self._attention: Float32 = np.zeros(self.model.steps, np.float32)
@@ -61,15 +68,31 @@ class ModelStream(Stage):
         return np.asarray((start + length / 2) / settings.sample_rate)
 
     def push(self, features: Float32) -> None:
-        """float32 [frames, bands, 3]; an odd last frame waits for its pair."""
+        """float32 [frames, *frame_shape]; an odd last frame waits for its pair."""
         push_together([self], [features])
 
-    def paired(self, features: Float32) -> Float32:
-        """The frames that make whole pairs with the one kept; an odd last frame is kept."""
+    def paired(self, features: Float32) -> list[Float32]:
+        """The frames that the network can take now, a call each; the rest is kept.
+
+        Whole pairs of frames; for a pretrained encoder, whole blocks of them.
+        """
         features = np.concatenate((self._odd, features))
-        whole = len(features) - len(features) % STEP_FRAMES
-        self._odd = features[whole:].copy()
-        return features[:whole]
+        end = self._steps + len(features) // STEP_FRAMES
+        if self.model.info.encoder:
+            ends = block_ends(self._steps, end)
+        else:
+            ends = [end] if end > self._steps else []
+        cuts = [(place - self._steps) * STEP_FRAMES for place in ends]
+        *parts, rest = np.split(features, cuts)
+        self._odd = rest.copy()
+        return parts
+
+    def finish(self) -> None:
+        """Give the network what waits for the rest of its block, but for an odd frame."""
+        whole = len(self._odd) - len(self._odd) % STEP_FRAMES
+        if whole:
+            self.take(self.model.run(self._odd[None, :whole], self.memory), whole // STEP_FRAMES)
+        self._odd = self._odd[whole:]
 
     def take(self, outputs: Mapping[str, Float32], steps: int) -> None:
         """The network's outputs for this stream, N = 1, after so many new steps."""
@@ -97,14 +120,33 @@ class ModelStream(Stage):
 
     def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
         probabilities, attention = values["_probabilities"], values["_attention"]
+        steps = heard // STEP_FRAMES
+        if self.model.info.encoder:
+            steps = max([0, *block_ends(max(0, steps - 26), steps)])
         shares = min(probabilities.min(initial=0), attention.min(initial=0)) >= 0
         return {
-            "steps": (heard // STEP_FRAMES, values["_steps"]),
-            "odd frame": (heard % STEP_FRAMES, len(values["_odd"])),
+            "steps": (steps, values["_steps"]),
+            "odd frame": (heard - steps * STEP_FRAMES, len(values["_odd"])),
             "probabilities": (len(self._probabilities), len(probabilities)),
             "attention": (len(self._attention), len(attention)),
             "shares": (True, bool(shares and probabilities.any())),
         }
+
+
+def block_ends(start: int, end: int) -> list[int]:
+    """Where blocks of a pretrained encoder end, in steps of the stream: after `start`, up to `end`.
+
+    When k quarter seconds of samples have come, the front end has given 25 k - 6 frames: it is
+    behind by the rest of the newest window and by the deltas' reach.
+
+    Example:
+        >>> block_ends(0, 50), block_ends(9, 21)
+        ([9, 22, 34, 47], [])
+    """
+    first = (STEP_FRAMES * start + _LATE_FRAMES) // _BLOCK_FRAMES
+    last = (STEP_FRAMES * (end + 1) + _LATE_FRAMES) // _BLOCK_FRAMES
+    places = [(k * _BLOCK_FRAMES - _LATE_FRAMES) // STEP_FRAMES for k in range(first, last + 1)]
+    return [place for place in places if start < place <= end]
 
 
 def push_together(streams: Sequence[ModelStream], features: Sequence[Float32]) -> None:
@@ -112,22 +154,25 @@ def push_together(streams: Sequence[ModelStream], features: Sequence[Float32]) -
 
     Args:
         streams: each at most once.
-        features: for each of them, float32 [frames, bands, 3].
+        features: for each of them, float32 [frames, *frame_shape].
     """
-    groups: dict[tuple[Model, int], list[tuple[ModelStream, Float32]]] = defaultdict(list)
-    for stream, new in zip(streams, features, strict=True):
-        paired = stream.paired(new)
-        if len(paired):
-            groups[stream.model, len(paired)].append((stream, paired))
-    for (model, frames), group in groups.items():
-        for start in range(0, len(group), _TOGETHER):
-            batch = group[start : start + _TOGETHER]
-            outputs = model.run(*_joined(batch))
-            for row, (stream, _) in enumerate(batch):
-                own = outputs
-                if len(batch) > 1:  # copied: a view would keep the whole batch in memory
-                    own = {k: v[row : row + 1].copy() for k, v in outputs.items()}
-                stream.take(own, frames // STEP_FRAMES)
+    waiting = [(own, own.paired(new)) for own, new in zip(streams, features, strict=True)]
+    while waiting := [(stream, parts) for stream, parts in waiting if parts]:
+        groups: dict[tuple[Model, int], list[tuple[ModelStream, Float32]]] = defaultdict(list)
+        for stream, parts in waiting:
+            groups[stream.model, len(parts[0])].append((stream, parts.pop(0)))
+        for (model, frames), group in groups.items():
+            for start in range(0, len(group), _TOGETHER):
+                _call(model, frames // STEP_FRAMES, group[start : start + _TOGETHER])
+
+
+def _call(model: Model, steps: int, batch: Sequence[tuple[ModelStream, Float32]]) -> None:
+    outputs = model.run(*_joined(batch))
+    for row, (stream, _) in enumerate(batch):
+        own = outputs
+        if len(batch) > 1:  # copied: a view would keep the whole batch in memory
+            own = {k: v[row : row + 1].copy() for k, v in outputs.items()}
+        stream.take(own, steps)
 
 
 def _joined(batch: Sequence[tuple[ModelStream, Float32]]) -> tuple[Float32, dict[str, Float32]]:

@@ -25,7 +25,7 @@ from livesr import Event, ModelError, Recognizer
 from livesr.app.report.report import Report
 from livesr.app.writers import JsonlWriter
 from livesr.files.recording import Recording, events_path
-from livesr.model.load import bundled, foreign_model, load_model
+from livesr.model.load import FRAME_SHAPES, bundled, foreign_model, load_model
 from livesr.model.onnxfile import Refused, look_through
 from livesr.model.onnxsizes import follow
 from livesr.model.runtime import open_session
@@ -278,7 +278,7 @@ def test_no_array_is_larger_than_its_bound(changes: dict[str, Any]) -> None:
     widths = replace(TINY, **changes)
     weights = {k: np.ones(shape, np.float32) for k, shape in weight_shapes(widths).items()}
     model = build(widths, weights, tiny_info())
-    told = follow(look_through(model.SerializeToString()), bands=40)
+    told = follow(look_through(model.SerializeToString()), FRAME_SHAPES)
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=n.output[0]) for n in model.graph.node)
     session = open_session(model.SerializeToString())
@@ -304,7 +304,7 @@ def test_a_window_without_end(tmp_path: Path) -> None:
 @given(data=st.binary(max_size=200), before=st.integers(0, 200))
 def test_any_bytes_are_looked_through(tiny: Path, data: bytes, before: int) -> None:
     try:
-        follow(look_through(tiny.read_bytes()[:before] + data), bands=40)
+        follow(look_through(tiny.read_bytes()[:before] + data), FRAME_SHAPES)
     except Refused as error:
         assert str(error)
 

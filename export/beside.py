@@ -1,0 +1,163 @@
+"""The paper's network on log-mels and the one on a pretrained encoder, as one model.
+
+    python -m export.beside runs/acrnn-whisper.onnx models/acrnn-compact.onnx --member 0. \
+        --share 0.4 --output runs/both.onnx
+
+They are wrong about different voices: on corpora that neither heard, the mean of their logits is
+better than either. `export.calibrate` then gives the whole its own temperature.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from export.graph import Graph, tell
+from export.pretrained_graph import PAPER_VALUES, cut
+from livesr.errors import LivesrError
+from livesr.model.load import load_model
+from livesr.model.metadata import LABELS, ModelInfo
+
+
+def beside(
+    pretrained: onnx.ModelProto,
+    acrnn: onnx.ModelProto,
+    share: float,
+    info: ModelInfo,
+    member: str = "",
+    bias: Sequence[float] = (0.0,) * len(LABELS),
+) -> onnx.ModelProto:
+    """The paper's network on log-mels beside the one on the encoder: the mean of what they say.
+
+    Logits and attention are means of both, context is both side by side.
+
+    Args:
+        pretrained: a graph of `build_pretrained`.
+        acrnn: a graph of `export.graph.build`, or of `export.ensemble`.
+        share: of the second one's logits, between 0 and 1.
+        info: what the file says of itself.
+        member: of an ensemble, as "0."; its other members are left out.
+        bias: added to the mean of the logits, one for each label.
+    """
+    own = _member(acrnn.graph, member)
+    graph, told = Graph(), ("logits", "attention", "context")
+    graph.join(pretrained.graph, _renamed("encoder.", told, ()), ("cooled", "probabilities"))
+    flat = cut(graph, "features", 0, PAPER_VALUES, 2, "paper.flat")
+    graph.indices("paper.shape", [0, -1, PAPER_VALUES // 3, 3])
+    graph.node("Reshape", [flat, "paper.shape"], "paper.features")
+    states = [part.name for part in own.input if part.name != "features"]
+    graph.join(own, _renamed("paper.", None, states), ())
+    graph.scalar("paper.share", share)
+    graph.scalar("encoder.share", 1 - share)
+    for what, weights in (
+        ("logits", ("encoder.share", "paper.share")),
+        ("attention", ("half",) * 2),
+    ):
+        parts = []
+        for name, weight in zip(("encoder", "paper"), weights, strict=True):
+            source = f"{name}.{what}" if name == "encoder" else f"paper.{member}{what}"
+            parts.append(graph.node("Mul", [source, weight], f"{name}.{what}.weighted"))
+        graph.node("Add", parts, "logits.mean" if what == "logits" else what)
+    graph.constant("label.bias", np.asarray(bias))
+    graph.node("Add", ["logits.mean", "label.bias"], "logits")
+    graph.node("Concat", [f"paper.{member}context", "encoder.context"], "context", axis=1)
+    graph.node("Softmax", [graph.node("Div", ["logits", "temperature"], "cooled")], "probabilities")
+
+    def shape(part: onnx.ValueInfoProto) -> list[str | int]:
+        sizes = part.type.tensor_type.shape.dim
+        return [size.dim_param or size.dim_value for size in sizes]
+
+    inputs = {part.name: shape(part) for part in pretrained.graph.input}
+    inputs |= {f"paper.{part.name}": shape(part) for part in own.input if part.name in states}
+    outputs = {part.name: shape(part) for part in pretrained.graph.output}
+    cells = sum(int(shape(p)[1]) for p in pretrained.graph.output if p.name == "context")
+    (hidden,) = (c.dims[0] for c in own.initializer if c.name == f"{member}dense.weight")
+    outputs["context"] = ["N", cells + hidden]
+    outputs |= {f"new_{name}": size for name, size in inputs.items() if name != "features"}
+    model = graph.model("acrnn", inputs, outputs)
+    tell(model, info)
+    return model
+
+
+def _renamed(
+    prefix: str, only: tuple[str, ...] | None, states: Sequence[str]
+) -> Callable[[str], str]:
+    """New names: of `only` these, or of all; a state's new value becomes new_PREFIX.NAME."""
+
+    def named(name: str) -> str:
+        if not name or (only is not None and name not in only):
+            return name
+        if name.startswith("new_") and name[4:] in states:
+            return f"new_{prefix}{name[4:]}"
+        return prefix + name
+
+    return named
+
+
+def _member(graph: onnx.GraphProto, member: str) -> onnx.GraphProto:
+    """What a network, or one of an ensemble, needs to say what it says and to remember."""
+    made = {output: node for node in graph.node for output in node.output}
+    wanted = [f"{member}{what}" for what in ("logits", "attention", "context")]
+    kept: set[str] = set()
+    states: set[str] = set()
+    while wanted:
+        name = wanted.pop()
+        if name in kept:
+            continue
+        kept.add(name)
+        if name in made:
+            wanted += made[name].input
+        elif f"new_{name}" in made:  # a part of the memory
+            states.add(name)
+            wanted.append(f"new_{name}")
+    found = onnx.GraphProto()
+    found.node.extend(n for n in graph.node if set(n.output) & kept)
+    found.input.extend(p for p in graph.input if p.name in states or p.name == "features")
+    found.initializer.extend(c for c in graph.initializer if c.name in kept)
+    return found
+
+
+def described(pretrained: ModelInfo, acrnn: ModelInfo, name: str) -> ModelInfo:
+    """What the whole says of itself: the log-mels' standardisation is the paper's network's."""
+    ours, theirs = pretrained.training_data, acrnn.training_data
+    return replace(
+        pretrained,
+        name=name,
+        mean=acrnn.mean,
+        deviation=acrnn.deviation,
+        temperature=1.0,
+        training_data=f"{ours}; beside it {acrnn.name} {acrnn.version}: {theirs}",
+        version=f"{pretrained.version}+{acrnn.version}",
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("pretrained", type=Path, help="of export.train_pretrained")
+    parser.add_argument("acrnn", type=Path, help="of export.train or export.ensemble")
+    parser.add_argument("--member", default="", help='of an ensemble, as "0."')
+    parser.add_argument("--share", type=float, default=0.4, help="of the second one's logits")
+    parser.add_argument("--bias", nargs=len(LABELS), type=float, default=[0.0] * len(LABELS))
+    parser.add_argument("--output", type=Path, required=True, help="the .onnx file to write")
+    options = parser.parse_args()
+    try:
+        first, second = (load_model(f).info for f in (options.pretrained, options.acrnn))
+    except LivesrError as error:
+        raise SystemExit(str(error)) from None
+    info = described(first, second, options.output.stem)
+    own, other = onnx.load(options.pretrained), onnx.load(options.acrnn)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    whole = beside(own, other, options.share, info, options.member, options.bias)
+    onnx.save(whole, options.output)
+    print(f"wrote {options.output}, version {info.version}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Clips to the pretrained encoder's steps, through the very objects of a live stream; cached.
+
+The encoder is frozen, so each clip and each scene (`export.features.scene`, then perhaps hum, an
+offset and a codec) is encoded once; networks on top of it then train in minutes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from export import augment
+from export.corpora import Clip, CorpusError
+from export.encoder import encode
+from export.features import SETTINGS, scene
+from livesr.arrays import Bool, Float32
+from livesr.settings import EncoderSettings
+from livesr.stages.frontend import FrontEnd
+from livesr.stages.highpass import HighPass
+from livesr.stages.vad import VoiceActivity
+
+VERSION = 1  # raise when scenes change: those cached are then made anew
+_HOP = 4000
+_ENCODER = EncoderSettings()
+_STEP_SAMPLES = 320
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A clip or scene: steps float16 [S, 768], where somebody speaks bool [S], where it begins."""
+
+    steps: np.ndarray
+    spoken: Bool
+    first: int  # step at which the labelled clip begins
+    clip: Clip
+
+
+def hear(samples: Float32) -> tuple[Float32, Bool]:
+    """What the encoder makes of a stream, float32 [S, 768], and where somebody speaks, bool [S]."""
+    front = FrontEnd(SETTINGS, np.zeros(SETTINGS.bands), np.ones(SETTINGS.bands), _ENCODER)
+    high_pass, vad, found = HighPass(), VoiceActivity(), []
+    for start in range(0, len(samples), _HOP):
+        hop = high_pass.push(samples[start : start + _HOP])
+        found.append(front.push(hop, vad.push(hop) > 0.5))
+    found.append(front.finish())
+    features = np.concatenate(found)
+    own = 3 * SETTINGS.bands
+    steps = encode(features[:, own : own + _ENCODER.bands])
+    return steps, features[: 2 * len(steps) : 2, -1] > 0
+
+
+def disturbed(
+    clip: Clip, fellows: Sequence[Clip], strangers: Sequence[Clip], rng: np.random.Generator
+) -> tuple[Float32, int]:
+    """A scene around a clip, and the sample at which the clip begins."""
+    _, samples, first = scene(clip, fellows, strangers, rng)
+    for change, chance in ((augment.hum, 0.12), (augment.offset, 0.08), (augment.codec, 0.4)):
+        if rng.random() < chance:
+            samples = change(samples, rng)
+    return samples, first
+
+
+def _one(job: tuple[Clip, list[Clip], list[Clip], int | None]) -> Encoded:
+    clip, fellows, strangers, seed = job
+    samples, first = clip.samples(), 0
+    if seed is not None:
+        samples, first = disturbed(clip, fellows, strangers, np.random.default_rng(seed))
+    steps, spoken = hear(samples)
+    return Encoded(steps.astype(np.float16), spoken, first // _STEP_SAMPLES, clip)
+
+
+def encoded(
+    clips: Sequence[Clip], seed: int | None, cache: Path, most: int = 1000, workers: int = 2
+) -> list[Encoded]:
+    """The clips as recorded (seed None), or scenes around at most so many of each corpus and split.
+
+    A corpus's split is encoded and cached by itself.
+    """
+    groups: dict[tuple[str, str], list[Clip]] = defaultdict(list)
+    for clip in clips:
+        groups[clip.corpus, clip.split].append(clip)
+    found = []
+    for own in groups.values():
+        found += _cached(own, seed, cache, most, workers)
+    return found
+
+
+def _cached(
+    clips: list[Clip], seed: int | None, cache: Path, most: int, workers: int
+) -> list[Encoded]:
+    kept = list(range(len(clips)))
+    rng = np.random.default_rng(seed)
+    if seed is not None:
+        kept = sorted(rng.permutation(len(clips))[:most].tolist())
+    source = [VERSION, SETTINGS.to_dict(), _ENCODER.to_dict(), [clips[i].key for i in kept]]
+    key = hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:16]
+    file = cache / f"{key}-steps-{seed}.npz"
+    if not file.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        jobs = [_job(clips, i, seed, rng) for i in kept]
+        with ProcessPoolExecutor(workers) as pool:
+            name = f"{clips[0].corpus} {clips[0].split}, {seed}"
+            done = list(tqdm(pool.map(_one, jobs, chunksize=8), name, len(jobs), disable=None))
+        part = file.with_suffix(".part.npz")
+        np.savez(
+            part,
+            steps=np.concatenate([one.steps for one in done]),
+            spoken=np.concatenate([one.spoken for one in done]),
+            facts=[(len(one.steps), one.first) for one in done],
+        )
+        part.rename(file)
+    with np.load(file) as data:
+        steps, spoken, facts = data["steps"], data["spoken"], data["facts"]
+    if len(facts) != len(kept) or len(steps) != facts[:, 0].sum():
+        raise CorpusError(f"{file} is of another cache; remove it.")
+    ends = np.cumsum(facts[:, 0])
+    return [
+        Encoded(steps[end - size : end], spoken[end - size : end], int(first), clips[i])
+        for i, end, (size, first) in zip(kept, ends, facts, strict=True)
+    ]
+
+
+def _job(
+    clips: list[Clip], index: int, seed: int | None, rng: np.random.Generator
+) -> tuple[Clip, list[Clip], list[Clip], int | None]:
+    clip = clips[index]
+    if seed is None:
+        return clip, [], [], None
+    fellows = [c for c in clips if c.speaker == clip.speaker and c is not clip]
+    strangers = [clips[i] for i in rng.integers(len(clips), size=8)]
+    return clip, fellows, strangers, int(rng.integers(2**62))

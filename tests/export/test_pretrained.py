@@ -1,0 +1,148 @@
+"""A network with a pretrained encoder: its stream, its graph and its training module agree."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from export import beside
+from export.encoder import LAYERS, VALUES, encode
+from export.head import Head
+from export.pretrained_graph import HeadWidths, build_pretrained
+from livesr import Recognizer, push_all
+from livesr.arrays import Float32
+from livesr.model.load import foreign_model, load_model
+from livesr.settings import EncoderSettings, FrontEndSettings
+from livesr.stages.model_stream import block_ends
+from tests.helpers.tiny import tiny_info
+
+try:
+    distribution("pipecat-ai")
+except PackageNotFoundError:
+    pytest.skip("`make teacher` installs the weights of the encoder", allow_module_level=True)
+WIDTHS = HeadWidths(linear=12, cells=4, dense=8)
+
+
+@pytest.fixture(scope="module")
+def head() -> Head:
+    torch.manual_seed(1)
+    network = Head(np.zeros(LAYERS * VALUES, np.float32), np.ones(768, np.float32), WIDTHS)
+    for norm in (network.linear_norm, network.context_norm, network.dense_norm):
+        torch.nn.init.normal_(norm.running_mean, std=0.1)
+        torch.nn.init.uniform_(norm.running_var, 0.5, 2)
+        torch.nn.init.normal_(norm.bias)
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def file(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "pretrained.onnx"
+    info = tiny_info(temperature=1.0, encoder=EncoderSettings())
+    onnx.save(build_pretrained(WIDTHS, head.weights(), info), path)
+    return path
+
+
+def test_the_graph_streams_what_the_training_module_computes(
+    head: Head, file: Path, speech: np.ndarray
+) -> None:
+    recognizer = Recognizer(file)
+    kept = []
+    push = recognizer._network.push
+    recognizer._network.push = lambda new: (kept.append(new), push(new))[0]  # type: ignore
+    readings = recognizer.push(speech[: 5 * 16000])
+    features = np.concatenate(kept)
+    encodings = encode(features[:, 120:200])
+    spoken = features[::2, 200][: len(encodings)]
+    for reading, hop in zip(readings, range(1, 21), strict=True):
+        end = block_ends(0, len(encodings))[hop - 1]
+        start = max(0, end - 150)
+        steps, valid, gate = (np.zeros((1, 150, *more), np.float32) for more in ((768,), (), ()))
+        steps[0, 150 - (end - start) :] = encodings[start:end]
+        valid[0, 150 - (end - start) :] = 1
+        gate[0, 150 - (end - start) :] = spoken[start:end]
+        with torch.no_grad():
+            logits, attention = head(*map(torch.from_numpy, (steps, valid, gate)))
+        np.testing.assert_allclose(reading.attention, attention[0, start - end :], atol=1e-4)
+        if hop == 1:  # later ones are adapted to the voice
+            said = list(reading.probabilities.values())
+            np.testing.assert_allclose(said, torch.softmax(logits, 1)[0], atol=1e-4)
+
+
+def test_live_is_replay_however_samples_are_cut(file: Path, speech: np.ndarray) -> None:
+    samples = speech[: 4 * 16000 + 777]
+    whole = Recognizer(file)
+    expected = whole.push(samples) + whole.finish()
+    cut, found = Recognizer(file), []
+    for piece in np.split(samples, [1, 4000, 4001, 17_123, 40_000]):
+        found += cut.push(piece)
+        other = Recognizer(file)
+        other.restore(cut.state())
+        cut = other
+    assert found + cut.finish() == expected
+
+
+def test_encodings_do_not_depend_on_the_hop(file: Path, speech: np.ndarray) -> None:
+    by_time: dict[float, list[Float32]] = {}
+    for hop in (0.25, 0.1, 0.5, 1.0):
+        for reading in Recognizer(file, hop=hop).push(speech[: 5 * 16000]):
+            at = by_time.setdefault(round(reading.end * 4, 3), [])
+            at.append(reading.attention)
+    for time, found in by_time.items():
+        for attention in found:
+            if time == int(time):
+                np.testing.assert_array_equal(attention, found[0])
+
+
+def test_voices_that_share_a_call_read_what_each_reads_alone(
+    file: Path, speech: np.ndarray
+) -> None:
+    chunks = [speech[start : start + 3 * 16000] for start in (0, 50_000, 90_000)]
+    alone = [Recognizer(file).push(chunk) for chunk in chunks]
+    assert push_all([Recognizer(file) for _ in chunks], chunks) == alone
+
+
+def test_a_file_from_elsewhere_may_have_an_encoder(file: Path) -> None:
+    foreign_model(file.read_bytes(), "a file")
+    bands = FrontEndSettings().bands
+    assert load_model(file).frame_shape == (3 * bands + EncoderSettings().bands + 1,)
+
+
+def test_the_papers_network_beside_it_says_the_mean_of_both(
+    file: Path, tiny: Path, tmp_path: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = tmp_path / "both.onnx"
+    command = ["beside", str(file), str(tiny), "--share", "0.25", "--bias", "0", "0", "0", "-0.5"]
+    command += ["--output", str(both)]
+    monkeypatch.setattr("sys.argv", command)
+    beside.main()
+    whole, own, paper = map(load_model, (both, file, tiny))
+    foreign_model(both.read_bytes(), "a file")
+    assert whole.context_size == own.context_size + paper.context_size
+    features = np.random.default_rng(0).standard_normal((1, 26, 201)).astype(np.float32)
+    memories = [model.memory() for model in (whole, own, paper)]
+    for _ in range(2):
+        given = [features, features, features[..., :120].reshape(1, 26, 40, 3)]
+        said = [
+            model.run(part, memory)
+            for model, part, memory in zip((whole, own, paper), given, memories, strict=True)
+        ]
+        memories = [
+            {name: one[f"new_{name}"] for name in memory}
+            for one, memory in zip(said, memories, strict=True)
+        ]
+    mean = np.array([0, 0, 0, -0.5]) + 0.75 * said[1]["logits"] + 0.25 * said[2]["logits"]
+    np.testing.assert_allclose(said[0]["logits"], mean, atol=1e-4)
+    attention = (said[1]["attention"] + said[2]["attention"]) / 2
+    np.testing.assert_allclose(said[0]["attention"], attention, atol=1e-5)
+    context = np.concatenate((said[2]["context"], said[1]["context"]), axis=1)
+    np.testing.assert_allclose(said[0]["context"], context, atol=1e-4)
+    samples = speech[: 3 * 16000]
+    cut, found = Recognizer(both), []
+    for piece in np.split(samples, [777, 20_000]):
+        found += cut.push(piece)
+    assert found == Recognizer(both).push(samples)
