@@ -10,7 +10,7 @@ for reading in recognizer.push(samples, sample_rate=48000):
 import logging
 
 from livesr.batch import push_all
-from livesr.errors import AudioError, DeviceError, LivesrError, ModelError
+from livesr.errors import AudioError, AudioWarning, DeviceError, LivesrError, ModelError
 from livesr.event import Event
 from livesr.files.replay import replay
 from livesr.microphone.devices import Device, devices
@@ -21,6 +21,7 @@ from livesr.version import __version__
 
 __all__ = [
     "AudioError",
+    "AudioWarning",
     "Device",
     "DeviceError",
     "Event",

@@ -54,3 +54,7 @@ class ModelError(LivesrError):
         ...     print(error)
         These bytes are not a livesr state; pass what Recognizer.state() gave.
     """
+
+
+class AudioWarning(UserWarning):
+    """Something of a sound file could not be heard; the readings that there are stand."""

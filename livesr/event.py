@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from livesr.reading import MOST_SECONDS, Reading
+from livesr.reading import LONGEST_TEXT, MOST_SECONDS, Reading
 
-Kind = Literal["gap", "reset", "mark", "device", "silence", "recording"]
+Kind = Literal["session", "gap", "reset", "mark", "device", "silence", "recording", "file", "note"]
+_MOST_ABOUT = 32  # values of a session, from a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +21,17 @@ class Event:
     Attributes:
         kind: "gap" (sound was lost), "reset" (the stream was forgotten), "mark" (the user's),
             "device" (a microphone went or came back), "silence" (no voice can arrive: nothing
-            but zeros do, or the channels cancel each other out) or "recording" (it had to end).
+            but zeros do, or the channels cancel each other out), "recording" (it had to end),
+            "file" (not all of it could be heard), "note" (a word that changes nothing) or
+            "session" (how it was listened to; the first of all).
         at: seconds of stream time.
         seconds: how long a gap is.
         text: why, or what, in a few words.
         silence: of a gap, how many seconds of silence stand for it in the recording; None where
             there is no recording, or one by livesr 0.1.
+        channel: as of `Reading`; not compared.
+        about: of a session: "started" (wall clock, ISO 8601), "livesr" (its version), "model",
+            "model_sha256", "hop", "channel" and "profile".
     """
 
     kind: Kind
@@ -33,6 +39,8 @@ class Event:
     seconds: float = 0.0
     text: str = ""
     silence: float | None = None
+    channel: int | None = field(default=None, compare=False)
+    about: Mapping[str, str | float | None] = field(default_factory=dict, hash=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; the key "event" tells it from a reading."""
@@ -41,15 +49,22 @@ class Event:
             values["seconds"] = self.seconds
             if self.silence is not None:
                 values["silence"] = self.silence
-        return {**values, "text": self.text} if self.text else values
+        if self.text:
+            values["text"] = self.text
+        if self.channel is not None:
+            values["channel"] = self.channel
+        return values | ({"about": dict(self.about)} if self.about else {})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Event:
         """The event that `to_dict` gave these values.
 
         Raises:
+            UnknownKindError: if it is of a kind that this livesr does not know.
             KeyError, TypeError, ValueError: if they are not such values.
         """
+        if isinstance(values["event"], str) and values["event"] not in get_args(Kind):
+            raise UnknownKindError(f"no such event: {values['event']:.40}")
         kind, text = values["event"], values.get("text", "")
         at, seconds = float(values["at"]), float(values.get("seconds", 0.0))
         silence = None if values.get("silence") is None else float(values["silence"])
@@ -60,7 +75,23 @@ class Event:
             raise ValueError("a gap with more silence than it lasts")
         if max(at, seconds) > MOST_SECONDS:
             raise ValueError("a time that cannot be")
-        return cls(kind, at, seconds, text, silence)
+        channel, about = values.get("channel"), values.get("about", {})
+        if not (channel is None or (type(channel) is int and channel > 0)):
+            raise ValueError("a channel that cannot be")
+        plain = isinstance(about, dict) and len(about) <= _MOST_ABOUT
+        if not plain or not all(_short(value) for pair in about.items() for value in pair):
+            raise ValueError("a session that says what none says")
+        return cls(kind, at, seconds, text, silence, channel, about)
+
+
+class UnknownKindError(ValueError):
+    """An event by a later livesr: who reads a file leaves it out."""
+
+
+def _short(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= LONGEST_TEXT
+    return value is None or (type(value) in (int, float) and math.isfinite(value))  # type: ignore[arg-type]
 
 
 Item = Reading | Event  # what a session gives, in order

@@ -16,8 +16,9 @@ from typing import get_args
 import numpy as np
 
 from livesr.errors import LivesrError
-from livesr.event import Event, Item
+from livesr.event import Event, Item, UnknownKindError
 from livesr.reading import LONGEST_TEXT, MOST_SECONDS, Reading, Status
+from livesr.stages.samples import MOST_CHANNELS
 
 _LONGEST_LINE = 1 << 20
 _GZIP = b"\x1f\x8b"
@@ -48,7 +49,7 @@ def readings_from_jsonl(path: str | Path) -> Iterator[Item]:
 
 
 def _items(path: str | Path, file: BufferedReader) -> Iterator[Item]:
-    last: Reading | None = None
+    last: dict[int | None, Reading] = {}  # by channel
     with file:
         for number, line in enumerate(_lines(path, file), 1):
             try:
@@ -63,9 +64,10 @@ def _items(path: str | Path, file: BufferedReader) -> Iterator[Item]:
                     "give a file that --jsonl wrote."
                 ) from None
             if item:
-                last = item if isinstance(item, Reading) else last
+                if isinstance(item, Reading):
+                    last[item.channel] = item
                 yield item
-    if last is None:
+    if not last:
         raise LivesrError(f"{path} holds no readings; give a file that --jsonl wrote.")
 
 
@@ -94,8 +96,8 @@ class _NotJson(ValueError):
     """A line that is no JSON: of a file's last, the sign that it was cut short."""
 
 
-def _item(line: bytes, last: Reading | None) -> Item:
-    """The item of one line, checked against the reading before it."""
+def _item(line: bytes, last: dict[int | None, Reading]) -> Item | None:
+    """The item of one line, checked against its channel's reading before; None of a later kind."""
     try:
         values = json.loads(line.decode("utf-8-sig"))
     except (ValueError, RecursionError):
@@ -103,10 +105,13 @@ def _item(line: bytes, last: Reading | None) -> Item:
     if not isinstance(values, dict):
         raise ValueError("no JSON object")  # noqa: TRY004  (of a file, not of a caller)
     if "event" in values:
-        return Event.from_dict(values)
+        try:
+            return Event.from_dict(values)
+        except UnknownKindError:
+            return None
     with np.errstate(over="ignore"):  # an infinity is refused below, in words
         reading = Reading.from_dict(values)
-    if wrong := _wrong(reading, last):
+    if wrong := _wrong(reading, last.get(reading.channel)):
         raise ValueError(wrong)
     return reading
 
@@ -133,7 +138,10 @@ def _wrong(reading: Reading, last: Reading | None) -> str:
     before = last.end if last else -1.0
     weights, times = reading.attention, reading.attention_times
     named = reading.label in labels if reading.status == "speech" else reading.label is None
+    channel = reading.channel
     checks = {
+        "a channel that cannot be": channel is None
+        or (type(channel) is int and 0 < channel <= MOST_CHANNELS),
         "a time that cannot be": 0 <= reading.start <= reading.end <= MOST_SECONDS,
         "times that do not increase": reading.end > before,
         "a gap that cannot be": 0 <= reading.gap <= MOST_SECONDS,

@@ -50,6 +50,14 @@ def convert_command(name: str) -> str:
     return f"ffmpeg -i {shlex.quote(name)} -ar 16000 -ac 1 {shlex.quote(name + '.wav')}"
 
 
+def scale_command(name: str, scale: float) -> str:
+    """What turns samples that were written without being scaled into such as are."""
+    return (
+        f"ffmpeg -i {shlex.quote(name)} -af volume=1/{scale:.0f} -ar 16000 -ac 1 "
+        f"{shlex.quote(name + '.wav')}"
+    )
+
+
 class Media:
     """The first sound track of a media file, block by block.
 

@@ -19,10 +19,11 @@ import soundfile as sf
 
 from livesr.arrays import Float32
 from livesr.errors import AudioError, LivesrError
-from livesr.event import Event
+from livesr.event import Event, UnknownKindError
 from livesr.files.soundfile import name_for_libsndfile, reason
 
 RATE = 16000
+CUT_EVENT = "the last line of its events was cut, and is left out"
 _FORMATS = {".flac": "FLAC", ".wav": "WAV"}
 _LONGEST_SILENCE_SECONDS = 4
 _STEPS = 2**23
@@ -117,6 +118,9 @@ class Recording:
 def read_events(path: str | Path) -> list[Event]:
     """The events beside a recording, in order; none where there is no such file.
 
+    A last line that was cut is left out, and told of in a note; events of a kind that is not
+    known are left out.
+
     Raises:
         AudioError: if the file is not what `Recording` writes.
     """
@@ -136,8 +140,19 @@ def read_events(path: str | Path) -> list[Event]:
 
 def _parsed(file: Path) -> Iterator[Event]:
     before = 0.0
-    for line in file.read_text(encoding="utf-8").splitlines():
-        event = Event.from_dict(json.loads(line))
+    data = file.read_bytes()
+    for line in data.splitlines():
+        try:
+            values = json.loads(line)
+        except ValueError:
+            if not data.endswith(line) or not line.startswith(b'{"'):
+                raise
+            yield Event("note", before, text=CUT_EVENT)
+            return
+        try:
+            event = Event.from_dict(values)
+        except UnknownKindError:
+            continue
         if event.at < before:
             raise ValueError("times run backwards")
         before = event.at

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
+import math
+import os
+import sys
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace as changed
+from itertools import chain
 from pathlib import Path
+from typing import Any, BinaryIO, Literal
 
-from livesr.errors import AudioError
+from numpy.typing import ArrayLike
+
+from livesr.arrays import Array
+from livesr.errors import AudioError, AudioWarning
 from livesr.event import Event, Item
+from livesr.files.media import scale_command
 from livesr.files.recording import RATE, read_events
-from livesr.files.soundfile import SoundFile
-from livesr.reading import Reading
+from livesr.files.samples import Samples
+from livesr.files.soundfile import RawFormat, SoundFile
+from livesr.model.load import load_model
+from livesr.reading import MOST_SECONDS, Reading
 from livesr.recognizer import Recognizer
+from livesr.settings import HOP_SECONDS, SAMPLE_RATE
+from livesr.stages.samples import Mixdown, UnscaledError, check_channel, in_number
+
+Source = str | Path | BinaryIO | ArrayLike
+Channel = int | Literal["each"] | None
 
 
 def replay(
-    path: str | Path,
+    source: Source,
+    sample_rate: int = SAMPLE_RATE,
     *,
     model: str | Path | None = None,
-    hop: float = 0.25,
+    hop: float = HOP_SECONDS,
+    channel: Channel = None,
+    start: float = 0.0,
+    end: float | None = None,
+    raw: RawFormat | None = None,
     pace: bool = False,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -27,83 +50,305 @@ def replay(
     """Readings of a recording: bit for bit what a live stream of its samples would give.
 
     Args:
-        path: a sound file; any rate from 8 to 192 kHz, any channels (averaged).
+        source: a sound file's path, "-" (standard input), a file open in binary, or samples as
+            for `Recognizer.push`; any rate from 8 to 192 kHz.
+        sample_rate: of samples, in Hz. A file says its own.
         model: as for `Recognizer`.
         hop: as for `Recognizer`.
+        channel: the only channel to hear, counted from 1; "each" hears every channel as a
+            stream of its own, whose readings say which; None averages them.
+        start: seconds of the file at which to begin; times are still the file's.
+        end: seconds of the file at which to end; None hears all.
+        raw: what a file without a header holds.
         pace: give each reading when a microphone would have, not as soon as it is known.
         clock: seconds, for `pace`.
         sleep: waits so many seconds, for `pace`.
 
     Raises:
         AudioError: if the file cannot be heard; at once if it cannot be opened, later (from the
-            iterator) where it is damaged or holds samples that are not finite.
+            iterator) where it holds samples that are not finite.
         ModelError: if the model cannot be used.
+
+    Warns:
+        AudioWarning: at the end, if something of the file could not be heard.
+
+    Example:
+        >>> for reading in livesr.replay("tests/data/conversation.flac"):  # doctest: +SKIP
+        ...     print(reading.end, reading.label)
+        0.25 None
     """
-    items = play(path, model=model, hop=hop, pace=pace, clock=clock, sleep=sleep)
-    return (item for item in items if isinstance(item, Reading))
+    items = play(
+        source,
+        sample_rate,
+        model=model,
+        hop=hop,
+        channel=channel,
+        start=start,
+        end=end,
+        raw=raw,
+        pace=pace,
+        clock=clock,
+        sleep=sleep,
+    )
+    return _readings(items)
+
+
+def _readings(items: Iterator[Item]) -> Iterator[Reading]:
+    for item in items:
+        if isinstance(item, Reading):
+            yield item
+        elif item.kind == "file":
+            warnings.warn(item.text, AudioWarning, stacklevel=2)
 
 
 def play(
-    path: str | Path,
+    source: Source,
+    sample_rate: int = SAMPLE_RATE,
     *,
     model: str | Path | None = None,
-    hop: float = 0.25,
+    hop: float = HOP_SECONDS,
+    channel: Channel = None,
+    start: float = 0.0,
+    end: float | None = None,
+    raw: RawFormat | None = None,
     pace: bool = False,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    sound: SoundFile | Samples | None = None,
 ) -> Iterator[Item]:
-    """Readings as `replay` gives them, and where `listen` recorded the file, its events too."""
-    recognizer = Recognizer(model, hop=hop)
-    file = SoundFile(path)
-    events = read_events(path) if file.rate == RATE else []
-    items = _items(file, recognizer, deque(events))
-    return _paced(file, items, clock, sleep) if pace else _closing(file, items)
+    """Readings as `replay` gives them, and events: a recording's own, and words about the file.
+
+    Args:
+        sound: of the source, where it has been opened already.
+    """
+    check_channel(None if channel == "each" else channel)
+    _check_times(start, end)
+    Recognizer(model, hop=hop)  # before a pipe is opened, which can be had once
+    sound = sound or opened(source, sample_rate, raw)
+    try:
+        player = _Player(sound, channel, start, end, lambda: Recognizer(model, hop=hop))
+        player.compare(load_model(model).info.name, load_model(model).identity)
+    except BaseException:
+        sound.__exit__(None, None, None)
+        raise
+    items = player.items()
+    return _paced(sound, items, clock, sleep, start) if pace else _closing(sound, items)
 
 
-def _closing(file: SoundFile, items: Iterator[Item]) -> Iterator[Item]:
-    with file:
+def opened(
+    source: Source, sample_rate: int = SAMPLE_RATE, raw: RawFormat | None = None
+) -> SoundFile | Samples:
+    """What is to be heard, whatever form it has.
+
+    Raises:
+        AudioError: if it cannot be.
+    """
+    if isinstance(source, (str, os.PathLike)) or hasattr(source, "read"):
+        return SoundFile(source, raw=raw)  # type: ignore[arg-type]
+    return Samples(source, sample_rate)
+
+
+def _check_times(start: Any, end: Any) -> None:
+    for value, what in ((start, "start"), (end, "end")):
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if value is None and what == "end":
+            continue
+        if not number or not 0 <= value <= MOST_SECONDS:
+            raise AudioError(f"The {what} {value!s:.40} is no time; give seconds, 0 or more.")
+    if end is not None and end <= start:
+        raise AudioError(f"The end, {end:g} s, is not after the start, {start:g} s.")
+
+
+def _closing(sound: SoundFile | Samples, items: Iterator[Item]) -> Iterator[Item]:
+    with sound:
         yield from items
 
 
 def _paced(
-    file: SoundFile,
+    sound: SoundFile | Samples,
     items: Iterator[Item],
     clock: Callable[[], float],
     sleep: Callable[[float], None],
+    start: float,
 ) -> Iterator[Item]:
-    began = clock()
-    for item in _closing(file, items):
+    began = clock() - start
+    for item in _closing(sound, items):
         if isinstance(item, Reading):
             sleep(max(0.0, began + item.end - clock()))
         yield item
 
 
-def _items(file: SoundFile, recognizer: Recognizer, events: deque[Event]) -> Iterator[Item]:
-    heard = silence = 0  # frames of the file; those to come that stand for a gap
-    for block in file.blocks():
-        rest = block
-        while True:
-            while events and round(events[0].at * RATE) <= recognizer.position:
-                event = events.popleft()
-                lost = round(event.seconds * RATE)
-                silence += _silence(event, lost, recognizer)
-                yield from _follow(event, lost, recognizer)
-            if not len(rest):
+class _Player:
+    """A sound, and the streams that its channels make."""
+
+    def __init__(
+        self,
+        sound: SoundFile | Samples,
+        channel: Channel,
+        start: float,
+        end: float | None,
+        make: Callable[[], Recognizer],
+    ) -> None:
+        self._sound = sound
+        self._notes: list[Event] = []
+        events = read_events(sound.path) if sound.path and sound.rate == RATE else []
+        self._session = next((event for event in events if event.kind == "session"), None)
+        if isinstance(channel, int) and channel > sound.channels:
+            raise AudioError(
+                f"{sound.name} has {in_number(sound.channels)}; there is no channel {channel}."
+            )
+        each = range(1, sound.channels + 1) if channel == "each" else [channel]
+        self._streams = [
+            _Stream(make(), sound, number, channel == "each", events, start, end) for number in each
+        ]
+        self._mixdown = Mixdown(sound.rate) if channel is None and sound.channels > 1 else None
+        self._start = start
+
+    def compare(self, name: str, identity: str) -> None:
+        """Note where the session was listened to with another model."""
+        about = self._session.about if self._session else {}
+        if about.get("model_sha256", identity) != identity:
+            text = f"listened to with the model {about.get('model')}, replayed with {name}"
+            self._notes.append(Event("note", 0.0, text=text))
+
+    def items(self) -> Iterator[Item]:
+        """All that there is, in the order of time; of equal times, in that of channels."""
+        for block in self._sound.blocks():
+            found = [list(stream.hear(block)) for stream in self._streams]
+            yield from self._between(found)
+            if self._mixdown and self._mixdown.loses(block):
+                yield Event("silence", self._at, text=Mixdown.words(self._sound.channels))
+            if all(stream.ended for stream in self._streams):
                 break
-            if silence:
-                now = rest[:silence]
-                silence -= len(now)
+        yield from self._between([list(stream.finish()) for stream in self._streams])
+        if not any(stream.began for stream in self._streams) and self._start:
+            raise AudioError(f"{self._sound.name} ends before {self._start:g} s.")
+        for finding in self._sound.findings:
+            kind: Literal["file", "note"] = "file" if finding.lost else "note"
+            yield Event(kind, self._at, text=f"{self._sound.name}: {finding.text}")
+
+    def _between(self, found: list[list[Item]]) -> Iterator[Item]:
+        """The items of all streams, by time, with the notes after the session's event."""
+        items = found[0] if len(found) == 1 else sorted(chain(*found), key=_time)
+        for item in items:
+            yield item
+            if self._notes and isinstance(item, Event) and item.kind == "session":
+                yield self._notes.pop()
+
+    @property
+    def _at(self) -> float:
+        return self._streams[0].recognizer.position / RATE
+
+
+def _time(item: Item) -> float:
+    return item.end if isinstance(item, Reading) else item.at
+
+
+class _Stream:
+    """A sound's channel, or the mean of all, with the events that were noted beside it.
+
+    Attributes:
+        began: whether anything of it was heard.
+        ended: whether no more of it is wanted.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        sound: SoundFile | Samples,
+        channel: int | None,
+        told: bool,
+        events: list[Event],
+        start: float,
+        end: float | None,
+    ) -> None:
+        self.recognizer, self._sound, self._channel = recognizer, sound, channel
+        self._told = channel if told else None  # what items say of it
+        self._events = deque(event for event in events if event.at >= start)
+        self._read = self._silence = 0  # frames of the file; those to come that stand for a gap
+        before = [event for event in events if event.at < start]
+        self._events.extendleft(event for event in before if event.kind == "session")
+        self._skip = _frames_at(start, before, recognizer, sound.rate)
+        self._end = math.inf if end is None else end
+        self.began = self.ended = False
+        if start:
+            recognizer.reset(start=start)
+
+    def hear(self, block: Array) -> Iterator[Item]:
+        """Items of the next frames."""
+        skipped = min(len(block), max(0, self._skip - self._read))
+        self._read += skipped
+        rest = block[skipped:]
+        if not len(rest) or self.ended:
+            return
+        self.began = True
+        for item in self._items(rest):
+            yield changed(item, channel=self._told) if self._told else item
+
+    def finish(self) -> Iterator[Item]:
+        """Items of what is left."""
+        if not self.began:
+            return
+        for item in self.recognizer.finish():
+            yield changed(item, channel=self._told) if self._told else item
+
+    def _items(self, rest: Array) -> Iterator[Item]:
+        recognizer = self.recognizer
+        while True:
+            while self._events and round(self._events[0].at * RATE) <= recognizer.position:
+                event = self._events.popleft()
+                lost = round(event.seconds * RATE)
+                self._silence += _silence(event, lost, recognizer)
+                yield from _follow(event, lost, recognizer)
+            count = min(len(rest), self._left())
+            if not count:
+                return
+            if self._silence:
+                now = rest[: self._silence]
+                self._silence -= len(now)
             else:
-                until = round(events[0].at * RATE) - recognizer.position if events else len(rest)
-                now = rest[:until]
+                if self._events:
+                    until = round(self._events[0].at * RATE) - recognizer.position
+                    count = min(count, until)
+                now = rest[:count]
                 try:
-                    yield from recognizer.push(now, file.rate)
+                    yield from recognizer.push(now, self._sound.rate, channel=self._channel)
                 except AudioError as error:
-                    place = f"{file.path}, after {heard / file.rate:.2f} s"
-                    raise AudioError(f"{place}: {error}") from None
-            heard += len(now)
+                    raise self._placed(error) from None
+            self._read += len(now)
             rest = rest[len(now) :]
-    yield from recognizer.finish()
+
+    def _left(self) -> int:
+        """Frames to the end that was asked for."""
+        if math.isinf(self._end):
+            return sys.maxsize
+        if self._sound.rate == RATE:  # gaps count, of which a recording holds a part
+            left = round(self._end * RATE) - self.recognizer.position
+        else:
+            left = round(self._end * self._sound.rate) - self._read
+        self.ended = left <= 0
+        return max(0, left)
+
+    def _placed(self, error: AudioError) -> AudioError:
+        name, seconds = self._sound.name, self._read / self._sound.rate
+        if isinstance(error, UnscaledError) and isinstance(self._sound, SoundFile):
+            return AudioError(
+                f"{name}, after {seconds:.2f} s, holds samples of {error.largest:.6g}, where full "
+                "scale is 1: they were written without being scaled. Scale it: "
+                + scale_command(name, error.scale)
+            )
+        return AudioError(f"{name}, after {seconds:.2f} s: {error}")
+
+
+def _frames_at(start: float, before: list[Event], recognizer: Recognizer, rate: int) -> int:
+    """Which frame of a file is heard at this time, given the events before it."""
+    gone = least = 0.0  # seconds that have no frames; of the file, up to the newest gap's end
+    for event in before:
+        if event.seconds:
+            silence = _silence(event, round(event.seconds * RATE), recognizer) / RATE
+            least = event.at - gone + silence
+            gone += event.seconds - silence
+    return round(max(least, start - gone) * rate)
 
 
 def _silence(event: Event, lost: int, recognizer: Recognizer) -> int:

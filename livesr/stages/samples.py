@@ -21,6 +21,23 @@ _AUDIBLE = 1e-5  # mean square (-50 dBFS) above which channels have sound
 _CANCELLED = 0.05  # of two channels' power, the least that their mean must keep
 
 
+class UnscaledError(AudioError):
+    """Floating-point samples in the scale of integers.
+
+    Attributes:
+        largest: of them, without its sign.
+        scale: of the integers that they seem to be.
+    """
+
+    def __init__(self, largest: float) -> None:
+        self.largest = largest
+        self.scale = 2.0**15 if largest <= 2**15 else 2.0**31
+        super().__init__(
+            f"Samples reach {largest:.6g}, but floating-point samples lie in [-1, 1]; "
+            "pass integer samples as an int16 array, or divide by full scale."
+        )
+
+
 def as_mono(samples: Any, channel: int | None = None, channels: int = 0) -> Float32:
     """Samples as a program has them -> float32 [n]: one channel, or the mean of all.
 
@@ -182,10 +199,7 @@ def _check_values(array: Array) -> None:
         raise AudioError(
             f"Sample {place} of {len(array)} is {what}; repair or drop it before pushing."
         )
-    raise AudioError(
-        f"Samples reach {max(-lowest, highest):.6g}, but floating-point samples lie in [-1, 1]; "
-        "pass integer samples as an int16 array, or divide by full scale."
-    )
+    raise UnscaledError(max(-lowest, highest))
 
 
 def in_number(channels: int) -> str:

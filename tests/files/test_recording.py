@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import livesr
 from livesr import AudioError, Event, LivesrError, Reading, Recognizer
 from livesr.event import Item
-from livesr.files.recording import Recording, read_events, to_grid
+from livesr.files.recording import CUT_EVENT, Recording, read_events, to_grid
 from livesr.files.replay import play
 from livesr.microphone.capture import Capture
 from tests.helpers.tiny import DATA
@@ -209,7 +209,7 @@ def test_recordings_are_not_overwritten(tmp_path: Path) -> None:
         "not json",
         "[1]",
         '{"event": "gap"}',
-        '{"event": "party", "at": 1}',
+        '{"event": ["mark"], "at": 1}',
         '{"event": "gap", "at": NaN, "seconds": 1}',
         '{"event": "gap", "at": 2, "seconds": -1}',
         '{"event": "mark", "at": 2}\n{"event": "mark", "at": 1}',
@@ -227,6 +227,30 @@ def test_events_that_are_none(tmp_path: Path, text: str) -> None:
         AudioError, match=r"a\.flac\.events\.jsonl is not the events of a recording"
     ):
         read_events(tmp_path / "a.flac")
+
+
+@pytest.mark.parametrize("cut", ['{"event": "mark", "at": 3.0', '{"ev'])
+def test_a_last_event_that_was_cut_is_left_out_and_told(
+    tmp_path: Path, tiny: Path, cut: str
+) -> None:
+    clip = tmp_path / "talk.flac"
+    clip.write_bytes((DATA / "conversation.flac").read_bytes())
+    events = tmp_path / "talk.flac.events.jsonl"
+    events.write_text('{"event": "mark", "at": 1.5, "text": "one"}\n' + cut)
+    mark, note = read_events(clip)
+    assert mark == Event("mark", 1.5, text="one")
+    assert (note.kind, note.text) == ("note", CUT_EVENT)
+    found = [item for item in play(clip, model=tiny) if isinstance(item, Event)]
+    assert found == [mark, note]
+    events.write_text(cut)
+    assert [event.text for event in read_events(clip)] == [CUT_EVENT]
+
+
+def test_events_of_a_later_livesr_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.flac.events.jsonl").write_text(
+        '{"event": "party", "at": 1, "guests": [2]}\n{"event": "mark", "at": 2}\n'
+    )
+    assert read_events(tmp_path / "a.flac") == [Event("mark", 2.0)]
 
 
 def test_events_beside_another_file_are_told(tmp_path: Path, tiny: Path) -> None:
