@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from livesr.reading import Reading, Status
 
 _MOST_TURNS = 12
+_LEAST_WEIGHT = 0.001  # of a reading without speech, in the verdict
+_VOICE = 0.5  # a probability of speech above it is a voice
 _UNLABELLED: dict[Status, str] = {
     "no-speech": "no speech",
     "unsure": "unsure",
@@ -27,9 +30,14 @@ class Summary:
         turned: how many there were in all.
         end: stream time of the newest reading.
         lost: seconds that were not heard.
+        spoken: seconds of voice: of each reading's time, its probability of speech.
+
+    Example:
+        >>> livesr.judge("tests/data/banglaser.flac").label  # doctest: +SKIP
+        'neutral'
     """
 
-    labels: Sequence[str]
+    labels: Sequence[str] = ()
     seconds: dict[Status, float] = field(default_factory=dict)
     labelled: dict[str, float] = field(default_factory=dict)
     turns: list[tuple[float, str]] = field(default_factory=list)
@@ -37,13 +45,24 @@ class Summary:
     lost: float = 0.0
     turned: int = 0
     most_turns: int = 2000
+    spoken: float = 0.0
     _newest: str = ""
+    _weighted: dict[str, float] = field(default_factory=dict)  # sums over the readings
+    _weight: float = 0.0
+    _voice: bool = False
 
     def add(self, reading: Reading) -> None:
         """Count one more reading."""
         lasted = max(0.0, reading.end - self.end - reading.gap)
         self.end = reading.end
         self.lost += reading.gap
+        weight = max(reading.speech, _LEAST_WEIGHT)
+        self._weight += weight
+        for name, value in reading.probabilities.items():
+            self._weighted[name] = self._weighted.get(name, 0.0) + weight * value
+        self.spoken += lasted * reading.speech
+        self._voice = self._voice or reading.speech > _VOICE
+        self.labels = self.labels or tuple(reading.probabilities)
         self.seconds[reading.status] = self.seconds.get(reading.status, 0.0) + lasted
         if reading.label is None:
             return
@@ -55,6 +74,41 @@ class Summary:
         if len(self.turns) < self.most_turns:
             self.turns.append((reading.end, reading.label))
 
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """Label -> mean of the readings' probabilities, each weighted by its speech; sums to 1.
+
+        A window without speech weighs a thousandth of one that is full of it. Empty before the
+        first reading.
+        """
+        return {name: value / self._weight for name, value in self._weighted.items()}
+
+    @property
+    def label(self) -> str | None:
+        """The verdict on all of it: the most probable emotion; None if nobody spoke."""
+        found = self.probabilities
+        return max(found, key=found.__getitem__) if found and self._voice else None
+
+    @property
+    def turning_points(self) -> tuple[tuple[float, str], ...]:
+        """`turns`, as they are."""
+        return tuple(self.turns)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "label": self.label,
+            "probabilities": self.probabilities,
+            "shares": self.shares,
+            "turning_points": [list(turn) for turn in self.turns],
+            "end": self.end,
+            "spoken": self.spoken,
+            "seconds": dict(self.seconds),
+            "labelled": dict(self.labelled),
+            "lost": self.lost,
+        }
+
+    @property
     def shares(self) -> dict[str, float]:
         """Share of the labelled speech time, by label; sums to 1 where there was any."""
         total = sum(self.labelled.values())
@@ -66,7 +120,7 @@ class Summary:
         """The summary in plain words, a line each."""
         spoken = self.seconds.get("speech", 0.0)
         lines = [f"{self.end:.1f} s heard, {spoken:.1f} s of it speech with a label"]
-        ranked = sorted(self.shares().items(), key=lambda item: -item[1])
+        ranked = sorted(self.shares.items(), key=lambda item: -item[1])
         if spoken:
             lines.append("  ".join(f"{name} {share:.0%}" for name, share in ranked))
             shown = self.turns[:_MOST_TURNS]

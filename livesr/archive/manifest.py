@@ -229,7 +229,7 @@ def probe(uri: str) -> Header | None:
     """Look at a file's header; None where it cannot be opened, which its scoring will tell."""
     try:
         with open_sound(uri) as sound:
-            return Header(sound.seconds, sound._file.channels)
+            return Header(sound.seconds, sound.channels)
     except (AudioError, OSError):
         return None
 

@@ -184,7 +184,7 @@ def summary_row(
         seconds: of work that it took.
         error: why it ended early; None if all was heard.
     """
-    shares = summary.shares()
+    shares = summary.shares
     course = _course(table, labels)
     spent = summary.seconds
     return {

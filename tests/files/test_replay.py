@@ -135,7 +135,7 @@ def test_summary_counts_time() -> None:
         reading(5.0, "no-speech"),
     ):
         summary.add(item)
-    assert summary.shares() == {"angry": 0, "happy": 0.25, "neutral": 0, "sad": 0.75}
+    assert summary.shares == {"angry": 0, "happy": 0.25, "neutral": 0, "sad": 0.75}
     assert summary.turns == [(1.0, "sad"), (3.0, "happy")]
     assert summary.lines() == [
         "5.0 s heard, 2.0 s of it speech with a label",

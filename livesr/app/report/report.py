@@ -195,7 +195,7 @@ class Report:
             "perColumn": self._per_column,
             "attention": self._cells(),
             "cell": self._cell,
-            "shares": list(summary.shares().values()),
+            "shares": list(summary.shares.values()),
             "labelled": [summary.labelled.get(name, 0.0) for name in labels],
             "seconds": summary.seconds,
             "lost": summary.lost,
