@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("version", "errors", "arrays", "state", "settings", "reading", "event"),
     ("model",),
     ("stages",),
-    ("profile", "recognizer", "batch", "summary", "saved"),
+    ("profile", "recognizer", "batch", "summary", "saved", "table"),
     ("files",),
     ("microphone",),
     ("app",),

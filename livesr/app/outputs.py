@@ -40,6 +40,8 @@ class Outputs:
         jsonl: readings and events as JSON lines.
         csv: readings as CSV.
         report: a page to look at.
+        events: events as JSON lines, which are then not in `jsonl`.
+        attention: whether the readings in `jsonl` have theirs.
         force: whether existing files are replaced.
     """
 
@@ -47,6 +49,8 @@ class Outputs:
     csv: str | None = None
     report: str | None = None
     force: bool = False
+    events: str | None = None
+    attention: bool = True
 
     def checked(self, inputs: Iterable[Place], others: Iterable[Place] = ()) -> Outputs:
         """These, with every name of standard output as "-".
@@ -58,18 +62,23 @@ class Outputs:
         Raises:
             LivesrError: as `check_outputs`.
         """
-        named = {"jsonl": self.jsonl, "csv": self.csv, "report": self.report}
+        named = {
+            "jsonl": self.jsonl,
+            "csv": self.csv,
+            "report": self.report,
+            "events": self.events,
+        }
         places = [Place(f"--{name}", path) for name, path in named.items() if path is not None]
         check_outputs(inputs, [*places, *others], force=self.force)
-        jsonl, csv, report = (
+        jsonl, csv, report, events = (
             STDOUT if path is not None and is_stdout(path) else path for path in named.values()
         )
-        return replace(self, jsonl=jsonl, csv=csv, report=report)
+        return replace(self, jsonl=jsonl, csv=csv, report=report, events=events)
 
     @property
     def to_stdout(self) -> bool:
         """Whether one of them goes to standard output, so that nothing else may."""
-        return STDOUT in (self.jsonl, self.csv, self.report)
+        return STDOUT in (self.jsonl, self.csv, self.report, self.events)
 
 
 def check_outputs(

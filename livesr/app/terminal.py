@@ -20,7 +20,7 @@ from livesr.app.ui.keys import Keyboard
 from livesr.app.ui.screen import Screen, full_screen
 from livesr.app.ui.view import View
 from livesr.app.writers import CsvWriter, JsonlWriter, LineWriter, Writer
-from livesr.errors import DeviceError, LivesrError
+from livesr.errors import AudioError, DeviceError, LivesrError
 from livesr.event import Item
 from livesr.microphone.listener import Listener
 from livesr.model.metadata import LABELS
@@ -65,8 +65,16 @@ class Session:
         with ExitStack() as stack:
             stack.callback(self._tell_end)
             if outputs.jsonl:
-                writer = JsonlWriter(outputs.jsonl, force=outputs.force)
+                writer = JsonlWriter(
+                    outputs.jsonl,
+                    force=outputs.force,
+                    attention=outputs.attention,
+                    only="readings" if outputs.events else None,
+                )
                 self._writers.append(stack.enter_context(writer))
+            if outputs.events:
+                noted = JsonlWriter(outputs.events, force=outputs.force, only="events")
+                self._writers.append(stack.enter_context(noted))
             if outputs.csv:
                 rows = CsvWriter(outputs.csv, force=outputs.force)
                 self._writers.append(stack.enter_context(rows))
@@ -136,6 +144,8 @@ class Session:
                 self.fail(error)
         if isinstance(item, Reading):
             self._summary.add(item)
+        elif item.kind == "file":  # told at the end, status 3
+            self.fail(AudioError(f"{item.text}."))
         self._view.take(item)
 
     def paint(self) -> None:

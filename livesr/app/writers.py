@@ -6,15 +6,17 @@ import csv
 import json
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 from livesr.app.outputs import STDOUT, open_output
 from livesr.app.ui.lines import event_line, line
 from livesr.errors import LivesrError
 from livesr.event import Item
 from livesr.reading import Reading
+from livesr.table import row
 
 
 class Writer:
@@ -64,10 +66,33 @@ class Writer:
 
 
 class JsonlWriter(Writer):
-    """One JSON object a line, as `to_dict` has it; an event has the key "event"."""
+    """One JSON object a line, as `to_dict` has it; an event has the key "event".
+
+    Args:
+        path: of the file, "-" for standard output.
+        force: whether an existing file is replaced.
+        attention: whether readings have theirs.
+        only: "readings" or "events" to leave out the others.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        force: bool = False,
+        attention: bool = True,
+        only: Literal["readings", "events"] | None = None,
+    ) -> None:
+        super().__init__(path, force=force)
+        self._attention, self._only = attention, only
 
     def _write(self, file: TextIO, item: Item) -> None:
-        file.write(json.dumps(item.to_dict(), allow_nan=False) + "\n")
+        if isinstance(item, Reading):
+            if self._only != "events":
+                values = item.to_dict(attention=self._attention)
+                file.write(json.dumps(values, allow_nan=False) + "\n")
+        elif self._only != "readings":
+            file.write(json.dumps(item.to_dict(), allow_nan=False) + "\n")
 
 
 class LineWriter(Writer):
@@ -78,31 +103,29 @@ class LineWriter(Writer):
 
 
 class CsvWriter(Writer):
-    """A header, then one row a reading; attention and events stay out."""
+    """A header, then one row a reading, with the names of `livesr.table`.
 
-    _header = False
+    Args:
+        path: of the file, "-" for standard output.
+        force: whether an existing file is replaced.
+        before: columns that stand first in every row, with their values.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        force: bool = False,
+        before: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(path, force=force)
+        self._before, self._header = dict(before or {}), False
 
     def _write(self, file: TextIO, item: Item) -> None:
         if not isinstance(item, Reading):
             return
-        reading, out = item, csv.writer(file, lineterminator="\n")
+        values, out = self._before | row(item), csv.writer(file, lineterminator="\n")
         if not self._header:
             self._header = True
-            names = [f"{kind}_{label}" for kind in ("p", "smoothed") for label in reading.smoothed]
-            out.writerow(
-                ["start", "end", "status", "label", "reason", *names, "speech", "level_dbfs", "gap"]
-            )
-        out.writerow(
-            [
-                reading.start,
-                reading.end,
-                reading.status,
-                reading.label or "",
-                reading.reason or "",
-                *reading.probabilities.values(),
-                *reading.smoothed.values(),
-                reading.speech,
-                reading.level_dbfs,
-                reading.gap,
-            ]
-        )
+            out.writerow(values)
+        out.writerow("" if value is None else value for value in values.values())

@@ -29,8 +29,16 @@ ReportOption = Annotated[
         metavar="PATH|-",
     ),
 ]
-ForceOption = Annotated[
-    bool, typer.Option("--force", help="Let --jsonl, --csv and --report replace existing files.")
+ForceOption = Annotated[bool, typer.Option("--force", help="Let outputs replace existing files.")]
+EventsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Write events (gaps, marks, words about a file) as JSON lines here, not to --jsonl.",
+        metavar="PATH|-",
+    ),
+]
+AttentionOption = Annotated[
+    bool, typer.Option("--attention/--no-attention", help="Whether --jsonl holds attention.")
 ]
 HopOption = Annotated[
     float | None, typer.Option(help="Seconds between readings.", show_default="0.25")
