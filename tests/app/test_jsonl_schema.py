@@ -38,7 +38,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
             seconds = 0.5 if kind == "gap" else 0.0
             writer.write(Event(kind, 1.25, seconds))
             writer.write(Event(kind, 1.25, seconds, "some words", silence=0.25))
-        about = {"model": "acrnn-compact", "hop": 0.25, "profile": None}
+        about: dict[str, str | float | None] = {"model": "acrnn-compact", "hop": 0.25}
         writer.write(Event("session", 0.0, channel=1, about=about))
         for reading in [*readings, replace(readings[-1], channel=2)]:
             writer.write(reading)
