@@ -12,7 +12,7 @@ from scipy.ndimage import uniform_filter1d
 from torch import Tensor
 
 from export.config import Config
-from export.features import Heard, with_deltas
+from export.features import SceneFeatures, with_deltas
 from export.network import CONTEXT_FRAMES
 from export.teacher import VALUES
 from livesr.arrays import Float32, Float64
@@ -30,16 +30,16 @@ class Scenes:
     features: list[Float32]  # float16 [frames, bands, 3]
     lessons: list[Float32]  # float16 [steps / 5, 384]: what the teacher heard, smoothed
     targets: Float32  # [clips, labels]: what the network shall say
-    heard: list[Heard]
+    heard: list[SceneFeatures]
 
 
-def statistics(versions: Sequence[Sequence[Heard]]) -> tuple[Float64, Float64]:
+def statistics(versions: Sequence[Sequence[SceneFeatures]]) -> tuple[Float64, Float64]:
     """Mean and deviation of levelled log-mels over the training set, band by band."""
     levels = np.concatenate([item.levels for version in versions for item in version])
     return levels.mean(0, dtype=np.float64), levels.std(0, dtype=np.float64)
 
 
-def prepare(heard: list[Heard], mean: Float64, deviation: Float64) -> Scenes:
+def prepare(heard: list[SceneFeatures], mean: Float64, deviation: Float64) -> Scenes:
     """Standardise and add deltas, through livesr's front end; smooth the teacher's output.
 
     Averaged over half a second, the teacher's steps say how something is spoken; a single step
@@ -98,7 +98,9 @@ def lesson(heard: Float32, end: int, steps: int) -> tuple[Float32, Float32]:
     return values, known
 
 
-def draw(heard: Heard, config: Config, steps: int, rng: np.random.Generator) -> tuple[int, int]:
+def draw(
+    heard: SceneFeatures, config: Config, steps: int, rng: np.random.Generator
+) -> tuple[int, int]:
     """A random window inside the labelled part, as a stream cuts it: [start, end), even frames."""
     longest = STEP_FRAMES * steps
     first = heard.first + heard.first % STEP_FRAMES

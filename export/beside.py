@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from export.graph import Graph, tell
+from export.graph import GraphBuilder, set_metadata
 from export.pretrained_graph import PAPER_VALUES, cut
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
@@ -45,7 +45,7 @@ def beside(
         bias: added to the mean of the logits, one for each label.
     """
     own = _member(acrnn.graph, member)
-    graph, told = Graph(), ("logits", "attention", "context")
+    graph, told = GraphBuilder(), ("logits", "attention", "context")
     graph.join(pretrained.graph, _renamed("encoder.", told, ()), ("cooled", "probabilities"))
     flat = cut(graph, "features", 0, PAPER_VALUES, 2, "paper.flat")
     graph.indices("paper.shape", [0, -1, PAPER_VALUES // 3, 3])
@@ -80,7 +80,7 @@ def beside(
     outputs["context"] = ["N", cells + hidden]
     outputs |= {f"new_{name}": size for name, size in inputs.items() if name != "features"}
     model = graph.model("acrnn", inputs, outputs)
-    tell(model, info)
+    set_metadata(model, info)
     return model
 
 

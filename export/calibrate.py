@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 from export.corpora import Clip, CorpusError, named
 from export.evaluate import LEAST_WEIGHT
-from export.graph import tell
+from export.graph import set_metadata
 from export.metrics import calibration_error
 from export.readers import read_corpora
 from livesr.arrays import Float64
@@ -114,7 +114,7 @@ def written(source: Path, target: Path, temperature: float) -> None:
     least = DecisionSettings().least_probability
     decision = replace(info.decision, least_probability=least)
     model = onnx.load(source)
-    tell(model, replace(info, name=target.stem, temperature=temperature, decision=decision))
+    set_metadata(model, replace(info, name=target.stem, temperature=temperature, decision=decision))
     onnx.save(model, target)
 
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from export import augment
 from export.corpora import RATE, Clip
-from export.evaluate import Hearing
+from export.evaluate import Evaluation
 from export.metrics import confusion, uar
 from livesr.arrays import Array, Float32
 from livesr.model.metadata import LABELS
@@ -28,7 +28,7 @@ _SHOWN, _LEADING = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Passage:
     """Consecutive clips of one emotion: [start, end) of each in seconds."""
 
     label: int
@@ -49,7 +49,7 @@ class Conversation:
 
     corpus: str
     samples: Float32
-    runs: tuple[Run, ...]
+    passages: tuple[Passage, ...]
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ def string(clips: Sequence[Clip], rng: np.random.Generator) -> Conversation:
     for i in rng.permutation(len(clips))[:_MOST_CLIPS]:
         waiting[clips[i].label].append(clips[i])
     parts: list[Float32] = []
-    runs: list[Run] = []
+    passages: list[Passage] = []
     at, last = 0, -1
     while labels := [label for label, left in waiting.items() if left and label != last]:
         last = int(rng.choice(labels))
@@ -96,11 +96,11 @@ def string(clips: Sequence[Clip], rng: np.random.Generator) -> Conversation:
             parts += [pause, samples]
             at = start + len(samples)
             spans.append((start / RATE, at / RATE))
-        runs.append(Run(last, tuple(spans)))
+        passages.append(Passage(last, tuple(spans)))
     samples = np.concatenate(parts)
     noise = augment.coloured_noise(len(samples), rng)
     return Conversation(
-        clips[0].corpus, augment.add_noise(samples, noise, _NOISE_SNR_DB), tuple(runs)
+        clips[0].corpus, augment.add_noise(samples, noise, _NOISE_SNR_DB), tuple(passages)
     )
 
 
@@ -108,41 +108,45 @@ def count(conversation: Conversation, readings: Sequence[Reading], into: Streami
     """Add the readings of a conversation to the results."""
     shape = (2, len(LABELS), len(LABELS))
     counts = into.tables.setdefault(conversation.corpus, np.zeros(shape, int))
-    for run in conversation.runs:
+    for passage in conversation.passages:
         for reading in readings:
-            if not any(start < reading.end <= end for start, end in run.spans):
+            if not any(start < reading.end <= end for start, end in passage.spans):
                 continue
             into.spoken += 1
             leading = int(np.argmax(list(reading.smoothed.values())))
-            counts[_LEADING] += confusion([run.label], [leading])
+            counts[_LEADING] += confusion([passage.label], [leading])
             if reading.label is not None:
                 into.labelled += 1
-                counts[_SHOWN] += confusion([run.label], [LABELS.index(reading.label)])
-    for run in conversation.runs[1:]:
+                counts[_SHOWN] += confusion([passage.label], [LABELS.index(reading.label)])
+    for passage in conversation.passages[1:]:
         into.changes += 1
-        right = [r.end for r in readings if run.start < r.end <= run.end and _says(r, run.label)]
+        right = [
+            r.end
+            for r in readings
+            if passage.start < r.end <= passage.end and _says(r, passage.label)
+        ]
         if right:
-            into.delays.append(right[0] - run.start)
+            into.delays.append(right[0] - passage.start)
 
 
 def _says(reading: Reading, label: int) -> bool:
     return reading.label == LABELS[label]
 
 
-def _hear(job: tuple[Sequence[Clip], Hearing]) -> tuple[Conversation, list[Reading]]:
-    clips, hearing = job
+def _hear(job: tuple[Sequence[Clip], Evaluation]) -> tuple[Conversation, list[Reading]]:
+    clips, evaluation = job
     conversation = string(clips, np.random.default_rng(0))
-    recognizer = hearing.recognizer()
+    recognizer = evaluation.recognizer()
     return conversation, recognizer.push(conversation.samples) + recognizer.finish()
 
 
-def converse(clips: Sequence[Clip], hearing: Hearing) -> Streaming:
+def converse(clips: Sequence[Clip], evaluation: Evaluation) -> Streaming:
     """A conversation of each speaker, through `Recognizer`."""
     by_speaker: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
         by_speaker[clip.speaker].append(clip)
     found = Streaming()
-    jobs = [(own, hearing) for own in by_speaker.values() if len({c.label for c in own}) > 1]
+    jobs = [(own, evaluation) for own in by_speaker.values() if len({c.label for c in own}) > 1]
     with ProcessPoolExecutor() as pool:
         done = pool.map(_hear, jobs)
         waited = tqdm(done, "conversations", len(jobs), leave=False, disable=None)

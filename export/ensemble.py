@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from export.graph import Graph, tell
+from export.graph import GraphBuilder, set_metadata
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
 from livesr.model.metadata import ModelInfo
@@ -37,7 +37,7 @@ def ensemble(models: Sequence[onnx.ModelProto], info: ModelInfo) -> onnx.ModelPr
         models: two or more with the same inputs and outputs.
         info: the metadata of the joined file.
     """
-    graph = Graph()
+    graph = GraphBuilder()
     inputs: dict[str, Any] = {}
     for number, model in enumerate(models):
         named = _namer(number, [part.name for part in model.graph.input])
@@ -56,7 +56,7 @@ def ensemble(models: Sequence[onnx.ModelProto], info: ModelInfo) -> onnx.ModelPr
     outputs["context"] = ["N", len(models) * told["context"][1]]
     outputs |= {f"new_{name}": shape for name, shape in inputs.items() if name != "features"}
     merged = graph.model("acrnn", inputs, outputs)
-    tell(merged, info)
+    set_metadata(merged, info)
     return merged
 
 

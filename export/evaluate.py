@@ -67,7 +67,7 @@ CONDITIONS: dict[str, Condition] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ClipResult:
     """The result of one clip.
 
     `probabilities` of the whole clip, [labels]; what was `shown` when somebody had last spoken,
@@ -83,16 +83,16 @@ class Verdict:
         return int(self.probabilities.argmax())
 
 
-def verdict(readings: Sequence[Reading]) -> Verdict:
+def clip_result(readings: Sequence[Reading]) -> ClipResult:
     """The mean of all readings' probabilities, each weighted by the speech in its hop."""
     rows = np.array([list(reading.probabilities.values()) for reading in readings])
     weights = np.maximum([reading.speech for reading in readings], LEAST_WEIGHT)
     mean = np.average(rows, axis=0, weights=weights)
     spoken = [r for r in readings if r.status in ("speech", "unsure")]
     if not spoken:
-        return Verdict(mean, rows[-1], False)
+        return ClipResult(mean, rows[-1], False)
     shown = np.array(list(spoken[-1].smoothed.values()))
-    return Verdict(mean, shown, spoken[-1].label is not None)
+    return ClipResult(mean, shown, spoken[-1].label is not None)
 
 
 def generator(clip: Clip) -> np.random.Generator:
@@ -100,7 +100,7 @@ def generator(clip: Clip) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(clip.path.name.encode()))
 
 
-def judge(samples: Float32, recognizer: Recognizer, before: Sequence[Float32] = ()) -> Verdict:
+def judge(samples: Float32, recognizer: Recognizer, before: Sequence[Float32] = ()) -> ClipResult:
     """The result of one clip in a new stream, after the sounds in `before`."""
     recognizer.reset()
     pause = np.zeros(round(PAUSE_SECONDS * RATE), np.float32)
@@ -109,11 +109,11 @@ def judge(samples: Float32, recognizer: Recognizer, before: Sequence[Float32] = 
         recognizer.push(pause)
     start = recognizer.position / RATE
     readings = recognizer.push(samples) + recognizer.finish()
-    return verdict([r for r in readings if r.end > start])
+    return clip_result([r for r in readings if r.end > start])
 
 
 @dataclass(frozen=True, slots=True)
-class Hearing:
+class Evaluation:
     """A model and the conditions of an evaluation."""
 
     model: str | None = None  # a bundled name or a file
@@ -129,11 +129,11 @@ class Hearing:
         return recognizer
 
 
-def _judge_clip(job: tuple[Clip, Sequence[Clip], Hearing]) -> Verdict:
-    clip, before, hearing = job
-    alter, rng = CONDITIONS[hearing.condition], generator(clip)
+def _judge_clip(job: tuple[Clip, Sequence[Clip], Evaluation]) -> ClipResult:
+    clip, before, evaluation = job
+    alter, rng = CONDITIONS[evaluation.condition], generator(clip)
     sounds = [alter(other.samples(), rng) for other in before]
-    return judge(alter(clip.samples(), rng), hearing.recognizer(), sounds)
+    return judge(alter(clip.samples(), rng), evaluation.recognizer(), sounds)
 
 
 def heard_before(clip: Clip, clips: Sequence[Clip], seconds: float) -> list[Clip]:
@@ -148,23 +148,21 @@ def heard_before(clip: Clip, clips: Sequence[Clip], seconds: float) -> list[Clip
     return kept
 
 
-def judge_all(clips: Sequence[Clip], hearing: Hearing) -> list[Verdict]:
+def judge_all(clips: Sequence[Clip], evaluation: Evaluation) -> list[ClipResult]:
     """The results of all clips, in order."""
-    jobs = [(clip, heard_before(clip, clips, hearing.warm), hearing) for clip in clips]
+    jobs = [(clip, heard_before(clip, clips, evaluation.warm), evaluation) for clip in clips]
     with ProcessPoolExecutor() as pool:
         done = pool.map(_judge_clip, jobs, chunksize=8)
-        name = hearing.condition + (", warm" if hearing.warm else "")
+        name = evaluation.condition + (", warm" if evaluation.warm else "")
         return list(tqdm(done, name, total=len(jobs), leave=False, disable=None))
 
 
-def score(clips: Sequence[Clip], verdicts: Sequence[Verdict]) -> float:
+def score(clips: Sequence[Clip], results: Sequence[ClipResult]) -> float:
     """The mean of the corpora's UARs."""
-    return mean_uar(
-        [v.guess for v in verdicts], [c.label for c in clips], [c.corpus for c in clips]
-    )
+    return mean_uar([v.guess for v in results], [c.label for c in clips], [c.corpus for c in clips])
 
 
-def table(clips: Sequence[Clip], verdicts: Sequence[Verdict]) -> list[str]:
+def table(clips: Sequence[Clip], results: Sequence[ClipResult]) -> list[str]:
     """A Markdown table with a row per corpus and their mean, and the confusion matrix."""
     lines = [
         "| corpus | speakers | clips | UAR | WA | recall "
@@ -177,30 +175,30 @@ def table(clips: Sequence[Clip], verdicts: Sequence[Verdict]) -> list[str]:
         by_corpus[clip.corpus].append(index)
     scores, total = [], np.zeros((len(LABELS), len(LABELS)), int)
     for corpus, indices in sorted(by_corpus.items()):
-        counts = confusion([clips[i].label for i in indices], [verdicts[i].guess for i in indices])
+        counts = confusion([clips[i].label for i in indices], [results[i].guess for i in indices])
         total += counts
         scores.append((uar(counts), wa(counts)))
         recall = " / ".join(f"{r:.2f}" for r in np.diag(counts) / np.maximum(1, counts.sum(1)))
         speakers = len({clips[i].speaker for i in indices})
-        given = np.mean([verdicts[i].labelled for i in indices])
+        given = np.mean([results[i].labelled for i in indices])
         lines.append(
             f"| {corpus} | {speakers} | {len(indices)} | {scores[-1][0]:.3f} | "
             f"{scores[-1][1]:.3f} | {recall} | {given:.0%} |"
         )
     mean = np.mean(scores, axis=0)
     speakers = len({clip.speaker for clip in clips})
-    given = np.mean([v.labelled for v in verdicts])
+    given = np.mean([v.labelled for v in results])
     lines.append(
         f"| mean of corpora | {speakers} | {len(clips)} | {mean[0]:.3f} | {mean[1]:.3f} | "
         f"| {given:.0%} |"
     )
-    probabilities = np.stack([v.probabilities for v in verdicts])
+    probabilities = np.stack([v.probabilities for v in results])
     truth = [clip.label for clip in clips]
     error = calibration_error(probabilities, truth)
-    shown = [int(v.shown.argmax()) for v in verdicts]
+    shown = [int(v.shown.argmax()) for v in results]
     last = mean_uar(shown, truth, [clip.corpus for clip in clips])
     lines += [f"Mean UAR of what was shown when somebody had last spoken: {last:.3f}"]
-    pairs = list(zip(shown, verdicts, truth, strict=True))
+    pairs = list(zip(shown, results, truth, strict=True))
     right = [guess == said for guess, v, said in pairs if v.labelled]
     lines += ["", f"Expected calibration error over all clips, 15 bins: {error:.3f}"]
     lines += [f"Of the {len(right)} labels given {sum(right)} are right.", ""]
@@ -240,17 +238,17 @@ def main() -> None:
         Recognizer(options.model)
         info = load_model(options.model).info
         clips = [clip for clip in read_corpora(options.corpora) if clip.split == options.split]
-        verdicts = judge_all(clips, Hearing(options.model, warm=warm))
+        results = judge_all(clips, Evaluation(options.model, warm=warm))
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
-    lines = table(clips, verdicts)
+    lines = table(clips, results)
     how = "warm" if warm else "cold"
     print(f"{heading(options.split, info)}, {how}\n", flush=True)
     print("\n".join(lines), flush=True)
     if options.conditions:
         print("\n| condition | mean UAR |\n|---|---|")
         for condition in CONDITIONS:
-            heard = judge_all(clips, Hearing(options.model, condition, warm))
+            heard = judge_all(clips, Evaluation(options.model, condition, warm))
             print(f"| {condition} | {score(clips, heard):.3f} |", flush=True)
     if options.check:
         _check(options.check, lines)

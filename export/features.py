@@ -40,7 +40,7 @@ _FACTS = ("first", "label", "corpus", "speaker")
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class SceneFeatures:
     """The features of one scene.
 
     `levels` float16 [frames, bands]: levelled log-mels. `speech` bool [frames]. Frames from
@@ -57,7 +57,7 @@ class Heard:
     speaker: str
 
 
-def hear(samples: Float32) -> tuple[Float32, Bool]:
+def stream_features(samples: Float32) -> tuple[Float32, Bool]:
     """Levelled log-mels [frames, bands] and speech or not [frames], as a stream hears them."""
     voice = VoiceActivity()
     front = FrontEnd(SETTINGS, np.zeros(SETTINGS.bands), np.ones(SETTINGS.bands))
@@ -145,34 +145,34 @@ def background(strangers: Sequence[Clip], rng: np.random.Generator) -> Float32:
     return augment.gain(samples * np.float32(0.05), rng)
 
 
-def _one(job: tuple[Clip, list[Clip], list[Clip], int | None], teach: bool) -> Heard:
+def _one(job: tuple[Clip, list[Clip], list[Clip], int | None], teach: bool) -> SceneFeatures:
     clip, fellows, strangers, seed = job
     samples, first = clip.samples(), 0
     clear = samples
     if seed is not None:
         clear, samples, first = scene(clip, fellows, strangers, np.random.default_rng(seed))
-    levels, speech = hear(samples)
+    levels, speech = stream_features(samples)
     first //= SETTINGS.shift_samples
     kept = levels.astype(np.float16)
     lesson = taught(clear) if teach else _UNTAUGHT
-    return Heard(kept, speech, lesson, first, clip.label, clip.corpus, clip.speaker)
+    return SceneFeatures(kept, speech, lesson, first, clip.label, clip.corpus, clip.speaker)
 
 
-def _nobody(job: tuple[list[Clip], int]) -> Heard:
+def _nobody(job: tuple[list[Clip], int]) -> SceneFeatures:
     strangers, seed = job
-    levels, speech = hear(background(strangers, np.random.default_rng(seed)))
-    return Heard(levels.astype(np.float16), speech, _UNTAUGHT, 0, NOBODY, "", "")
+    levels, speech = stream_features(background(strangers, np.random.default_rng(seed)))
+    return SceneFeatures(levels.astype(np.float16), speech, _UNTAUGHT, 0, NOBODY, "", "")
 
 
 def sequences(
     clips: Sequence[Clip], seed: int | None, cache: Path, workers: int = 2, teach: bool = False
-) -> list[Heard]:
+) -> list[SceneFeatures]:
     """One sequence per clip, in order: augmented with `seed`, or as recorded with None.
 
     With `teach`, also the output of `export.teacher` for each. Each split of a corpus is computed
     and cached by itself, so that it does not depend on the other corpora of a run.
     """
-    found: dict[str, Heard] = {}
+    found: dict[str, SceneFeatures] = {}
     for own in _groups(clips):
         name = f"{seed}-taught" if teach else str(seed)
         one = partial(_one, teach=teach)
@@ -181,7 +181,9 @@ def sequences(
     return [found[clip.key] for clip in clips]
 
 
-def backgrounds(clips: Sequence[Clip], seed: int, cache: Path, workers: int = 2) -> list[Heard]:
+def backgrounds(
+    clips: Sequence[Clip], seed: int, cache: Path, workers: int = 2
+) -> list[SceneFeatures]:
     """Babble of the clips' voices, one sequence for every 12 clips, labelled NOBODY; cached."""
 
     def jobs(own: Sequence[Clip]) -> list[tuple[list[Clip], int]]:
@@ -211,9 +213,9 @@ def _cached(
     name: str,
     cache: Path,
     jobs: Callable[[], list[Any]],
-    one: Callable[[Any], Heard],
+    one: Callable[[Any], SceneFeatures],
     workers: int,
-) -> list[Heard]:
+) -> list[SceneFeatures]:
     source = [SCENES, SETTINGS.to_dict(), [clip.key for clip in clips]]
     key = hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:16]
     file = cache / f"{key}-{name}.npz"
@@ -242,7 +244,7 @@ def _jobs(
     return jobs
 
 
-def _write(file: Path, heard: Sequence[Heard]) -> None:
+def _write(file: Path, heard: Sequence[SceneFeatures]) -> None:
     part = file.with_suffix(".part.npz")
     facts: dict[str, Any] = {name: [getattr(item, name) for item in heard] for name in _FACTS}
     np.savez(
@@ -256,13 +258,13 @@ def _write(file: Path, heard: Sequence[Heard]) -> None:
     part.rename(file)
 
 
-def _read(file: Path) -> list[Heard]:
+def _read(file: Path) -> list[SceneFeatures]:
     with np.load(file) as data:
         lengths = data["lengths"]
         ends = np.cumsum(lengths, axis=0)
         levels, speech, lessons = data["levels"], data["speech"], data["taught"]
         facts = zip(*(data[name].tolist() for name in _FACTS), strict=True)
         return [
-            Heard(levels[a:b], speech[a:b], lessons[c:d], *own)
+            SceneFeatures(levels[a:b], speech[a:b], lessons[c:d], *own)
             for (a, c), (b, d), own in zip(ends - lengths, ends, facts, strict=True)
         ]

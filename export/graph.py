@@ -45,7 +45,7 @@ def build(
             graph when it is loaded: a few kilobytes of file, for timing only.
         info: what the file says of itself; its temperature divides the logits before the softmax.
     """
-    graph = Graph()
+    graph = GraphBuilder()
     _weights(graph, widths, weights)
     graph.scalar("temperature", info.temperature)
     graph.scalar("one", 1)
@@ -72,11 +72,11 @@ def build(
             **{f"new_{name}": shape for name, shape in state.items()},
         },
     )
-    tell(model, info)
+    set_metadata(model, info)
     return model
 
 
-def _weights(graph: Graph, widths: Widths, weights: Mapping[str, np.ndarray] | None) -> None:
+def _weights(graph: GraphBuilder, widths: Widths, weights: Mapping[str, np.ndarray] | None) -> None:
     for name, shape in weight_shapes(widths).items():
         if weights is None:
             graph.sine(name, shape)
@@ -91,7 +91,7 @@ def _weights(graph: Graph, widths: Widths, weights: Mapping[str, np.ndarray] | N
         graph.node("Concat", ["lstm.input", "lstm.shut"], "lstm.flagged", axis=2)
 
 
-def _encode(graph: Graph, widths: Widths) -> str:
+def _encode(graph: GraphBuilder, widths: Widths) -> str:
     """Convolutions, each seeing its last four inputs again in front of the new ones."""
     graph.indices("tail_start", [-(KERNEL_TIME - 1)])
     flow = "features"
@@ -117,7 +117,7 @@ def _encode(graph: Graph, widths: Widths) -> str:
     return graph.node("Relu", [graph.node("Add", [flow, "linear.bias"], "linear+")], "new_steps")
 
 
-def _slide(graph: Graph, widths: Widths, steps: str) -> tuple[str, str]:
+def _slide(graph: GraphBuilder, widths: Widths, steps: str) -> tuple[str, str]:
     """The newest S encodings, and which of them exist."""
     graph.indices("window_start", [-widths.steps])
     graph.indices("first_column", [0])
@@ -131,7 +131,7 @@ def _slide(graph: Graph, widths: Widths, steps: str) -> tuple[str, str]:
     return window, graph.node("Slice", [exists, "window_start", "end", "axis_1"], "new_valid")
 
 
-def _recur(graph: Graph, widths: Widths, window: str, absent: str) -> str:
+def _recur(graph: GraphBuilder, widths: Widths, window: str, absent: str) -> str:
     """LSTM over the window, shut where a step does not exist: [N, S, hidden]."""
     flag = graph.node("Unsqueeze", [absent, "axis_2"], "absent_flag")
     flow = graph.node("Concat", [window, flag], "window_flagged", axis=2)
@@ -148,7 +148,7 @@ def _recur(graph: Graph, widths: Widths, window: str, absent: str) -> str:
     return graph.node("Reshape", [flow, "joined"], "hidden")
 
 
-def _attend(graph: Graph, widths: Widths, hidden: str, absent: str) -> str:
+def _attend(graph: GraphBuilder, widths: Widths, hidden: str, absent: str) -> str:
     """Attention, eq. (4): a_t = softmax(W h_t), over the steps that exist.
 
     The networks to compare with have equal weights, or all weight on the last step.
@@ -167,7 +167,7 @@ def _attend(graph: Graph, widths: Widths, hidden: str, absent: str) -> str:
     return graph.node("Softmax", [scores], "attention", axis=1)
 
 
-def _classify(graph: Graph, hidden: str, attention: str) -> None:
+def _classify(graph: GraphBuilder, hidden: str, attention: str) -> None:
     """The summary, eq. (5): c = sum_t a_t h_t; then the fully connected layers and the softmax."""
     row = graph.node("Unsqueeze", [attention, "axis_1"], "attention_row")
     flow = graph.node("MatMul", [row, hidden], "context_row")
@@ -178,7 +178,7 @@ def _classify(graph: Graph, hidden: str, attention: str) -> None:
     graph.node("Softmax", [graph.node("Div", [logits, "temperature"], "cooled")], "probabilities")
 
 
-class Graph:
+class GraphBuilder:
     """Nodes and constants as they are named, in order."""
 
     def __init__(self) -> None:
@@ -264,7 +264,7 @@ class Graph:
         return model
 
 
-def tell(model: onnx.ModelProto, info: ModelInfo) -> None:
+def set_metadata(model: onnx.ModelProto, info: ModelInfo) -> None:
     """Have a graph of `build` say this of itself, temperature included."""
     helper.set_model_props(model, {METADATA_KEY: json.dumps(info.to_metadata())})
     constant = next(c for c in model.graph.initializer if c.name == "temperature")

@@ -8,7 +8,7 @@ import numpy as np
 
 from export import augment
 from export.corpora import RATE, Clip
-from export.evaluate import Hearing
+from export.evaluate import Evaluation
 from livesr.arrays import Float32
 
 _SECONDS = 30
@@ -49,10 +49,10 @@ def sounds(clips: Sequence[Clip]) -> Iterator[tuple[str, Float32]]:
         yield f"babble of {voices} voices", babble
 
 
-def labelled(clips: Sequence[Clip], hearing: Hearing) -> Iterator[tuple[str, float, float]]:
+def labelled(clips: Sequence[Clip], evaluation: Evaluation) -> Iterator[tuple[str, float, float]]:
     """For each sound: name, share of readings with a label, largest smoothed probability."""
     for name, samples in sounds(clips):
-        recognizer = hearing.recognizer()
+        recognizer = evaluation.recognizer()
         readings = recognizer.push(samples) + recognizer.finish()
         share = float(np.mean([reading.label is not None for reading in readings]))
         yield name, share, max(max(reading.smoothed.values()) for reading in readings)

@@ -24,7 +24,7 @@ import numpy as np
 import onnx
 
 from export.encoder import HEADS, LAYERS, STEPS, VALUES, encoder_weights
-from export.graph import SHUT, Graph, tell
+from export.graph import SHUT, GraphBuilder, set_metadata
 from livesr.model.metadata import LABELS, ModelInfo
 
 UNSPOKEN = 0.02  # weight of a step without speech in mean and deviation, beside one with
@@ -76,7 +76,7 @@ def build_pretrained(
         weights: of the head, as `head_shapes` names them.
         info: what the file says of itself; its temperature divides the logits before the softmax.
     """
-    graph = Graph()
+    graph = GraphBuilder()
     for name, value in encoder_weights().items():
         graph.half(name, value)
     for name, shape in head_shapes(widths).items():
@@ -132,29 +132,29 @@ def build_pretrained(
             **{f"new_{name}": shape for name, shape in state.items()},
         },
     )
-    tell(model, info)
+    set_metadata(model, info)
     return model
 
 
-def _gelu(graph: Graph, flow: str, output: str) -> str:
+def _gelu(graph: GraphBuilder, flow: str, output: str) -> str:
     part = graph.node("Erf", [graph.node("Div", [flow, "root_two"], f"{output}/")], f"{output}?")
     part = graph.node("Mul", [flow, graph.node("Add", [part, "one"], f"{output}+")], f"{output}*")
     return graph.node("Mul", [part, "half"], output)
 
 
-def cut(graph: Graph, flow: str, start: int, end: int, axis: int, output: str) -> str:
+def cut(graph: GraphBuilder, flow: str, start: int, end: int, axis: int, output: str) -> str:
     graph.indices(f"{output}.start", [start])
     graph.indices(f"{output}.end", [end])
     return graph.node("Slice", [flow, f"{output}.start", f"{output}.end", f"axis_{axis}"], output)
 
 
-def _slid(graph: Graph, name: str, fresh: str) -> str:
+def _slid(graph: GraphBuilder, name: str, fresh: str) -> str:
     """The newest 150 of a part of the memory and what is new."""
     known = graph.node("Concat", [name, fresh], f"{name}_known", axis=1)
     return graph.node("Slice", [known, "window_start", "end", "axis_1"], f"new_{name}")
 
 
-def _convolve(graph: Graph) -> str:
+def _convolve(graph: GraphBuilder) -> str:
     """Whisper's two convolutions, looking back only: [N, F / 2, 384]."""
     flow = cut(graph, "features", PAPER_VALUES, PAPER_VALUES + _MELS, 2, "mels")
     flow = graph.node("Transpose", [flow], "mels_by_band", perm=[0, 2, 1])
@@ -170,7 +170,7 @@ def _convolve(graph: Graph) -> str:
     return graph.node("Transpose", [flow], "convolved", perm=[0, 2, 1])
 
 
-def _exist(graph: Graph, fresh: str) -> tuple[str, str]:
+def _exist(graph: GraphBuilder, fresh: str) -> tuple[str, str]:
     """Which steps of the window exist, and which do not; and where somebody speaks."""
     speech = cut(graph, "features", PAPER_VALUES + _MELS, PAPER_VALUES + _MELS + 1, 2, "speech")
     graph.indices("pair", [2])
@@ -192,7 +192,7 @@ def _exist(graph: Graph, fresh: str) -> tuple[str, str]:
     return valid, absent
 
 
-def _encode(graph: Graph, convolved: str, absent: str) -> str:
+def _encode(graph: GraphBuilder, convolved: str, absent: str) -> str:
     """What both layers make of the new steps, side by side: [N, F / 2, 768]."""
     window = _slid(graph, "window", convolved)
     placed = graph.node("Add", [window, "position"], "placed")
@@ -208,29 +208,29 @@ def _encode(graph: Graph, convolved: str, absent: str) -> str:
     return graph.node("Concat", [one, two], "encoded", axis=2)
 
 
-def _newest(graph: Graph, flow: str, output: str) -> str:
+def _newest(graph: GraphBuilder, flow: str, output: str) -> str:
     return graph.node("Slice", [flow, "fresh_start", "end", "axis_1"], output)
 
 
-def _normed(graph: Graph, flow: str, name: str) -> str:
+def _normed(graph: GraphBuilder, flow: str, name: str) -> str:
     inputs = [flow, f"{name}.scale", f"{name}.bias"]
     return graph.node("LayerNormalization", inputs, f"{name}.out", axis=-1, epsilon=1e-5)
 
 
-def _projected(graph: Graph, flow: str, name: str) -> str:
+def _projected(graph: GraphBuilder, flow: str, name: str) -> str:
     flow = graph.node("MatMul", [flow, f"{name}.weight"], f"{name}.product")
     if name.endswith(".key"):  # Whisper's keys have no bias
         return flow
     return graph.node("Add", [flow, f"{name}.bias"], f"{name}.sum")
 
 
-def _by_head(graph: Graph, flow: str, perm: list[int], output: str) -> str:
+def _by_head(graph: GraphBuilder, flow: str, perm: list[int], output: str) -> str:
     graph.indices(f"{output}.shape", [0, -1, HEADS, VALUES // HEADS])
     flow = graph.node("Reshape", [flow, f"{output}.shape"], f"{output}.parts")
     return graph.node("Transpose", [flow], output, perm=perm)
 
 
-def _attend(graph: Graph, layer: int, rows: str, key: str, value: str) -> str:
+def _attend(graph: GraphBuilder, layer: int, rows: str, key: str, value: str) -> str:
     """New steps attend to all of the window that exist: [N, F / 2, 384]."""
     query = _projected(graph, rows, f"{layer}.query")
     query = _by_head(graph, query, [0, 2, 1, 3], f"{layer}.queries")
@@ -245,7 +245,7 @@ def _attend(graph: Graph, layer: int, rows: str, key: str, value: str) -> str:
     return graph.node("Reshape", [seen, f"{layer}.joined"], f"{layer}.seen_flat")
 
 
-def _feed(graph: Graph, layer: int, steps: str, seen: str) -> str:
+def _feed(graph: GraphBuilder, layer: int, steps: str, seen: str) -> str:
     out = _projected(graph, seen, f"{layer}.out")
     steps = graph.node("Add", [steps, out], f"{layer}.attended")
     flow = _projected(graph, _normed(graph, steps, f"{layer}.norm2"), f"{layer}.grow")
@@ -255,7 +255,7 @@ def _feed(graph: Graph, layer: int, steps: str, seen: str) -> str:
 
 
 def _summarise(
-    graph: Graph, widths: HeadWidths, steps: str, valid: str, absent: str
+    graph: GraphBuilder, widths: HeadWidths, steps: str, valid: str, absent: str
 ) -> tuple[str, str]:
     """c of eq. (5) beside mean and deviation over speech, normalised; and the attention."""
     shut = np.zeros((2, 4 * widths.cells, 1))

@@ -25,7 +25,7 @@ import numpy as np
 from export import plots
 from export.conversation import HEADER, converse
 from export.corpora import Clip, CorpusError
-from export.evaluate import CONDITIONS, WARM_SECONDS, Hearing, Verdict, judge_all
+from export.evaluate import CONDITIONS, WARM_SECONDS, ClipResult, Evaluation, judge_all
 from export.metrics import (
     calibration,
     calibration_error,
@@ -53,12 +53,12 @@ _ADAPTATIONS = (0.0, DecisionSettings().adaptation)  # without, and as models sh
 class Judged:
     """Clips, and the results of one model."""
 
-    def __init__(self, clips: Sequence[Clip], verdicts: Sequence[Verdict]) -> None:
+    def __init__(self, clips: Sequence[Clip], results: Sequence[ClipResult]) -> None:
         self.truth = [clip.label for clip in clips]
         self.corpora = [clip.corpus for clip in clips]
-        self.probabilities: Float64 = np.stack([v.probabilities for v in verdicts])
-        self.guess = [v.guess for v in verdicts]
-        self.labelled = float(np.mean([v.labelled for v in verdicts]))
+        self.probabilities: Float64 = np.stack([v.probabilities for v in results])
+        self.guess = [v.guess for v in results]
+        self.labelled = float(np.mean([v.labelled for v in results]))
 
     def tables(self) -> dict[str, Array]:
         """Confusion counts of each corpus."""
@@ -132,7 +132,7 @@ def by_condition(clips: Sequence[Clip], files: Sequence[str]) -> Iterator[str]:
     yield "| condition | mean UAR | difference |\n|---|---|---|"
     first: list[float] = []
     for condition in CONDITIONS:
-        found = [Judged(clips, judge_all(clips, Hearing(f, condition))).uar for f in files]
+        found = [Judged(clips, judge_all(clips, Evaluation(f, condition))).uar for f in files]
         first = first or found
         lost = [one - other for one, other in zip(found, first, strict=True)]
         yield f"| {condition} | {spread(found)} | {np.mean(lost):+.3f} |"
@@ -146,14 +146,14 @@ def by_adaptation(clips: Sequence[Clip], file: str) -> Iterator[str]:
     yield f"A clip after {WARM_SECONDS:.0f} s of the speaker's other clips, unlabelled (warm).\n"
     yield "| adaptation | " + " | ".join(corpora) + " | mean UAR |"
     yield "|---" * (len(corpora) + 2) + "|"
-    hearings = [Hearing(file, warm=WARM_SECONDS, adaptation=of) for of in _ADAPTATIONS]
-    for hearing in hearings:
-        warm = Judged(clips, judge_all(clips, hearing))
+    evaluations = [Evaluation(file, warm=WARM_SECONDS, adaptation=of) for of in _ADAPTATIONS]
+    for evaluation in evaluations:
+        warm = Judged(clips, judge_all(clips, evaluation))
         cells = [f"{uar(warm.tables()[corpus]):.3f}" for corpus in corpora]
-        yield f"| {hearing.adaptation} | " + " | ".join(cells) + f" | {warm.uar:.3f} |"
+        yield f"| {evaluation.adaptation} | " + " | ".join(cells) + f" | {warm.uar:.3f} |"
     yield f"\nIn conversation:\n\n| adaptation | {HEADER} |" + "\n|---" + "|---" * 5 + "|"
-    for hearing in hearings:
-        yield f"| {hearing.adaptation} | {converse(clips, hearing).row()} |"
+    for evaluation in evaluations:
+        yield f"| {evaluation.adaptation} | {converse(clips, evaluation).row()} |"
     yield ""
 
 
@@ -161,7 +161,7 @@ def by_sound(clips: Sequence[Clip], file: str) -> Iterator[str]:
     """What the model says about sounds without one voice in front."""
     yield "### Sounds without one voice in front\n"
     yield "| 30 s of | readings with a label | largest smoothed probability |\n|---|---|---|"
-    for name, share, most in labelled(clips, Hearing(file)):
+    for name, share, most in labelled(clips, Evaluation(file)):
         yield f"| {name} | {share:.0%} | {most:.2f} |"
     yield ""
 
@@ -177,7 +177,7 @@ def left_out(folders: Mapping[str, Sequence[Path]], clips: Sequence[Clip]) -> It
         for corpus in corpora:
             own = [clip for clip in clips if clip.corpus == corpus]
             files = [str(run / corpus / f"{corpus}.onnx") for run in runs]
-            found[corpus] = [Judged(own, judge_all(own, Hearing(f))).uar for f in files]
+            found[corpus] = [Judged(own, judge_all(own, Evaluation(f))).uar for f in files]
         means = np.mean(list(found.values()), axis=0)
         cells = [spread(found[corpus]) for corpus in corpora]
         yield f"| {name} | {len(runs)} | " + " | ".join(cells) + f" | {spread(means)} |"
@@ -215,7 +215,7 @@ def told(clips: Sequence[Clip], models: Mapping[str, Sequence[str]], folder: Pat
     yield f"# Report: {name}\n"
     yield f"`test` split, {len(test)} clips of {speakers} speakers unseen in training.\n"
     judged = {
-        network: [Judged(test, judge_all(test, Hearing(f))) for f in own]
+        network: [Judged(test, judge_all(test, Evaluation(f))) for f in own]
         for network, own in models.items()
     }
     yield from by_corpus("Each clip alone (cold)", judged)

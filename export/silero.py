@@ -23,7 +23,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from export.graph import Graph
+from export.graph import GraphBuilder
 from livesr.model.metadata import METADATA_KEY
 
 BLOCK, CONTEXT, CELLS = 512, 64, 128
@@ -52,7 +52,7 @@ def weights(path: Path) -> dict[str, np.ndarray]:
 
 def build(source: dict[str, np.ndarray]) -> onnx.ModelProto:
     """The plain graph with the weights that `weights` returned."""
-    graph = Graph()
+    graph = GraphBuilder()
     graph.constant("basis", source["stft.forward_basis_buffer"][:, 0].T)
     for i, taps in enumerate(((0, 1, 2), (0, 1, 2), (1, 2), (1,))):
         kernel = source[f"encoder.{i}.reparam_conv.weight"]  # [maps, channels, 3]
@@ -138,7 +138,7 @@ def build(source: dict[str, np.ndarray]) -> onnx.ModelProto:
     return model
 
 
-def _taps(graph: Graph, flow: str, layer: int, slices: list[tuple[int, int, int]]) -> str:
+def _taps(graph: GraphBuilder, flow: str, layer: int, slices: list[tuple[int, int, int]]) -> str:
     """A layer over [B, steps, maps]; each tap takes one of these slices of the steps."""
     seen = []
     for tap, (start, stop, step) in enumerate(slices):
@@ -150,7 +150,7 @@ def _taps(graph: Graph, flow: str, layer: int, slices: list[tuple[int, int, int]
     return _layer(graph, graph.node("Concat", seen, f"taps{layer}", axis=2), layer)
 
 
-def _layer(graph: Graph, flow: str, layer: int) -> str:
+def _layer(graph: GraphBuilder, flow: str, layer: int) -> str:
     flow = graph.node("MatMul", [flow, f"encoder{layer}.weight"], f"encoder{layer}")
     flow = graph.node("Add", [flow, f"encoder{layer}.bias"], f"encoder{layer}+")
     return graph.node("Relu", [flow], f"encoder{layer}_on")

@@ -31,7 +31,7 @@ from export.corpora import (
     leave_one_speaker_out,
     named,
 )
-from export.evaluate import Hearing, Verdict, judge_all, score, table
+from export.evaluate import ClipResult, Evaluation, judge_all, score, table
 from export.features import SETTINGS, backgrounds, sequences
 from export.graph import build
 from export.metrics import spread
@@ -179,7 +179,7 @@ def _folds(
     """A run for each that is left out, or `only` for some, and what it makes of that one."""
     used = [clip for clip in clips if clip.corpus in config.corpora]
     tested: list[Clip] = []
-    said: list[Verdict] = []
+    said: list[ClipResult] = []
     scores = []
     folds = FOLDS[kind](used)
     if unknown := sorted(set(only or ()) - set(folds)):
@@ -187,10 +187,10 @@ def _folds(
     for out in only or folds:
         learnt, dev, left = chosen(folds[out], config)
         file = train(config, out, folder / out, learnt, dev, voices, cache)
-        verdicts = judge_all(left, Hearing(str(file)))
-        tested, said = tested + left, said + verdicts
-        scores.append(score(left, verdicts))
-        print(f"without {out}: UAR {scores[-1]:.3f} of {len(verdicts)} clips\n", flush=True)
+        results = judge_all(left, Evaluation(str(file)))
+        tested, said = tested + left, said + results
+        scores.append(score(left, results))
+        print(f"without {out}: UAR {scores[-1]:.3f} of {len(results)} clips\n", flush=True)
     print(f"{folder.name}, a {kind} left out, UAR of {len(scores)} folds: {spread(scores)}\n")
     print("\n".join(table(tested, said)))
 

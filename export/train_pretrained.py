@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from export.corpora import Clip, CorpusError, check, named
 from export.encoder import LAYERS, STEPS, VALUES
-from export.evaluate import Hearing, judge_all, score
+from export.evaluate import Evaluation, judge_all, score
 from export.head import Head
 from export.pretrained_graph import build_pretrained
 from export.readers import read_corpora
@@ -202,7 +202,7 @@ def main() -> None:
             file = options.left_out / out / f"{out}.onnx"
             export(train(parts[0], parts[1], recipe), file, heard, recipe)
             left = [clip for clip in clips if clip.corpus == out]
-            print(f"without {out}: UAR {score(left, judge_all(left, Hearing(str(file)))):.3f}")
+            print(f"without {out}: UAR {score(left, judge_all(left, Evaluation(str(file)))):.3f}")
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
 

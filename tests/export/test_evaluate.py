@@ -20,17 +20,17 @@ from tests.helpers.tiny import save_tiny, tiny_info
 pytest.importorskip("tqdm")
 
 from export import calibrate, ensemble, metrics
-from export.conversation import Conversation, Run, Streaming, converse, count, string
+from export.conversation import Conversation, Passage, Streaming, converse, count, string
 from export.corpora import Clip, read_clips
 from export.evaluate import (
-    Hearing,
-    Verdict,
+    ClipResult,
+    Evaluation,
+    clip_result,
     heading,
     heard_before,
     judge_all,
     score,
     table,
-    verdict,
 )
 from livesr import Recognizer
 from livesr.model.load import load_model
@@ -71,7 +71,7 @@ def test_a_verdict_is_the_mean_of_all_readings_by_their_speech(
         one = reading(1, status, "sad" if status == "speech" else None, label)
         return replace(one, probabilities=shares, speech=speech)
 
-    said = verdict([heard(3, 0.9), heard(1, 0.3), heard(0, 0.0, "no-speech")])
+    said = clip_result([heard(3, 0.9), heard(1, 0.3), heard(0, 0.0, "no-speech")])
     expected = np.average(
         [[0.1, 0.1, 0.1, 0.7], [0.1, 0.7, 0.1, 0.1], [0.7, 0.1, 0.1, 0.1]],
         axis=0,
@@ -79,8 +79,8 @@ def test_a_verdict_is_the_mean_of_all_readings_by_their_speech(
     )
     np.testing.assert_allclose(said.probabilities, expected)
     assert (said.guess, int(said.shown.argmax()), said.labelled) == (3, 1, True)
-    assert not verdict([heard(3, 0.9, "unsure")]).labelled
-    assert not verdict([heard(3, 0.0, "no-speech")]).labelled
+    assert not clip_result([heard(3, 0.9, "unsure")]).labelled
+    assert not clip_result([heard(3, 0.0, "no-speech")]).labelled
 
 
 def test_warm_is_after_other_clips_of_the_same_speaker(clips: list[Clip]) -> None:
@@ -103,15 +103,15 @@ def test_adaptation_matters_when_warm_and_not_when_cold(clips: list[Clip], tmp_p
     model = str(save_tiny(tmp_path / "m.onnx", tiny_info(decision=loud)))
 
     def shares(**how: Any) -> np.ndarray:
-        return np.stack([v.probabilities for v in judge_all(clips[:2], Hearing(model, **how))])
+        return np.stack([v.probabilities for v in judge_all(clips[:2], Evaluation(model, **how))])
 
     np.testing.assert_array_equal(shares(), shares(adaptation=0.0))
     assert np.abs(shares(warm=5.0) - shares(warm=5.0, adaptation=0.0)).max() > 0.01
 
 
 def test_the_table_counts_every_clip(clips: list[Clip]) -> None:
-    said = [Verdict(row, row, True) for row in np.eye(4)[[clip.label for clip in clips]]]
-    said[0] = Verdict(np.eye(4)[3], np.eye(4)[3], False)
+    said = [ClipResult(row, row, True) for row in np.eye(4)[[clip.label for clip in clips]]]
+    said[0] = ClipResult(np.eye(4)[3], np.eye(4)[3], False)
     lines = table(clips, said)
     assert "| made | 2 | 16 | 0.938 | 0.938 | 0.75 / 1.00 / 1.00 / 1.00 | 94% |" in lines
     assert "Mean UAR of what was shown when somebody had last spoken: 0.938" in lines
@@ -125,7 +125,7 @@ def test_the_temperature_fits_what_the_stream_decides(clips: list[Clip], tmp_pat
     assert temperature > 1  # weights drawn at random know nothing
     shown = tiny_info(temperature=temperature)
     again = str(save_tiny(tmp_path / "n.onnx", shown))
-    shares = np.stack([v.probabilities for v in judge_all(clips, Hearing(again))])
+    shares = np.stack([v.probabilities for v in judge_all(clips, Evaluation(again))])
     np.testing.assert_allclose(said, shares, 1e-4)
     twice, same = calibrate.fit([(clip, again) for clip in clips])
     assert twice == temperature  # whatever the file's own was
@@ -221,17 +221,17 @@ def test_an_ensemble_is_the_mean_of_its_members(
 
 def test_a_conversation_holds_runs_of_one_emotion(clips: list[Clip]) -> None:
     talk = string(clips[:8], np.random.default_rng(1))
-    spans = [span for run in talk.runs for span in run.spans]
+    spans = [span for passage in talk.passages for span in passage.spans]
     assert len(spans) >= 6
     assert all(end < start for (_, end), (start, _) in pairwise(spans))
     assert spans[-1][1] <= len(talk.samples) / 16000
-    labels = [run.label for run in talk.runs]
+    labels = [passage.label for passage in talk.passages]
     assert all(a != b for a, b in pairwise(labels))
 
 
 def test_time_and_turns_are_counted(reading: Callable[..., Reading]) -> None:
     talk = Conversation(
-        "made", np.zeros(0, np.float32), (Run(0, ((0.0, 4.0),)), Run(3, ((5.0, 9.0),)))
+        "made", np.zeros(0, np.float32), (Passage(0, ((0.0, 4.0),)), Passage(3, ((5.0, 9.0),)))
     )
     heard = [reading(end, "speech", "angry", 0) for end in (1, 2, 3, 4, 4.5, 6)]
     heard += [reading(7, "unsure", leading=3), reading(8, "speech", "sad", 3)]
@@ -243,7 +243,7 @@ def test_time_and_turns_are_counted(reading: Callable[..., Reading]) -> None:
 
 
 def test_conversations_go_through_recognizer(clips: list[Clip], tiny: Path) -> None:
-    found = converse(clips, Hearing(str(tiny)))
+    found = converse(clips, Evaluation(str(tiny)))
     assert found.spoken > 50
     assert found.tables["made"][1].sum() == found.spoken
 

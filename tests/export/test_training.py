@@ -32,7 +32,7 @@ from export.batches import (  # noqa: E402
 )
 from export.config import Config, ConfigError  # noqa: E402
 from export.corpora import RATE, UNLABELLED, Clip, CorpusError, read_clips  # noqa: E402
-from export.features import NOBODY, backgrounds, hear, scene, sequences, with_deltas  # noqa: E402
+from export.features import NOBODY, backgrounds, scene, sequences, stream_features, with_deltas  # noqa: E402
 from export.graph import build  # noqa: E402
 from export.metrics import calibration_error, confusion, uar  # noqa: E402
 from export.network import ACRNN, CONTEXT_FRAMES  # noqa: E402
@@ -74,7 +74,7 @@ def test_torch_offline_the_stream_and_a_batch_agree(
     onnx.save(build(network.widths, network.weights(), info), path)
     samples = speech[:112_000]
     readings = Recognizer(path).push(samples)
-    levels, _ = hear(samples)
+    levels, _ = stream_features(samples)
     features = torch.from_numpy(with_deltas(levels, info.mean, info.deviation))[None]
     with torch.no_grad():
         encodings = network.encode(features, torch.ones(1, features.shape[1]))
