@@ -49,6 +49,15 @@ def command(
     reports: Annotated[
         bool, typer.Option("--reports", help="A page for each file, not only for the worst.")
     ] = False,
+    audformat: Annotated[
+        bool, typer.Option("--audformat", help="Write an audEERING table of the readings too.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say hours, cost and time from a measured sample.")
+    ] = False,
+    price: Annotated[
+        float | None, typer.Option(help="Of a processor's hour, for --dry-run.", min=0.0)
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what is in OUT; that is so anyway.")
     ] = False,
@@ -77,5 +86,11 @@ def command(
         retry_failed=retry_failed,
         limit=limit,
         reports=reports,
+        audformat=audformat,
     )
+    if dry_run:
+        from livesr.archive.estimate import estimate
+
+        estimate(archive, price)
+        return
     raise typer.Exit(run(archive))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 import pyarrow.fs
@@ -118,22 +119,31 @@ class Place:
         Raises:
             OutputError: if the disk is full, or it cannot be written.
         """
+        with self.writing(name) as file:
+            file.write(data)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[BinaryIO]:
+        """A file to write; it is there, or replaced, when the block ends without an error.
+
+        Raises:
+            OutputError: as `write`.
+        """
         files, path = self.path(name)
+        folder = os.path.dirname(path) if self.local else tempfile.gettempdir()
+        part = f"{folder}/.{secrets.token_hex(8)}{_PART}"
         try:
-            if not self.local:
-                files.pipe_file(path, data)  # an object appears whole
-                return
-            part = f"{os.path.dirname(path)}/.{secrets.token_hex(8)}{_PART}"
-            try:
-                with open(part, "xb") as file:
-                    file.write(data)
+            with open(part, "xb") as file:
+                yield file
+            if self.local:
                 os.replace(part, path)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(part)
-                raise
+            else:
+                files.put_file(part, path)  # an object appears whole
         except OSError as error:
             raise self._failed(error) from None
+        finally:
+            with suppress(OSError):
+                os.unlink(part)
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""

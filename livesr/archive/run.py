@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from livesr.app.exit_status import ExitStatus, of_signal
 from livesr.app.terminal import quiet_libraries
-from livesr.archive import manifest
+from livesr.archive import audformat, manifest, report
 from livesr.archive.outputs import (
     CHECKPOINT,
     ERROR,
@@ -52,6 +52,7 @@ class Archive:
         retry_failed: score rows again that ended in an error.
         limit: rows to score at most in this run.
         reports: write a page for each file.
+        audformat: write an audEERING table too.
     """
 
     sources: Sequence[str]
@@ -63,6 +64,7 @@ class Archive:
     retry_failed: bool = False
     limit: int | None = None
     reports: bool = False
+    audformat: bool = False
 
 
 def survey(archive: Archive) -> tuple[Place, pa.Table, pa.Schema]:
@@ -103,7 +105,11 @@ def run(archive: Archive) -> int:
             todo = todo[: archive.limit]
         if len(todo):
             _score(archive, out, todo, carried, progress)
-        return _tell(out, table)
+        rows = rows_of(out, table)
+        if rows is not None:
+            with progress.working("writing the report"):
+                _write_pages(archive, out, rows, carried)
+        return _tell(out, table, rows)
 
 
 def _score(
@@ -190,16 +196,30 @@ def _alone(out: Place) -> Iterator[None]:
         yield
 
 
-def _tell(out: Place, table: pa.Table) -> int:
-    """What the archive has come to, and the exit status that says so."""
+def rows_of(out: Place, table: pa.Table) -> pa.Table | None:
+    """Rows of the summary that belong to the manifest."""
     rows = read_table(out / SUMMARY)
-    keys = table["key"].combine_chunks()
-    if rows is not None:
-        rows = rows.filter(pc.is_in(rows["key"], keys))
+    if rows is None:
+        return None
+    rows = rows.filter(pc.is_in(rows["key"], table["key"].combine_chunks()))
+    return rows if len(rows) else None
+
+
+def _write_pages(archive: Archive, out: Place, rows: pa.Table, carried: pa.Schema) -> None:
+    labels = archive.scoring.labels
+    report.write(out, rows, carried.names, labels)
+    if archive.audformat:
+        audformat.write(out, rows, labels, archive.scoring.metadata())
+
+
+def _tell(out: Place, table: pa.Table, rows: pa.Table | None) -> int:
+    """What the archive has come to, and the exit status that says so."""
     count = 0 if rows is None else len(rows)
     failed = [] if rows is None else rows.filter(pc.equal(rows["status"], ERROR)).to_pylist()
     heard = 0.0 if rows is None else float(pc.sum(rows["heard"]).as_py() or 0.0)
     print(f"{count} of {len(table)} scored, {lasting(heard)} heard: {out.address}")
+    if count:
+        print(f"The report is {out.address}/{report.PAGE}")
     if failed:
         print(f"{len(failed)} could not be scored, or not to their end:", file=sys.stderr)
         for row in failed[:_MOST_TOLD]:

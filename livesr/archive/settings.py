@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from livesr.model.load import load_model
 from livesr.settings import HOP_SECONDS
+from livesr.version import __version__
 
 MIX = 0  # the channel of a file heard as one, its channels averaged; others count from 1
 
@@ -45,21 +45,20 @@ class Scoring:
         """SHA-256 of the model's file."""
         return load_model(self.model).identity
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What readings may say."""
+        return load_model(self.model).info.labels
+
     def metadata(self) -> dict[str, str]:
         """What the readings' schema says of itself."""
-        from livesr.version import __version__  # noqa: PLC0415
-
         info = load_model(self.model).info
         return {
             "livesr.model": info.name,
             "livesr.model_sha256": self.model_sha,
             "livesr.model_version": info.version,
             "livesr.version": __version__,
-            "livesr.labels": json.dumps(info.labels),
+            "livesr.labels": json.dumps(self.labels),
             "livesr.licence": info.licence,
             "livesr.hop": repr(self.hop),
         }
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        return {"model": self.model, "hop": self.hop, "attention": self.attention}

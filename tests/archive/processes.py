@@ -1,0 +1,80 @@
+"""The command line in a process of its own, and what Ray started below it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+ARCHIVE = (sys.executable, "-m", "livesr", "archive")
+
+
+def start(*arguments: object, log: Path) -> subprocess.Popen[bytes]:
+    """`livesr archive` in a session of its own, as a shell starts it."""
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            [*ARCHIVE, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def below(pid: int) -> dict[int, str]:
+    """Processes that a process started, and those they started: pid -> command line."""
+    parents: dict[int, list[int]] = {}
+    lines: dict[int, str] = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        with suppress(OSError, IndexError):
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            if fields[0] != "Z":
+                parents.setdefault(int(fields[1]), []).append(int(folder.name))
+                lines[int(folder.name)] = (folder / "cmdline").read_bytes().decode(errors="replace")
+    found: dict[int, str] = {}
+
+    def walk(parent: int) -> Iterator[int]:
+        for child in parents.get(parent, []):
+            yield child
+            yield from walk(child)
+
+    for child in walk(pid):
+        found[child] = lines.get(child, "")
+    return found
+
+
+def alive(pid: int) -> bool:
+    with suppress(OSError):
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def until(what: Callable[[], bool], seconds: float) -> bool:
+    """Whether it became so."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if what():
+            return True
+        time.sleep(0.05)
+    return what()
+
+
+def kill(pid: int, number: int = signal.SIGKILL) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def clear(process: subprocess.Popen[bytes], started: dict[int, str]) -> None:
+    """See that nothing is left of a run that was killed; what lingers ends by itself."""
+    until(lambda: not any(map(alive, started)), 30)
+    for pid, line in started.items():
+        if alive(pid) and "ray" in line:
+            kill(pid)
+    process.wait(30)
