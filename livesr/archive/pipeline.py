@@ -27,6 +27,7 @@ from livesr.errors import LivesrError
 SHORT_SECONDS = 60.0  # of sound that a task has at least, where a file has less
 _MOST_IN_TASK = 64
 _SUMMARY_FILES = 8  # tasks whose rows share a file of the summary
+_STARTS = 3  # tries
 _STORE_BYTES = 128 * 2**20  # tables of a few rows pass through it, no sound
 _OURS = re.compile(r"^livesr\.[\w.]*\b(\w+Error): (.+)$", re.MULTILINE)
 _OTHERS = re.compile(r"^[\w.]+(?:Error|Exception|Died)\w*: .+$", re.MULTILINE)
@@ -50,20 +51,21 @@ def cluster(workers: int, address: str | None) -> Iterator[None]:
         return
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # what ends a run is told once, by us
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    try:
-        if address:
-            ray.init(address=address, **quiet)
-        else:
-            # One more than score: Ray's own steps want a share of a processor, not a whole one.
-            ray.init(
-                num_cpus=workers + 1,
-                include_dashboard=False,
-                object_store_memory=_STORE_BYTES,
-                **quiet,
-            )
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        what = f"The Ray cluster at {address}" if address else "Ray on this machine"
-        raise LivesrError(f"{what} cannot be used: {error!s:.300}") from None
+    options: dict[str, Any] = {
+        "num_cpus": workers + 1,  # Ray's own steps want a share of one
+        "include_dashboard": False,
+        "object_store_memory": _STORE_BYTES,
+    }
+    for left in reversed(range(_STARTS)):
+        try:
+            ray.init(address=address, **quiet, **({} if address else options))
+            break
+        except Exception as error:  # Ray's own are of many kinds, and some of none
+            ray.shutdown()
+            if left and "timed out" in str(error):
+                continue  # Ray gives a node half a minute, which is little on a busy machine
+            what = f"The Ray cluster at {address}" if address else "Ray on this machine"
+            raise LivesrError(f"{what} cannot be used: {error!s:.300}") from None
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     try:
         yield
@@ -138,6 +140,9 @@ class Job:
 def score(job: Job, rows: pa.Table, shown: Shown = lambda _heard: None) -> None:
     """Score rows of a manifest that are not done, the longest first.
 
+    Only scorers count as users of a processor: whoever reads the manifest or writes the summary
+    works for milliseconds, and must find a place on a cluster that is full.
+
     Short files share a task: a task costs Ray as much as scoring a second of sound. So there are
     two passes, each its own pipeline: files of a minute and more, and those below.
 
@@ -211,7 +216,7 @@ def _pass(job: Job, name: str, rows: pa.Table, together: int, tally: Any) -> Non
             # Without it Ray would go on, and score everything again after a kill.
             warnings.filterwarnings("error", message=".*doesn't support checkpointing.*")
             dataset = ray.data.read_parquet(
-                f"{manifest}/{name}.parquet", filesystem=files, concurrency=1, num_cpus=0.1
+                f"{manifest}/{name}.parquet", filesystem=files, concurrency=1, num_cpus=0
             )
             dataset.map_batches(
                 RayScorer,
@@ -234,7 +239,7 @@ def _pass(job: Job, name: str, rows: pa.Table, together: int, tally: Any) -> Non
                 filesystem=files,
                 min_rows_per_file=together * _SUMMARY_FILES,
                 concurrency=1,
-                ray_remote_args={"num_cpus": 0.1},
+                ray_remote_args={"num_cpus": 0},
             )
     except UserWarning as error:
         raise LivesrError(f"Ray does not keep a checkpoint of this run: {error!s:.200}") from None

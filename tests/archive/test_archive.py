@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,10 @@ import livesr
 from livesr import LivesrError
 from livesr.app.exit_status import ExitStatus
 from livesr.archive.outputs import READINGS, SUMMARY
-from livesr.archive.run import Archive, run
+from livesr.archive.places import OutputError, Place
+from livesr.archive.run import Archive, _alone, run
 from livesr.archive.settings import Scoring
+from tests.archive.processes import below, kill, until
 from tests.archive.test_scorer import assert_same
 
 pytestmark = pytest.mark.usefixtures("ray_here")
@@ -145,3 +149,53 @@ def test_a_plan_without_a_checkpoint_is_refused(
     monkeypatch.setattr(Planner, "_check_supports_checkpointing", lambda *_: False)
     with pytest.raises(LivesrError, match="Ray does not keep a checkpoint"):
         run(archive(source, tmp_path / "out", tiny))
+
+
+def test_a_worker_that_is_killed_is_replaced(source: Path, tmp_path: Path, tiny: Path) -> None:
+    """By hand: the run goes on by itself, and no row is lost or there twice."""
+    out = tmp_path / "out"
+    killed = threading.Event()
+
+    def strike() -> None:
+        if until(lambda: any((out / READINGS).glob("*.parquet")), 120):
+            scorers = [pid for pid, line in below(os.getpid()).items() if "MapWorker" in line]
+            for pid in scorers[:1]:
+                kill(pid)
+                killed.set()
+
+    for number in range(6):
+        shutil.copy(source / "long.flac", source / f"more-{number}.flac")
+    striker = threading.Thread(target=strike)
+    striker.start()
+    assert run(archive(source, out, tiny)) == ExitStatus.DONE
+    striker.join()
+    assert killed.is_set()
+    assert len(summary(out)) == 10
+    assert_replayed(out, str(tiny))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_ends_the_run_which_goes_on_when_there_is_room(
+    source: Path, tmp_path: Path, tiny: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(out)]
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        with pytest.raises(OutputError, match="the disk is full"):
+            run(archive(source, out, tiny))
+        assert not [path for path in out.rglob("*.part")]
+        subprocess.run(["mount", "-o", "remount,size=8m", str(out)], check=True)
+        assert run(archive(source, out, tiny)) == ExitStatus.DONE
+        assert_replayed(out, str(tiny))
+    finally:
+        subprocess.run(["umount", str(out)], check=True)
+
+
+def test_two_runs_do_not_write_into_one_folder(source: Path, tmp_path: Path, tiny: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with _alone(Place.of(str(out))), pytest.raises(LivesrError, match="Another livesr archive"):
+        run(archive(source, out, tiny))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -72,14 +75,15 @@ def strike(whom: str, source: Path, out: Path, log: Path, moment: random.Random)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("whom", ["driver", "worker", "raylet"])
-def test_ten_kills_lose_and_double_nothing(whom: str, source: Path, tmp_path: Path) -> None:
+def test_ten_kills_lose_and_double_nothing(source: Path, tmp_path: Path) -> None:
     out, log = tmp_path / "out", tmp_path / "log"
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     moment = random.Random(seed)
-    for _ in range(10):
+    for number in range(10):
+        whom = ("driver", "worker", "raylet")[number % 3]
         strike(whom, source, out, log, moment)
+        print(f"{whom} killed: {scored(out)} of {FILES} scored", flush=True)
         if scored(out) == FILES:  # all is done: what could be lost now is the summary
             for path in list((out / READINGS).iterdir())[: FILES // 2]:
                 path.unlink()
@@ -105,4 +109,41 @@ def test_a_stop_is_told_and_goes_on(source: Path, tmp_path: Path) -> None:
     clear(process, started)
     process = start(source, out, "--workers", 2, log=log)
     assert process.wait(ANSWER) == 0, log.read_text()
+    assert_whole(out)
+
+
+@pytest.mark.slow
+def test_two_nodes_give_the_same_dataset(source: Path, tmp_path: Path) -> None:
+    """Two raylets on this machine, a worker on each; one of them is killed in mid-run."""
+    out, log = tmp_path / "out", tmp_path / "log"
+    code = (
+        "import sys, time; from ray.cluster_utils import Cluster; "
+        "cluster = Cluster(initialize_head=True, head_node_args={'num_cpus': 1}); "
+        "cluster.add_node(num_cpus=1); print(cluster.address, flush=True); sys.stdin.read(); "
+        "cluster.shutdown()"
+    )
+    nodes = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
+    )
+    assert nodes.stdin and nodes.stdout
+    try:
+        address = nodes.stdout.readline().strip()
+        process = start(source, out, "--address", address, log=log)
+        assert until(lambda: scored(out) >= 3 or process.poll() is not None, ANSWER)
+        raylets = [pid for pid, line in below(nodes.pid).items() if "raylet/raylet" in line]
+        assert len(raylets) == 2
+        kill(raylets[-1])  # a spot machine that is taken away
+        assert process.wait(2 * ANSWER) == 0, log.read_text()
+    finally:
+        started = below(nodes.pid)
+        nodes.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            nodes.wait(60)
+        for pid in (nodes.pid, *started):
+            kill(pid)
     assert_whole(out)
