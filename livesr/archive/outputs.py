@@ -200,7 +200,7 @@ def summary_row(
         "lost": summary.lost,
         "readings": len(table),
         **{f"share_{label}": shares[label] for label in labels},
-        "turns": len(summary.turns),
+        "turns": summary.turned,
         "turning_points": [{"at": micros(at), "label": label} for at, label in summary.turns],
         **{f"course_{label}": values for label, values in course.items()},
         "model": metadata["livesr.model"],

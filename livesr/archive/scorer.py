@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from livesr.app.report.report import Report
 from livesr.archive.manifest import stat
@@ -23,14 +26,22 @@ from livesr.archive.outputs import (
     summary_schema,
 )
 from livesr.archive.places import OutputError, Place, local_path
+from livesr.archive.report import reading_of
 from livesr.archive.settings import MIX, Scoring
+from livesr.archive.sound import open_sound
 from livesr.errors import AudioError, ModelError
+from livesr.event import Item
+from livesr.files.recording import RATE, events_path
 from livesr.files.replay import play
 from livesr.reading import Reading
+from livesr.recognizer import Recognizer
 from livesr.summary import Summary
 
 Told = Callable[[str, float], None]  # a key, and seconds of it that are heard
 _TELL_SECONDS = 2.0
+LONG_SECONDS = 3600.0  # a file that is longer is gone on with inside after a kill
+STATE_SECONDS = 600.0  # of sound, between two states of it
+_STATE, _FRAMES, _SUMMARY = b"livesr.state", b"livesr.frames", b"livesr.summary"
 
 
 class Scorer:
@@ -113,6 +124,8 @@ class Scorer:
             if page:
                 self._pages.write(f"{row['key']}.html", page.page().encode(errors="replace"))
             self._readings.write(name, packed(table, {**about, **carrying(told)}))
+        if _long(row):
+            self._states.remove(name)
         return told
 
     def _hear(self, row: dict[str, Any], heard: _Heard, page: Report | None) -> None:
@@ -121,16 +134,71 @@ class Scorer:
             change = "is no longer there" if now[0] is None else "has changed since the run began"
             raise AudioError(f"{uri} {change}; give the same command again.")
         path = local_path(uri)
-        if path is None or row["channel"] != MIX:
-            raise NotImplementedError
-        seconds = 0.0
-        for item in play(path, model=self._scoring.model, hop=self._scoring.hop):
+        if path and events_path(path).is_file():  # `listen` recorded it: gaps and resets count
+            for item in play(path, model=self._scoring.model, hop=self._scoring.hop):
+                self._take(row, item, heard, page)
+            return
+        channel = None if row["channel"] == MIX else row["channel"]
+        with open_sound(uri) as sound:
+            recognizer = Recognizer(self._scoring.model, hop=self._scoring.hop)
+            gone = self._resumed(row, heard, recognizer)
             if page:
-                page.write(item)
-            if isinstance(item, Reading):
-                heard.add(item)
-                seconds = item.end
-                self._tell(row["key"], seconds)
+                for told in heard.readings.table().to_pylist() if gone else []:
+                    page.add(reading_of(told, self._labels))
+            frames, kept = 0, recognizer.position
+            for block in sound.blocks():
+                fresh = block[max(0, gone - frames) :]  # decoded once more, and not heard again
+                frames += len(block)
+                if not len(fresh):
+                    continue
+                try:
+                    readings = recognizer.push(fresh, sound.rate, channel=channel)
+                except AudioError as error:
+                    at = (frames - len(fresh)) / sound.rate
+                    raise AudioError(f"{uri}, after {at:.2f} s: {error}") from None
+                for reading in readings:
+                    self._take(row, reading, heard, page)
+                if _long(row) and recognizer.position - kept >= STATE_SECONDS * RATE:
+                    kept = recognizer.position
+                    self._keep(row, heard, recognizer, frames)
+            for reading in recognizer.finish():
+                self._take(row, reading, heard, page)
+
+    def _take(self, row: dict[str, Any], item: Item, heard: _Heard, page: Report | None) -> None:
+        if page:
+            page.write(item)
+        if isinstance(item, Reading):
+            heard.readings.add(item)
+            heard.summary.add(item)
+            self._tell(row["key"], item.end)
+
+    def _keep(
+        self, row: dict[str, Any], heard: _Heard, recognizer: Recognizer, frames: int
+    ) -> None:
+        """Keep the stream and what it has said, for whoever goes on after a kill."""
+        about = {
+            _STATE: base64.b64encode(recognizer.state()),
+            _FRAMES: str(frames).encode(),
+            _SUMMARY: json.dumps(asdict(heard.summary)).encode(),
+        }
+        self._states.write(f"{row['key']}.parquet", packed(heard.readings.table(), about))
+
+    def _resumed(self, row: dict[str, Any], heard: _Heard, recognizer: Recognizer) -> int:
+        """Take up what a killed worker kept; frames of the file that are heard already."""
+        data = self._states.read(f"{row['key']}.parquet") if _long(row) else None
+        if data is None:
+            return 0
+        try:
+            table = pq.read_table(pa.BufferReader(data))
+            about = table.schema.metadata
+            summary = json.loads(about[_SUMMARY])
+            summary["turns"] = [(at, label) for at, label in summary["turns"]]
+            recognizer.restore(base64.b64decode(about[_STATE]))
+            heard.readings.take(table.replace_schema_metadata(None))
+            heard.summary = Summary(**summary)
+            return int(about[_FRAMES])
+        except (ModelError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
+            return 0  # of another version, or damaged: from the beginning then
 
     def _tell(self, key: str, seconds: float, at_once: bool = False) -> None:
         now = time.monotonic()
@@ -146,6 +214,6 @@ class _Heard:
         self.readings = Readings(row["key"], row["uri"], row["channel"], labels, attention)
         self.summary = Summary(labels)
 
-    def add(self, reading: Reading) -> None:
-        self.readings.add(reading)
-        self.summary.add(reading)
+
+def _long(row: dict[str, Any]) -> bool:
+    return row["duration"] is None or row["duration"] > LONG_SECONDS

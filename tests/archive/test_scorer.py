@@ -11,14 +11,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import soundfile as sf
 
 import livesr
-from livesr import ModelError
-from livesr.archive import manifest
-from livesr.archive.outputs import READINGS, REPORTS, micros
+from livesr import ModelError, Recognizer
+from livesr.archive import manifest, scorer
+from livesr.archive.outputs import READINGS, REPORTS, STATES, micros
 from livesr.archive.places import Place
 from livesr.archive.scorer import Scorer
 from livesr.archive.settings import Scoring
+from livesr.files.recording import events_path
 from livesr.reading import Reading
 
 
@@ -176,3 +178,86 @@ def test_a_page_for_each_file_if_asked(recordings: Path, scoring: Scoring, out: 
 def test_another_model_under_the_same_name_is_refused(scoring: Scoring, out: Place) -> None:
     with pytest.raises(ModelError, match="install the same on every machine"):
         Scorer(out, scoring, "0" * 64, pa.schema([]))
+
+
+def test_each_channel_is_a_stream_of_its_own(
+    recordings: Path, scoring: Scoring, out: Place
+) -> None:
+    samples, rate = sf.read(recordings / "below" / "two.wav", dtype="float32")
+    rows = rows_of([recordings / "below" / "two.wav"], scoring, "each")
+    told = score(rows, out, scoring)
+    assert [row["channel"] for row in told] == [1, 2]
+    for row in told:
+        alone = Recognizer(scoring.model)
+        expected = alone.push(samples[:, row["channel"] - 1], rate) + alone.finish()
+        table = readings(out, row["key"])
+        assert_same(table, expected)
+        assert set(table["channel"].to_pylist()) == {row["channel"]}
+    (row,) = score(rows_of([recordings / "below" / "two.wav"], scoring, "3"), out, scoring)
+    assert row["status"] == "error" and "Channel 3" in row["message"]
+
+
+def test_gaps_and_resets_of_a_recording_count(
+    recordings: Path, tmp_path: Path, scoring: Scoring, out: Place
+) -> None:
+    path = tmp_path / "talk.flac"
+    path.write_bytes((recordings / "long.flac").read_bytes())
+    reset = {"event": "reset", "at": 4.0}
+    events_path(path).write_text(json.dumps(reset) + "\n")
+    (row,) = score(rows_of([path], scoring), out, scoring)
+    expected = list(livesr.replay(path, model=scoring.model))
+    assert_same(readings(out, row["key"]), expected)
+    plain = list(livesr.replay(recordings / "long.flac", model=scoring.model))
+    assert expected != plain
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("ending", ["flac", "ogg", "mp3"])
+def test_a_long_file_is_gone_on_with_inside(
+    recordings: Path,
+    tmp_path: Path,
+    scoring: Scoring,
+    out: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    ending: str,
+) -> None:
+    monkeypatch.setattr(scorer, "LONG_SECONDS", 5.0)
+    monkeypatch.setattr(scorer, "STATE_SECONDS", 2.0)
+    monkeypatch.setattr(scorer, "_TELL_SECONDS", 0.0)
+    path = tmp_path / f"long.{ending}"
+    samples, rate = sf.read(recordings / "long.flac", dtype="float32")
+    sf.write(path, samples, rate)
+    rows = rows_of([path], scoring)
+
+    def strike(_key: str, seconds: float) -> None:
+        if seconds >= 7.3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        score(rows, out, scoring, told=strike)
+    assert len(list(Path(out.address, STATES).iterdir())) == 1
+    heard: list[float] = []
+    (row,) = score(rows, out, scoring, told=lambda _key, seconds: heard.append(seconds))
+    assert heard[0] > 6.0, "it began again"
+    expected = list(livesr.replay(path, model=scoring.model))
+    assert_same(readings(out, row["key"]), expected)
+    (whole,) = score(rows, Place.of(str(tmp_path / "other")), scoring)
+    changing = ("seconds", "scored")
+    assert {key: row[key] for key in row if key not in changing} == {
+        key: whole[key] for key in whole if key not in changing
+    }
+    assert not list(Path(out.address, STATES).iterdir()), "it holds voice"
+
+
+def test_a_state_that_is_damaged_is_left_aside(
+    recordings: Path, scoring: Scoring, out: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorer, "LONG_SECONDS", 1.0)
+    rows = rows_of([recordings / "short.wav"], scoring)
+    (out / STATES).make()
+    (out / STATES).write(f"{rows['key'][0]}.parquet", b"PAR1 no state PAR1")
+    (row,) = score(rows, out, scoring)
+    assert_same(readings(out, row["key"]), list(livesr.replay(row["uri"], model=scoring.model)))
