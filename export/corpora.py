@@ -158,20 +158,27 @@ def split_speakers(genders: Mapping[str, str]) -> dict[str, str]:
     return dict(zip(order, ["train"] * train + ["dev"] * held + ["test"] * held, strict=True))
 
 
-def read_clips(root: Path) -> list[Clip]:
-    """Every clip that `root/clips.csv` lists.
+def read_clips(
+    root: Path, table_name: str = "clips.csv", emotions: Collection[str] | None = LABELS
+) -> list[Clip]:
+    """Every clip that a table in `root` lists, `clips.csv` unless another is named.
 
     The columns are path (below `root`), corpus, speaker, emotion, text_id, licence and split.
     Without a split column, each corpus is split by `split_speakers`, from the column gender if
     there is one.
 
+    Args:
+        root: the folder.
+        table_name: of the table in it.
+        emotions: that a clip may be of; None for any. Only those of LABELS have a `label`.
+
     Raises:
-        CorpusError: for a missing folder or file, an emotion that is not one of the labels, an
+        CorpusError: for a missing folder or file, an emotion that is not one of `emotions`, an
             unknown split, or a speaker in two splits.
     """
-    table = root / "clips.csv"
+    table = root / table_name
     if not table.is_file():
-        raise CorpusError(f"{table} is missing; give the folder that holds clips.csv.")
+        raise CorpusError(f"{table} is missing; give the folder that holds {table_name}.")
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows or not set(_COLUMNS) <= set(rows[0]):
@@ -181,8 +188,8 @@ def read_clips(root: Path) -> list[Clip]:
     clips = []
     for number, row in enumerate(rows, start=2):
         where = f"{table}, line {number}"
-        if row["emotion"] not in LABELS:
-            raise CorpusError(f"{where}: emotion {row['emotion']!r} is not one of {LABELS}.")
+        if emotions is not None and row["emotion"] not in emotions:
+            raise CorpusError(f"{where}: emotion {row['emotion']!r} is not one of {emotions}.")
         if row["split"] not in SPLITS:
             raise CorpusError(f"{where}: split {row['split']!r} is not one of {SPLITS}.")
         path = root / row["path"]

@@ -10,11 +10,19 @@ for reading in recognizer.push(samples, sample_rate=48000):
 import logging
 
 from livesr.batch import push_all
-from livesr.errors import AudioError, AudioWarning, DeviceError, LivesrError, ModelError
+from livesr.errors import (
+    AudioError,
+    AudioWarning,
+    DeviceError,
+    LivesrError,
+    ModelError,
+    ProfileError,
+)
 from livesr.event import Event
 from livesr.files.replay import replay
 from livesr.microphone.devices import Device, devices
 from livesr.microphone.listener import Listener, listen
+from livesr.profile import Profile
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 from livesr.version import __version__
@@ -28,6 +36,8 @@ __all__ = [
     "Listener",
     "LivesrError",
     "ModelError",
+    "Profile",
+    "ProfileError",
     "Reading",
     "Recognizer",
     "__version__",

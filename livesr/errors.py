@@ -56,5 +56,18 @@ class ModelError(LivesrError):
     """
 
 
+class ProfileError(LivesrError):
+    """A profile, a label or an example that cannot be used.
+
+    Example:
+        >>> import livesr
+        >>> try:
+        ...     livesr.Profile().remove("angry")
+        ... except livesr.ProfileError as error:
+        ...     print(error)
+        profile has no such example of 'angry'; it has none.
+    """
+
+
 class AudioWarning(UserWarning):
     """Something of a sound file could not be heard; the readings that there are stand."""

@@ -10,8 +10,22 @@ from typing import Any, Literal, get_args
 
 from livesr.reading import LONGEST_TEXT, MOST_SECONDS, Reading
 
-Kind = Literal["session", "gap", "reset", "mark", "device", "silence", "recording", "file", "note"]
+Kind = Literal[
+    "session",
+    "gap",
+    "reset",
+    "mark",
+    "device",
+    "silence",
+    "recording",
+    "file",
+    "note",
+    "profile",
+    "teach",
+    "untaught",
+]
 _MOST_ABOUT = 32  # values of a session, from a file
+_LONGEST_DATA = 2**20  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +36,10 @@ class Event:
         kind: "gap" (sound was lost), "reset" (the stream was forgotten), "mark" (the user's),
             "device" (a microphone went or came back), "silence" (no voice can arrive: nothing
             but zeros do, or the channels cancel each other out), "recording" (it had to end),
-            "file" (not all of it could be heard), "note" (a word that changes nothing) or
-            "session" (how it was listened to; the first of all).
+            "file" (not all of it could be heard), "note" (a word that changes nothing),
+            "profile" (what was known of the voice at the start), "teach" (the last 3 s were what
+            `text` says), "untaught" (the last correction is taken back) or "session" (how it was
+            listened to; the first of all).
         at: seconds of stream time.
         seconds: how long a gap is.
         text: why, or what, in a few words.
@@ -32,6 +48,7 @@ class Event:
         channel: as of `Reading`; not compared.
         about: of a session: "started" (wall clock, ISO 8601), "livesr" (its version), "model",
             "model_sha256", "hop", "channel" and "profile".
+        data: of "profile", the profile beside a recording, base64; empty elsewhere.
     """
 
     kind: Kind
@@ -41,9 +58,13 @@ class Event:
     silence: float | None = None
     channel: int | None = field(default=None, compare=False)
     about: Mapping[str, str | float | None] = field(default_factory=dict, hash=False)
+    data: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; the key "event" tells it from a reading."""
+        """Plain values, ready for JSON; the key "event" tells it from a reading.
+
+        Without `data`, which is for a recording alone.
+        """
         values: dict[str, Any] = {"event": self.kind, "at": self.at}
         if self.kind == "gap":
             values["seconds"] = self.seconds
@@ -68,7 +89,8 @@ class Event:
         kind, text = values["event"], values.get("text", "")
         at, seconds = float(values["at"]), float(values.get("seconds", 0.0))
         silence = None if values.get("silence") is None else float(values["silence"])
-        known = kind in get_args(Kind) and isinstance(text, str)
+        data = values.get("data", "")
+        known = kind in get_args(Kind) and isinstance(text, str) and isinstance(data, str)
         if not (known and math.isfinite(at) and math.isfinite(seconds) and min(at, seconds) >= 0):
             raise ValueError(f"no such event: {json.dumps(dict(values)):.200}")
         if silence is not None and not 0 <= silence <= seconds:
@@ -81,7 +103,9 @@ class Event:
         plain = isinstance(about, dict) and len(about) <= _MOST_ABOUT
         if not plain or not all(_short(value) for pair in about.items() for value in pair):
             raise ValueError("a session that says what none says")
-        return cls(kind, at, seconds, text, silence, channel, about)
+        if len(data) > _LONGEST_DATA:
+            raise ValueError("a profile too large to be one")
+        return cls(kind, at, seconds, text, silence, channel, about, data=data)
 
 
 class UnknownKindError(ValueError):

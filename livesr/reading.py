@@ -36,6 +36,7 @@ class Reading:
         speech: probability, 0 to 1, that somebody spoke in the newest hop.
         level_dbfs: root-mean-square level of the newest hop, dB re full scale, -120 or above.
         gap: seconds, of those since the reading before, that were lost and heard as silence.
+        profile: name of the profile that judged it; None without one.
         channel: of a file whose channels are heard one by one: which, from 1. None otherwise;
             it tells streams apart and is not compared.
     """
@@ -53,6 +54,7 @@ class Reading:
     level_dbfs: float
     gap: float = 0.0
     channel: int | None = None
+    profile: str | None = None
 
     def to_dict(self, *, attention: bool = True) -> dict[str, Any]:
         """Plain values, ready for JSON; attention to 6 significant digits, times to 0.1 ms.
@@ -64,8 +66,9 @@ class Reading:
         'happy'
         """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        if self.channel is None:
-            del values["channel"]
+        for name in ("channel", "profile"):
+            if values[name] is None:
+                del values[name]
         if not attention:
             del values["attention"], values["attention_times"]
             return values
@@ -95,7 +98,7 @@ class Reading:
         Raises:
             KeyError, TypeError, ValueError: if they are not such values.
         """
-        later = ("attention", "attention_times", "gap", "channel")
+        later = ("attention", "attention_times", "gap", "channel", "profile")
         known = {field.name: values[field.name] for field in fields(cls) if field.name not in later}
         return cls(
             **known,
@@ -103,6 +106,7 @@ class Reading:
             attention_times=np.asarray(values.get("attention_times", ()), np.float64),
             gap=values.get("gap", 0.0),
             channel=values.get("channel"),
+            profile=values.get("profile"),
         )
 
     __hash__ = None  # type: ignore[assignment]  # it holds arrays

@@ -12,9 +12,10 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import ArrayLike
 
-from livesr.arrays import Bool, Float32
-from livesr.errors import AudioError, LivesrError, ModelError
+from livesr.arrays import Bool, Float32, Float64
+from livesr.errors import AudioError, LivesrError, ModelError, ProfileError
 from livesr.model.load import load_model
+from livesr.profile import Profile, as_profile, taught
 from livesr.reading import Reading
 from livesr.settings import HOP_SECONDS, SAMPLE_RATE
 from livesr.stages.adaptation import Adaptation
@@ -29,6 +30,8 @@ from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
 from livesr.state import State, pack, unpack
 
 _SILENT_DBFS = -120.0
+_LEAST_TAUGHT_SECONDS = 1.0  # of speech in the window
+CORRECTIONS = "corrections"  # the profile of a voice of which nothing was known
 _BLOCK_SECONDS = BLOCK_SAMPLES / SAMPLE_RATE
 
 
@@ -63,13 +66,19 @@ class Recognizer:
     Args:
         model: name of a bundled model or path of a livesr .onnx file; None is the default.
         hop: seconds between readings, a multiple of 0.01 from 0.02 to 3.
+        profile: of the voice, or its file; then `model=None` is the profile's model. It is not
+            changed: corrections go into a copy, `profile`.
+        adapt: take out what the voice always sounds like; see `livesr.stages.adaptation`. A
+            profile with examples of two labels knows that already, and nothing more is.
 
     Attributes:
-        labels: the emotions, in the order of a reading's probabilities.
+        labels: what is judged, in the order of a reading's probabilities: the model's emotions,
+            or a profile's own words.
         hop: seconds between readings.
 
     Raises:
         ModelError: if the model cannot be used.
+        ProfileError: if the profile cannot be used, or is one of another model.
         LivesrError: if the hop is not one of those.
 
     Example:
@@ -79,7 +88,17 @@ class Recognizer:
         ['warming-up', 'warming-up']
     """
 
-    def __init__(self, model: str | Path | None = None, *, hop: float = HOP_SECONDS) -> None:
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        hop: float = HOP_SECONDS,
+        profile: Profile | str | Path | None = None,
+        adapt: bool = True,
+    ) -> None:
+        given = None if profile is None else as_profile(profile).copy()
+        if given is not None and model is None:
+            model = given.model
         self._model = load_model(model)
         info = self._model.info
         window = self._model.window_seconds
@@ -91,10 +110,28 @@ class Recognizer:
         self._network = ModelStream(self._model)
         self.labels: tuple[str, ...] = info.labels
         self.hop = self._cutter.hop_samples / SAMPLE_RATE
-        self._adaptation = Adaptation(info.decision, len(info.labels), self.hop)
-        self._decision = Decision(info.decision, len(info.labels), _BLOCK_SECONDS)
+        self._adapt = adapt
+        self._make_decision()
+        self._use(given)
         self._threshold = np.float32(info.decision.speech_threshold)
         self.reset()
+
+    def _use(self, profile: Profile | None, taught_examples: int = 0) -> None:
+        """Judge by this profile from now on."""
+        if profile is not None:
+            profile.check_model(self._model)
+        # All of it before anything is changed: a profile that cannot be used changes nothing.
+        known = profile.known_voice() if profile is not None else None
+        labels = profile.judged if profile is not None else self._model.info.labels
+        self._profile, self._known, self._taught = profile, known, taught_examples
+        if labels != self.labels:
+            self.labels = labels
+            self._make_decision()
+
+    def _make_decision(self) -> None:
+        settings = self._model.info.decision
+        self._adaptation = Adaptation(settings, len(self.labels), self.hop)
+        self._decision = Decision(settings, len(self.labels), _BLOCK_SECONDS)
 
     def __repr__(self) -> str:
         return (
@@ -139,6 +176,53 @@ class Recognizer:
         self._channels = 0  # of the newest samples that had an axis of them
         self._finished = False
         self._failed = False
+
+    @property
+    def profile(self) -> Profile | None:
+        """What is known of the voice, corrections included; a copy. None where nothing is."""
+        return self._profile.copy() if self._profile is not None else None
+
+    def teach(self, label: str) -> None:
+        """Correct: what was said in the last 3 s was this. Counts from the next reading on.
+
+        It becomes an example in `profile`. `reset()` keeps it.
+
+        Args:
+            label: one of `labels`.
+
+        Raises:
+            ProfileError: if it is not, there was less than 1 s of speech in the last 3 s, or the
+                profile is full. Nothing is changed then.
+            ModelError: if the network has failed.
+        """
+        self._refuse_failed()
+        if label not in self.labels:
+            raise ProfileError(
+                f"{label!r:.60} is not judged here; correct to one of {', '.join(self.labels)}."
+            )
+        spoken = self._decision.spoken_seconds
+        if spoken < _LEAST_TAUGHT_SECONDS:
+            raise ProfileError(
+                f"There were {spoken:.1f} s of speech in the last 3 s, a correction needs "
+                f"{_LEAST_TAUGHT_SECONDS:g}; correct while you speak, or just after."
+            )
+        network, at = self._network, self.position / SAMPLE_RATE
+        profile = self.profile or Profile(self._model.source, name=CORRECTIONS)
+        profile.append(taught(label, network.context, network.probabilities, spoken, at))
+        self._use(profile, self._taught + 1)
+
+    def untaught(self) -> None:
+        """Take the last correction back.
+
+        Raises:
+            ProfileError: if there is none.
+        """
+        if not self._taught or self._profile is None:
+            raise ProfileError("There is no correction to take back.")
+        profile = self._profile.copy()
+        profile.pop()
+        empty = not profile.examples and profile.name == CORRECTIONS
+        self._use(None if empty else profile, self._taught - 1)
 
     @property
     def position(self) -> int:
@@ -258,6 +342,9 @@ class Recognizer:
             "hop_samples": self._cutter.hop_samples,
             "speech": self._speech,
             "finished": self._finished,
+            "adapt": self._adapt,
+            "profile": self._profile.state() if self._profile is not None else None,
+            "taught": self._taught,
             "cutter": self._cutter.state(),
         }
         return pack(own if self._finished else own | self._stage_states())
@@ -302,6 +389,11 @@ class Recognizer:
                 f"{self._cutter.hop_samples} samples",
                 saved.get("hop_samples") == self._cutter.hop_samples,
             ),
+            "adaptation": (
+                "off" if saved.get("adapt") is False else "on",
+                "on" if self._adapt else "off",
+                saved.get("adapt") is self._adapt,
+            ),
         }
         for what, (theirs, ours, same) in about.items():
             if not same:
@@ -314,6 +406,11 @@ class Recognizer:
         position, speech, finished = saved["cutter"]["position"], saved["speech"], saved["finished"]
         if type(finished) is not bool or not (type(speech) is float and 0 <= speech <= 1):
             raise ModelError("The saved state cannot be used; save it again with state().")
+        profile = None if saved["profile"] is None else Profile.from_state(saved["profile"])
+        count = len(profile.examples) if profile is not None else 0
+        if type(saved["taught"]) is not int or not 0 <= saved["taught"] <= count:
+            raise ModelError("The saved state cannot be used; save it again with state().")
+        self._use(profile, saved["taught"])
         if finished:
             self.reset()
             position = 0  # the last reading may cover less than a hop
@@ -408,10 +505,11 @@ class Recognizer:
         cutter = self._cutter
         gap = cutter.cover(len(samples)) / SAMPLE_RATE
         end = (cutter.ahead + cutter.position) / SAMPLE_RATE
-        probabilities = self._network.probabilities.astype(np.float64)
-        probabilities /= probabilities.sum()
+        probabilities = self._judged()
         spoken_seconds = float(np.count_nonzero(spoken)) * _BLOCK_SECONDS
-        probabilities = self._adaptation.push(probabilities, spoken_seconds)
+        adapted = self._adaptation.push(probabilities, spoken_seconds)
+        if self._adapt and not (self._known and self._known.complete):
+            probabilities = adapted
         verdict = self._decision.push(
             probabilities, spoken, cutter.position / SAMPLE_RATE, missing=gap >= self.hop
         )
@@ -428,6 +526,19 @@ class Recognizer:
             speech=self._speech,
             level_dbfs=_level_dbfs(samples),
             gap=gap,
+            profile=self._profile.name if self._profile is not None else None,
+        )
+
+    def _judged(self) -> Float64:
+        """Probabilities of the window, float64 [labels]: the network's, or the known voice's."""
+        network = self._network
+        if self._known is None:
+            probabilities = network.probabilities.astype(np.float64)
+            return np.asarray(probabilities / probabilities.sum())
+        if not network.attention.size:  # nothing heard yet
+            return np.full(len(self.labels), 1 / len(self.labels))
+        return self._known.push(
+            network.context.astype(np.float64), network.probabilities.astype(np.float64)
         )
 
 

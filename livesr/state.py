@@ -1,4 +1,4 @@
-"""A stream's state as bytes: nested dicts of numbers, strings and arrays, never pickled."""
+"""A stream's state, or a profile, as bytes: numbers, strings and arrays, never pickled."""
 
 from __future__ import annotations
 
@@ -14,15 +14,26 @@ from livesr.errors import ModelError
 
 State = dict[str, Any]
 
-_KIND = b"livesr-state-"
-_FORMAT = "2"
-_MAGIC = _KIND + _FORMAT.encode() + b"\n"
+_FORMATS = {"state": "2", "profile": "1"}
+_NEXT = {"state": "pass what Recognizer.state() gave", "profile": "give a file that livesr wrote"}
 _HEADER = struct.Struct("<II")  # length of the JSON text, CRC-32 of all that follows
-_DTYPES = ("<f4", "<f8", "<i8", "|b1")
+_DTYPES = ("<f2", "<f4", "<f8", "<i8", "|b1")
 
 
-def pack(state: Mapping[str, Any]) -> bytes:
+def _magic(kind: str, version: str) -> bytes:
+    return f"livesr-{kind}-{version}\n".encode()
+
+
+def pack(state: Mapping[str, Any], kind: str = "state") -> bytes:
     """Nested dicts of numbers, strings and arrays as checksummed bytes, without pickle.
+
+    A line that names the kind and the format's version; the length of a JSON text and the CRC-32
+    of all that follows, as two unsigned 32-bit numbers, little-endian; the JSON text, in which an
+    array stands as its type and shape; the arrays' bytes, one after the other.
+
+    Args:
+        state: lists may stand in it where they hold no arrays.
+        kind: "state" or "profile".
 
     Example:
         >>> import numpy as np
@@ -41,32 +52,31 @@ def pack(state: Mapping[str, Any]) -> bytes:
 
     text = json.dumps(encode(state)).encode()
     body = text + b"".join(blobs)
-    return _MAGIC + _HEADER.pack(len(text), zlib.crc32(body)) + body
+    return _magic(kind, _FORMATS[kind]) + _HEADER.pack(len(text), zlib.crc32(body)) + body
 
 
-def unpack(data: bytes) -> State:
+def unpack(data: bytes, kind: str = "state") -> State:
     """The inverse of `pack`.
 
     Raises:
-        ModelError: if `data` is not, byte for byte, something `pack` made.
+        ModelError: if `data` is not, byte for byte, something `pack` made of this kind.
     """
-    start = len(_MAGIC) + _HEADER.size
+    magic = _magic(kind, _FORMATS[kind])
+    start = len(magic) + _HEADER.size
     if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise ModelError(
-            f"A saved state is bytes, not {type(data).__name__}; pass what state() gave."
-        )
+        raise ModelError(f"A saved {kind} is bytes, not {type(data).__name__}; {_NEXT[kind]}.")
     data = bytes(data)
-    if data.startswith(_KIND) and not data.startswith(_MAGIC):
-        theirs = data[len(_KIND) : start].split(b"\n")[0].decode(errors="replace")
+    if data.startswith(_magic(kind, "")[:-1]) and not data.startswith(magic):
+        theirs = data[len(_magic(kind, "")) - 1 : start].split(b"\n")[0].decode(errors="replace")
         raise ModelError(
-            f"This is a state of format {theirs!r}, this livesr has {_FORMAT!r}; "
-            "restore it with the version of livesr that saved it."
+            f"This is a {kind} of format {theirs!r}, this livesr has {_FORMATS[kind]!r}; "
+            "use it with the version of livesr that saved it."
         )
-    if len(data) < start or not data.startswith(_MAGIC):
-        raise ModelError("These bytes are not a livesr state; pass what Recognizer.state() gave.")
-    length, checksum = _HEADER.unpack_from(data, len(_MAGIC))
+    if len(data) < start or not data.startswith(magic):
+        raise ModelError(f"These bytes are not a livesr {kind}; {_NEXT[kind]}.")
+    length, checksum = _HEADER.unpack_from(data, len(magic))
     if zlib.crc32(data[start:]) != checksum:
-        raise ModelError("The saved state is damaged or cut short; save it again with state().")
+        raise ModelError(f"The saved {kind} is damaged or cut short; save it again.")
     offset = start + length
 
     def decode(value: Any) -> Any:
@@ -87,6 +97,6 @@ def unpack(data: bytes) -> State:
         state = dict(decode(json.loads(data[start:offset])))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ModelError(
-            f"The saved state cannot be read ({error!s:.200}); save it again with state()."
+            f"The saved {kind} cannot be read ({error!s:.200}); save it again."
         ) from None
     return state

@@ -17,13 +17,12 @@ import numpy as np
 
 from livesr.errors import LivesrError
 from livesr.event import Event, Item, UnknownKindError
+from livesr.profile import LONGEST_LABEL, MOST_LABELS
 from livesr.reading import LONGEST_TEXT, MOST_SECONDS, Reading, Status
 from livesr.stages.samples import MOST_CHANNELS
 
 _LONGEST_LINE = 1 << 20
 _GZIP = b"\x1f\x8b"
-_MOST_LABELS = 16
-_LONGEST_LABEL = 40
 
 
 def is_session(path: str | Path) -> bool:
@@ -124,12 +123,12 @@ def _shown(text: object, most: int) -> bool:
 def _wrong(reading: Reading, last: Reading | None) -> str:
     """What no reading of livesr's has, in a few words; empty if all is well."""
     tables = reading.probabilities, reading.smoothed
-    if not all(isinstance(table, dict) and 0 < len(table) <= _MOST_LABELS for table in tables):
+    if not all(isinstance(table, dict) and 0 < len(table) <= MOST_LABELS for table in tables):
         return "no probabilities"
     labels = list(last.smoothed if last else reading.smoothed)
     if any(list(table) != labels for table in tables):
         return "other labels than before"
-    if not all(_shown(name, _LONGEST_LABEL) for name in labels):
+    if not all(_shown(name, LONGEST_LABEL) for name in labels):
         return "a label that cannot be shown"
     shares = [reading.speech, *tables[0].values(), *tables[1].values()]
     numbers = [reading.start, reading.end, reading.level_dbfs, reading.gap, *shares]
@@ -149,6 +148,8 @@ def _wrong(reading: Reading, last: Reading | None) -> str:
         "a probability that cannot be": all(0 <= share <= 1.001 for share in shares),
         "a status that cannot be": reading.status in get_args(Status) and named,
         "a reason that is no text": reading.reason is None or _shown(reading.reason, LONGEST_TEXT),
+        "a profile that cannot be shown": reading.profile is None
+        or _shown(reading.profile, LONGEST_TEXT),
         "an attention that cannot be": weights.ndim == 1
         and weights.shape == times.shape
         and bool(np.all((weights >= 0) & (weights <= 1.001)))

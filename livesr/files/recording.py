@@ -2,7 +2,8 @@
 
 The sound is 16 kHz mono in 24 bits: `listen` rounds to that grid before it recognises, recorded
 or not, so that nothing is lost on the way to the file. What sound cannot say (gaps, resets,
-marks) goes beside it: for `talk.flac` in `talk.flac.events.jsonl`, only if there was any.
+marks, a profile and corrections) goes beside it: for `talk.flac` in `talk.flac.events.jsonl`,
+only if there was any.
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ class Recording:
         """Note what happened at this point of the stream."""
         try:
             with events_path(self.path).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(event.to_dict()) + "\n")
+                data = {"data": event.data} if event.data else {}
+                file.write(json.dumps(event.to_dict() | data) + "\n")
         except OSError as error:
             raise LivesrError(
                 f"{events_path(self.path)} cannot be written: {reason(error)}."

@@ -7,8 +7,10 @@ import os
 import sys
 import time
 import warnings
+from base64 import b64decode
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace as changed
 from itertools import chain
 from pathlib import Path
@@ -17,13 +19,14 @@ from typing import Any, BinaryIO, Literal
 from numpy.typing import ArrayLike
 
 from livesr.arrays import Array
-from livesr.errors import AudioError, AudioWarning
+from livesr.errors import AudioError, AudioWarning, ProfileError
 from livesr.event import Event, Item
 from livesr.files.media import scale_command
 from livesr.files.recording import RATE, read_events
 from livesr.files.samples import Samples
 from livesr.files.soundfile import RawFormat, SoundFile
 from livesr.model.load import load_model
+from livesr.profile import Profile, as_profile
 from livesr.reading import MOST_SECONDS, Reading
 from livesr.recognizer import Recognizer
 from livesr.settings import HOP_SECONDS, SAMPLE_RATE
@@ -39,6 +42,8 @@ def replay(
     *,
     model: str | Path | None = None,
     hop: float = HOP_SECONDS,
+    profile: Profile | str | Path | None = None,
+    adapt: bool = True,
     channel: Channel = None,
     start: float = 0.0,
     end: float | None = None,
@@ -55,6 +60,9 @@ def replay(
         sample_rate: of samples, in Hz. A file says its own.
         model: as for `Recognizer`.
         hop: as for `Recognizer`.
+        profile: as for `Recognizer`; None is the profile that the recording began with, if
+            `listen` made it with one. Its corrections are repeated in either case.
+        adapt: as for `Recognizer`.
         channel: the only channel to hear, counted from 1; "each" hears every channel as a
             stream of its own, whose readings say which; None averages them.
         start: seconds of the file at which to begin; times are still the file's.
@@ -68,6 +76,7 @@ def replay(
         AudioError: if the file cannot be heard; at once if it cannot be opened, later (from the
             iterator) where it holds samples that are not finite.
         ModelError: if the model cannot be used.
+        ProfileError: if the profile cannot be used.
 
     Warns:
         AudioWarning: at the end, if something of the file could not be heard.
@@ -82,6 +91,8 @@ def replay(
         sample_rate,
         model=model,
         hop=hop,
+        profile=profile,
+        adapt=adapt,
         channel=channel,
         start=start,
         end=end,
@@ -107,6 +118,8 @@ def play(
     *,
     model: str | Path | None = None,
     hop: float = HOP_SECONDS,
+    profile: Profile | str | Path | None = None,
+    adapt: bool = True,
     channel: Channel = None,
     start: float = 0.0,
     end: float | None = None,
@@ -123,11 +136,20 @@ def play(
     """
     check_channel(None if channel == "each" else channel)
     _check_times(start, end)
-    Recognizer(model, hop=hop)  # before a pipe is opened, which can be had once
+    profile = None if profile is None else as_profile(profile)
+    # Before a pipe is opened, which can be had once.
+    Recognizer(model, hop=hop, profile=profile, adapt=adapt)
     sound = sound or opened(source, sample_rate, raw)
     try:
-        player = _Player(sound, channel, start, end, lambda: Recognizer(model, hop=hop))
-        player.compare(load_model(model).info.name, load_model(model).identity)
+        events = read_events(sound.path) if sound.path and sound.rate == RATE else []
+        events, known = _beginning(events, profile, model)
+
+        def make() -> Recognizer:
+            return Recognizer(model, hop=hop, profile=known, adapt=adapt)
+
+        player = _Player(sound, channel, start, end, events, make)
+        used = load_model(known.model if known and model is None else model)
+        player.compare(used.info.name, used.identity)
     except BaseException:
         sound.__exit__(None, None, None)
         raise
@@ -146,6 +168,43 @@ def opened(
     if isinstance(source, (str, os.PathLike)) or hasattr(source, "read"):
         return SoundFile(source, raw=raw)  # type: ignore[arg-type]
     return Samples(source, sample_rate)
+
+
+def recorded_profile(path: str | Path) -> Profile | None:
+    """The profile that `listen` began a recording with; None without one.
+
+    Raises:
+        AudioError: if the events beside the recording cannot be read.
+        ProfileError: if the profile among them cannot be.
+    """
+    found = (event for event in read_events(path) if event.kind == "profile")
+    return next((_profile_of(event) for event in found), None)
+
+
+def _profile_of(event: Event) -> Profile:
+    try:
+        data = b64decode(event.data, validate=True)
+    except ValueError:
+        data = b""
+    return Profile.from_bytes(data, "The profile beside the recording")
+
+
+def _beginning(
+    events: list[Event], profile: Profile | None, model: str | Path | None
+) -> tuple[list[Event], Profile | None]:
+    """Events and the profile to judge by; says so where it is not the one of the recording."""
+    place = next((i for i, event in enumerate(events) if event.kind == "profile"), None)
+    if place is None:
+        return events, profile
+    recorded, said = _profile_of(events[place]), events[place].text
+    if profile is not None:
+        said = f"{profile.name} in place of {recorded.name}, the recording's"
+    elif model is not None and load_model(model).identity != recorded.identity:
+        said = f"{recorded.name} is left out: it is of the model {recorded.model}"
+    else:
+        profile = recorded
+    told = changed(events[place], text=said, data="")
+    return [*events[:place], told, *events[place + 1 :]], profile
 
 
 def _check_times(start: Any, end: Any) -> None:
@@ -187,11 +246,11 @@ class _Player:
         channel: Channel,
         start: float,
         end: float | None,
+        events: list[Event],
         make: Callable[[], Recognizer],
     ) -> None:
         self._sound = sound
         self._notes: list[Event] = []
-        events = read_events(sound.path) if sound.path and sound.rate == RATE else []
         self._session = next((event for event in events if event.kind == "session"), None)
         if isinstance(channel, int) and channel > sound.channels:
             raise AudioError(
@@ -267,7 +326,8 @@ class _Stream:
         self._events = deque(event for event in events if event.at >= start)
         self._read = self._silence = 0  # frames of the file; those to come that stand for a gap
         before = [event for event in events if event.at < start]
-        self._events.extendleft(event for event in before if event.kind == "session")
+        kept = [event for event in before if event.kind in ("session", "profile")]
+        self._events.extendleft(reversed(kept))
         self._skip = _frames_at(start, before, recognizer, sound.rate)
         self._end = math.inf if end is None else end
         self.began = self.ended = False
@@ -362,5 +422,12 @@ def _follow(event: Event, lost: int, recognizer: Recognizer) -> Iterator[Item]:
     yield event
     if event.kind == "reset":
         recognizer.reset(start=event.at)
+    # With another profile or model a correction may be of a label that is not judged.
+    elif event.kind == "teach":
+        with suppress(ProfileError):
+            recognizer.teach(event.text)
+    elif event.kind == "untaught":
+        with suppress(ProfileError):
+            recognizer.untaught()
     if lost:
         yield from recognizer.skip(lost)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from livesr.arrays import Float32
 from livesr.errors import AudioError, LivesrError
 from livesr.event import Event, Item, Kind
 from livesr.files.recording import RATE, Recording, silence_for, to_grid
+from livesr.profile import Profile
 from livesr.recognizer import Recognizer
 from livesr.stages.resample import Resampler
 from livesr.stages.samples import as_mono
@@ -82,12 +85,52 @@ class Capture:
         self._recognizer.reset(start=self.seconds)
         return items + self.note("reset")
 
+    def begin_profile(self) -> list[Item]:
+        """Note what is known of the voice at the start; its vectors only beside the recording."""
+        profile = self._recognizer.profile
+        if profile is None:
+            return []
+        return self.note("profile", profile.name, data=b64encode(profile.to_bytes()).decode())
+
+    def teach(self, label: str) -> list[Item]:
+        """What was said just now was this.
+
+        Raises:
+            ProfileError: as `Recognizer.teach`.
+        """
+        self._recognizer.teach(label)
+        return self.note("teach", label)
+
+    def untaught(self) -> list[Item]:
+        """The last correction is taken back.
+
+        Raises:
+            ProfileError: if there is none.
+        """
+        self._recognizer.untaught()
+        return self.note("untaught")
+
+    @property
+    def profile(self) -> Profile | None:
+        """What is known of the voice."""
+        return self._recognizer.profile
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What is judged."""
+        return self._recognizer.labels
+
     def note(
-        self, kind: Kind, text: str = "", seconds: float = 0.0, silence: float | None = None
+        self,
+        kind: Kind,
+        text: str = "",
+        seconds: float = 0.0,
+        silence: float | None = None,
+        data: str = "",
     ) -> list[Item]:
         """Something happened now."""
-        event = Event(kind, self.seconds, seconds, text, silence)
-        return [event, *self._record(event)]
+        event = Event(kind, self.seconds, seconds, text, silence, data=data)
+        return [replace(event, data=""), *self._record(event)]
 
     def finish(self) -> list[Item]:
         """The end of the session, and of its recording."""

@@ -10,6 +10,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from livesr.files.recording import RATE
 from livesr.microphone.devices import Device, check_query
 from livesr.microphone.stream import Microphone
 from livesr.microphone.worker import PAUSED, Worker
+from livesr.profile import Profile
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 from livesr.stages.samples import check_channel
@@ -49,6 +51,8 @@ class Listener:
         device: number of an input, or words of its name; None is the system's default.
         model: as for `Recognizer`.
         hop: as for `Recognizer`.
+        profile: as for `Recognizer`.
+        adapt: as for `Recognizer`.
         record: a new .flac or .wav file for what is heard; a replay of it says the same.
         reconnect: wait for a microphone that goes; otherwise raise DeviceError.
         on_reading: called with each reading, in the worker's thread, instead of iterating. An
@@ -78,13 +82,15 @@ class Listener:
         *,
         model: str | Path | None = None,
         hop: float = 0.25,
+        profile: Profile | str | Path | None = None,
+        adapt: bool = True,
         record: str | Path | None = None,
         reconnect: bool = True,
         on_reading: Callable[[Reading], object] | None = None,
         channel: int | None = None,
     ) -> None:
         query, channel = check_query(device), check_channel(channel)
-        recognizer = Recognizer(model, hop=hop)
+        recognizer = Recognizer(model, hop=hop, profile=profile, adapt=adapt)
         self._worker = Worker(query, recognizer, record, reconnect, self._give, channel)
         self._on_reading = on_reading
         self._async = _is_async(on_reading)
@@ -156,6 +162,63 @@ class Listener:
     def mark(self, text: str = "") -> None:
         """Note this moment, among the events and beside the recording."""
         self._worker.command(lambda: self._worker.capture.note("mark", text))
+
+    def teach(self, label: str) -> None:
+        """Correct: what was said in the last 3 s was this; see `Recognizer.teach`.
+
+        It is an event, also beside the recording, and an example in `profile`. Waits until it
+        is done.
+
+        Raises:
+            ProfileError: as `Recognizer.teach`.
+            LivesrError: before the start and after the end.
+        """
+        self._correct(lambda: self._worker.capture.teach(label))
+
+    def untaught(self) -> None:
+        """Take the last correction back.
+
+        Raises:
+            ProfileError: if there is none.
+            LivesrError: before the start and after the end.
+        """
+        self._correct(self._worker.capture.untaught)
+
+    def _correct(self, correction: Callable[[], list[Item]]) -> None:
+        """Have the worker do it; its error is raised here."""
+        if not self.running:
+            raise LivesrError("Nothing is heard just now, so there is nothing to correct.")
+        done: Future[None] = Future()
+
+        def command() -> list[Item]:
+            try:
+                items = correction()
+            except LivesrError as error:
+                done.set_exception(error)
+                return []
+            done.set_result(None)
+            return items
+
+        if threading.current_thread() is self._thread:  # in on_reading
+            self._give(command())
+        else:
+            self._worker.command(command)
+            while not done.done() and self.running:
+                with suppress(TimeoutError):
+                    done.exception(0.1)
+        if not done.done():
+            raise LivesrError("The listening ended before it was corrected.")
+        done.result()
+
+    @property
+    def profile(self) -> Profile | None:
+        """What is known of the voice, corrections included; a copy, to save. None: nothing."""
+        return self._worker.capture.profile
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What is judged: the model's emotions, or a profile's own words."""
+        return self._worker.capture.labels
 
     def items(self, timeout: float | None = None) -> list[Item] | None:
         """Readings and events since the last call, oldest first.
@@ -422,6 +485,8 @@ def listen(
     *,
     model: str | Path | None = None,
     hop: float = 0.25,
+    profile: Profile | str | Path | None = None,
+    adapt: bool = True,
     record: str | Path | None = None,
     reconnect: bool = True,
     on_reading: Callable[[Reading], object] | None = None,
@@ -444,6 +509,8 @@ def listen(
         device,
         model=model,
         hop=hop,
+        profile=profile,
+        adapt=adapt,
         record=record,
         reconnect=reconnect,
         on_reading=on_reading,

@@ -111,6 +111,7 @@ class Worker:
         self.capture = Capture(self._recognizer, recording)
         self.capture.begin(microphone.rate)
         self.microphone, self._mixdown = microphone, Mixdown(microphone.rate)
+        self._give(self.capture.begin_profile())
 
     def stop(self) -> None:
         """Have `run` return, from any thread."""

@@ -31,7 +31,7 @@ class Decision(Stage):
     """Voice activity gates, smoothing steadies, hysteresis holds, doubt abstains.
 
     Its clock is speech: a pause neither moves the smoothed probabilities nor is it scored, and
-    after `silence_seconds` without speech the next speech starts afresh. A window's
+    once nobody has spoken for `silence_seconds` the next speech starts afresh. A window's
     probabilities weigh by the square of the speech in it: a word's worth says little.
     """
 
@@ -44,6 +44,11 @@ class Decision(Stage):
         self.blocks = math.ceil(settings.window_seconds / block_seconds)
         self._silence_blocks = math.ceil(settings.silence_seconds / block_seconds)
         self.reset()
+
+    @property
+    def spoken_seconds(self) -> float:
+        """Of speech in the window."""
+        return float(np.count_nonzero(self._recent)) * self._block_seconds
 
     def reset(self) -> None:
         self._recent: Bool = np.zeros(0, np.bool_)  # speech or not, the window's blocks
@@ -73,7 +78,7 @@ class Decision(Stage):
         self._recent = np.concatenate((self._recent, speech))[-self.blocks :]
         if end_seconds < settings.warm_up_seconds:
             return self._none("warming-up", "listening")
-        spoken = float(np.count_nonzero(self._recent)) * self._block_seconds
+        spoken = self.spoken_seconds
         if not self._recent[-self._silence_blocks :].any():
             self._forget()
             return self._none("no-speech", "nobody is speaking")
@@ -88,11 +93,11 @@ class Decision(Stage):
         self._label = best
         return Verdict("speech", best, None, self._smoothed.copy())
 
-    def _lengths(self, values: Mapping[str, Any], taken: int) -> dict[str, tuple[Any, Any]]:
+    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
         """After so many blocks of voice activity."""
         smoothed = values["_smoothed"]
         return {
-            "blocks": (min(taken, self.blocks), len(values["_recent"])),
+            "blocks": (min(heard, self.blocks), len(values["_recent"])),
             "labels": (self._labels, len(smoothed)),
             "label": (True, -1 <= values["_label"] < self._labels),
             "sums": (True, min(smoothed.min(initial=0), values["_weight"]) >= 0),

@@ -1,0 +1,509 @@
+"""`Profile`: what livesr knows of one voice, and how it is kept."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from livesr.arrays import Array, Float32, Float64
+from livesr.errors import LivesrError, ModelError, ProfileError
+from livesr.model.load import Model, load_model
+from livesr.settings import SAMPLE_RATE
+from livesr.stages.frontend import FrontEnd
+from livesr.stages.highpass import HighPass
+from livesr.stages.known_voice import LEAST_PROBABILITY, KnownVoice
+from livesr.stages.model_stream import ModelStream
+from livesr.stages.resample import InputResampler
+from livesr.stages.samples import as_mono, check_rate
+from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
+from livesr.state import State, pack, unpack
+
+SUFFIX = ".livesr-profile"
+MOST_LABELS = 16
+LONGEST_LABEL = 40  # characters
+MOST_EXAMPLES = 400
+LEAST_SPEECH_SECONDS = 0.5  # in an example
+_LONGEST_SECONDS = 600.0  # of sound in an example
+_LONGEST_SOURCE = 120
+_LARGEST_BYTES = 4 * 2**20
+_HOP_SAMPLES = SAMPLE_RATE // 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """One labelled piece of a voice, as vectors; its sound is not kept and cannot be had back.
+
+    Attributes:
+        label: what it was.
+        context: c of eq. (5), mean over its speech, float16 [context size].
+        logs: log-probabilities as the network gave them, the same mean, float16 [labels].
+        seconds: of speech.
+        source: where it is from, in a few words.
+    """
+
+    label: str
+    context: Array
+    logs: Array
+    seconds: float
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """How good a profile expects to be: each example judged by a fit without it.
+
+    Attributes:
+        uar: mean over the labels of the share judged rightly.
+        error: one standard error of it.
+        examples: how many were judged.
+        chance: what guessing would have.
+    """
+
+    uar: float
+    error: float
+    examples: int
+    chance: float
+
+    def __str__(self) -> str:
+        least, most = max(0.0, self.uar - self.error), min(1.0, self.uar + self.error)
+        return (
+            f"expects to be right in {self.uar:.0%} ({least:.0%} to {most:.0%}; guessing: "
+            f"{self.chance:.0%}), by its own {self.examples} examples"
+        )
+
+
+class Profile:
+    """What livesr knows of one voice: labelled examples, as vectors, never sound.
+
+    Labels are the model's, or words of your own: as soon as one is not the model's, the labels
+    that are judged are exactly the profile's.
+
+    Args:
+        model: name of a bundled model or path of a livesr .onnx file; None is the default.
+        name: what readings call it.
+
+    Attributes:
+        name: as given; of a file that was loaded, its name without the ending.
+        examples: in the order in which they were added.
+        created: when it was made, ISO 8601, UTC.
+        changed: when an example was last added or removed by `add` or `remove`.
+
+    Raises:
+        ModelError: if the model cannot be used.
+
+    Example:
+        >>> import livesr
+        >>> profile = livesr.Profile(name="me")
+        >>> profile
+        Profile('me', no examples, model acrnn-compact)
+    """
+
+    def __init__(self, model: str | Path | None = None, *, name: str = "profile") -> None:
+        loaded = load_model(model)
+        self.model, self.identity = loaded.source, loaded.identity
+        self.model_labels = loaded.info.labels
+        self._context_size = loaded.context_size
+        self.name = name
+        self.examples: tuple[Example, ...] = ()
+        self.created = self.changed = _now()
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {label}" for label, count in self.counts.items())
+        return f"Profile({self.name!r}, {counts or 'no examples'}, model {self.model})"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that it has examples of, in the order in which they came."""
+        return tuple(self.counts)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """label -> how many examples."""
+        return dict(Counter(example.label for example in self.examples))
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The labels that a Recognizer with this profile judges."""
+        own = any(label not in self.model_labels for label in self.labels)
+        return self.labels if own else self.model_labels
+
+    def add(
+        self, label: str, samples: ArrayLike, sample_rate: int = SAMPLE_RATE, source: str = ""
+    ) -> Example:
+        """Hear one example.
+
+        Args:
+            label: what it is: one of the model's labels or a word of your own.
+            samples: as for `Recognizer.push`, [n] or [n, channels]; a sentence or two.
+            sample_rate: in Hz, 8000 to 192000.
+            source: where it is from, in a few words.
+
+        Raises:
+            ProfileError: if the label cannot be one, there are too many, or there is less than
+                half a second of speech. The profile is then as before.
+            AudioError: if the samples or the rate cannot be used.
+            ModelError: if the profile's model cannot be had any more.
+        """
+        check_label(label)
+        model = self.load_model()
+        context, logs, seconds = summary(model, samples, sample_rate)
+        example = Example(label, _half(context), _half(logs), seconds, source[:_LONGEST_SOURCE])
+        self.append(example)
+        self.changed = _now()
+        return example
+
+    def append(self, example: Example) -> None:
+        """Add an example that was heard elsewhere, by the same model. Reads no clock.
+
+        Raises:
+            ProfileError: as `add`.
+        """
+        _check(example, self._context_size, len(self.model_labels))
+        if len(self.examples) >= MOST_EXAMPLES:
+            raise ProfileError(
+                f"{self.name} holds {MOST_EXAMPLES} examples, as many as a profile may; "
+                "remove some first."
+            )
+        if example.label not in self.labels and len(self.labels) >= MOST_LABELS:
+            raise ProfileError(f"{self.name} holds {MOST_LABELS} labels, as many as it may.")
+        self.examples += (example,)
+
+    def remove(self, label: str, number: int | None = None) -> None:
+        """Forget examples.
+
+        Args:
+            label: of which label.
+            number: which of them, from 1; None is all of them.
+
+        Raises:
+            ProfileError: if there is none.
+        """
+        places = [i for i, example in enumerate(self.examples) if example.label == label]
+        if number is not None:
+            places = places[number - 1 : number] if number >= 1 else []
+        if not places:
+            raise ProfileError(
+                f"{self.name} has no such example of {label[:LONGEST_LABEL]!r}; it has "
+                f"{', '.join(f'{n} {label}' for label, n in self.counts.items()) or 'none'}."
+            )
+        self.examples = tuple(e for i, e in enumerate(self.examples) if i not in places)
+        self.changed = _now()
+
+    def pop(self) -> Example:
+        """Forget the newest example.
+
+        Raises:
+            ProfileError: if there is none.
+        """
+        if not self.examples:
+            raise ProfileError(f"{self.name} has no examples.")
+        last, self.examples = self.examples[-1], self.examples[:-1]
+        return last
+
+    def copy(self) -> Profile:
+        """Another with the same examples."""
+        return Profile.from_state(self.state())
+
+    def load_model(self) -> Model:
+        """The model that heard the examples.
+
+        Raises:
+            ModelError: if it cannot be had.
+            ProfileError: if what bears its name is another now.
+        """
+        model = load_model(self.model)
+        self.check_model(model)
+        return model
+
+    def check_model(self, model: Model) -> None:
+        """Refuse any model but the one that heard the examples.
+
+        Raises:
+            ProfileError: naming both.
+        """
+        if model.identity != self.identity:
+            raise ProfileError(
+                f"The profile {self.name} was made with the model {self.model} "
+                f"({self.identity[:8]}), not with {model.source} ({model.identity[:8]}): its "
+                "vectors say nothing to another. Use that model, or enrol again with this one."
+            )
+
+    def known_voice(self) -> KnownVoice | None:
+        """The classifier of its examples; None where they change nothing.
+
+        Raises:
+            ProfileError: if its labels are words of your own and there is only one.
+        """
+        return self._fit(self.examples)
+
+    def _fit(self, examples: Sequence[Example]) -> KnownVoice | None:
+        labels = self.judged
+        if len(labels) < 2:
+            raise ProfileError(
+                f"{self.name} has examples of {labels[0]!r} alone, which leaves nothing to tell "
+                "apart; add examples of another label."
+            )
+        if len({example.label for example in examples}) < 2:
+            return None
+        return KnownVoice(
+            np.stack([example.context for example in examples]).astype(np.float64),
+            np.stack([example.logs for example in examples]).astype(np.float64),
+            [labels.index(example.label) for example in examples],
+            labels,
+            self.model_labels,
+        )
+
+    def expectation(self) -> Expectation | None:
+        """How good it expects to be; None where fewer than two labels have two examples."""
+        counts = self.counts
+        kept = [label for label in self.labels if counts[label] > 1]
+        if len(kept) < 2:
+            return None
+        right: dict[str, list[bool]] = {label: [] for label in kept}
+        labels = self.judged
+        for place, example in enumerate(self.examples):
+            if example.label in right:
+                voice = self._fit(self.examples[:place] + self.examples[place + 1 :])
+                assert voice is not None
+                logs = example.logs.astype(np.float64)
+                shares = voice.push(example.context.astype(np.float64), np.exp(logs))
+                right[example.label].append(labels[int(shares.argmax())] == example.label)
+        # Rule of succession: of two right out of two nobody can be sure.
+        rates = {k: (sum(v) + 1) / (len(v) + 2) for k, v in right.items()}
+        variance = sum(p * (1 - p) / len(right[k]) for k, p in rates.items()) / len(kept) ** 2
+        uar = float(np.mean([np.mean(v) for v in right.values()]))
+        judged = sum(map(len, right.values()))
+        return Expectation(uar, float(np.sqrt(variance)), judged, 1 / len(labels))
+
+    def state(self) -> State:
+        """All of it, as plain values and arrays."""
+        size, labels = self._context_size, len(self.model_labels)
+        contexts = [example.context for example in self.examples]
+        logs = [example.logs for example in self.examples]
+        return {
+            "name": self.name,
+            "model": self.model,
+            "identity": self.identity,
+            "model_labels": list(self.model_labels),
+            "created": self.created,
+            "changed": self.changed,
+            "labels": [example.label for example in self.examples],
+            "seconds": [example.seconds for example in self.examples],
+            "sources": [example.source for example in self.examples],
+            "context": np.array(contexts, np.float16).reshape(len(contexts), size),
+            "logs": np.array(logs, np.float16).reshape(len(logs), labels),
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Profile:
+        """The inverse of `state`.
+
+        Raises:
+            ProfileError: if it is not what `state` gives.
+        """
+        profile = cls.__new__(cls)
+        try:
+            for name in ("name", "model", "identity", "created", "changed"):
+                if not isinstance(state[name], str) or len(state[name]) > 4096:
+                    raise ValueError(name)
+                setattr(profile, name, state[name])
+            profile.model_labels = tuple(map(check_label, state["model_labels"]))
+            contexts, logs = state["context"], state["logs"]
+            rows = list(
+                zip(
+                    state["labels"], state["seconds"], state["sources"], contexts, logs, strict=True
+                )
+            )
+            if len(rows) > MOST_EXAMPLES or not 2 <= len(profile.model_labels) <= MOST_LABELS:
+                raise ValueError("too many examples or labels")
+            profile._context_size = int(contexts.shape[1])
+            profile.examples = tuple(
+                Example(label, context.copy(), row.copy(), float(seconds), source)
+                for label, seconds, source, context, row in rows
+            )
+            for example in profile.examples:
+                _check(example, profile._context_size, len(profile.model_labels))
+            if len(profile.labels) > MOST_LABELS:
+                raise ValueError("too many labels")
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, LivesrError) as error:
+            raise ProfileError(f"It is no profile of livesr's ({error!s:.200}).") from None
+        return profile
+
+    def to_bytes(self) -> bytes:
+        """As in a file; see docs/profiles.md for the format."""
+        return pack(self.state(), "profile")
+
+    @classmethod
+    def from_bytes(cls, data: bytes, what: str = "This") -> Profile:
+        """The inverse of `to_bytes`.
+
+        Raises:
+            ProfileError: if it is not, naming `what`.
+        """
+        try:
+            return cls.from_state(unpack(data, "profile"))
+        except (ModelError, ProfileError) as error:
+            raise ProfileError(f"{what} cannot be used as a profile: {error}") from None
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file, whole or not at all.
+
+        Raises:
+            ProfileError: if it cannot be written; what was there before is as it was.
+        """
+        path, data = Path(path), self.to_bytes()
+        part = None
+        try:
+            number, part = tempfile.mkstemp(dir=path.parent, prefix=".profile-")  # mode 0600
+            with os.fdopen(number, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except OSError as error:
+            if part:
+                with suppress(OSError):
+                    os.unlink(part)
+            raise ProfileError(
+                f"{path} cannot be written ({error.strerror}); the profile there, if any, is as "
+                "it was. Save it elsewhere, or make room."
+            ) from None
+        self.name = path.name.removesuffix(SUFFIX)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Profile:
+        """Read a file that `save` wrote.
+
+        Raises:
+            ProfileError: if it cannot be read, or is not one.
+        """
+        path = Path(path)
+        try:
+            if path.stat().st_size > _LARGEST_BYTES:
+                raise ProfileError(f"{path} is too large to be a profile of livesr's.")
+            data = path.read_bytes()
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise ProfileError(
+                f"The profile {path} cannot be read ({why}); make one with `livesr enrol`."
+            ) from None
+        profile = cls.from_bytes(data, str(path))
+        profile.name = path.name.removesuffix(SUFFIX)
+        return profile
+
+
+def check_label(label: object) -> str:
+    """A label as it is, if it can be one.
+
+    Raises:
+        ProfileError: if it cannot.
+    """
+    if not (
+        isinstance(label, str)
+        and 0 < len(label) <= LONGEST_LABEL
+        and label.isprintable()
+        and label == label.strip()
+    ):
+        raise ProfileError(
+            f"{label!r:.60} cannot be a label; give a word of 1 to {LONGEST_LABEL} printable "
+            "characters."
+        )
+    return label
+
+
+def _check(example: Example, size: int, labels: int) -> None:
+    check_label(example.label)
+    for values, length in ((example.context, size), (example.logs, labels)):
+        if not (
+            isinstance(values, np.ndarray)
+            and values.shape == (length,)
+            and values.dtype == np.float16
+            and np.isfinite(values).all()
+        ):
+            raise ProfileError("An example's vectors are not those of the profile's model.")
+    if not (0 <= example.seconds <= _LONGEST_SECONDS and len(example.source) <= _LONGEST_SOURCE):
+        raise ProfileError("An example's length or source cannot be.")
+
+
+def summary(
+    model: Model, samples: ArrayLike, sample_rate: int = SAMPLE_RATE
+) -> tuple[Float32, Float64, float]:
+    """c of eq. (5) and the log-probabilities, means over the speech of a sound, and its seconds.
+
+    A reading every 250 ms, as a Recognizer would give it; each weighs by the square of the
+    speech in its window, as it does in the decision.
+
+    Raises:
+        ProfileError: if there is too little speech, or too much sound.
+        AudioError: if the samples or the rate cannot be used.
+    """
+    mono, rate = as_mono(samples), check_rate(sample_rate)
+    if len(mono) > _LONGEST_SECONDS * rate:
+        raise ProfileError(
+            f"An example of {len(mono) / rate:.0f} s is too long; give a sentence or two."
+        )
+    settings = model.info.decision
+    resampler, high_pass, vad = InputResampler(SAMPLE_RATE), HighPass(), VoiceActivity()
+    front_end = FrontEnd(model.info.front_end, model.info.mean, model.info.deviation)
+    network = ModelStream(model)
+    sound = np.concatenate((resampler.push(mono, rate), resampler.finish()))
+    recent = np.zeros(0, np.bool_)
+    blocks = round(model.window_seconds * SAMPLE_RATE / BLOCK_SAMPLES)
+    weights, contexts, logs, seconds = [], [], [], 0.0
+    for start in range(0, len(sound), _HOP_SAMPLES):
+        hop = high_pass.push(sound[start : start + _HOP_SAMPLES])
+        spoken = vad.push(hop) > np.float32(settings.speech_threshold)
+        network.push(front_end.push(hop, spoken))
+        if start + _HOP_SAMPLES >= len(sound):
+            network.push(front_end.finish())
+        recent = np.concatenate((recent, spoken))[-blocks:]
+        seconds += float(np.count_nonzero(spoken)) * BLOCK_SAMPLES / SAMPLE_RATE
+        weights.append(float(np.count_nonzero(recent)) ** 2 if spoken.any() else 0.0)
+        contexts.append(network.context)
+        logs.append(log_probabilities(network.probabilities))
+    if seconds < LEAST_SPEECH_SECONDS:
+        raise ProfileError(
+            f"There are {seconds:.1f} s of speech in it, an example needs {LEAST_SPEECH_SECONDS}; "
+            "speak up, or speak longer."
+        )
+    shares = np.array(weights) / sum(weights)
+    context = (shares @ np.stack(contexts)).astype(np.float32)
+    return context, shares @ np.stack(logs), seconds
+
+
+def log_probabilities(probabilities: Float32) -> Float64:
+    """Of a network's probabilities [labels], float64 [labels]; none is minus infinity."""
+    shares = probabilities.astype(np.float64)
+    logs: Float64 = np.log(np.maximum(shares / shares.sum(), LEAST_PROBABILITY))
+    return logs
+
+
+def as_profile(profile: Profile | str | Path) -> Profile:
+    """A profile, or the file of one."""
+    return profile if isinstance(profile, Profile) else Profile.load(profile)
+
+
+def taught(
+    label: str, context: Float32, probabilities: Float32, seconds: float, at: float
+) -> Example:
+    """An example of what a stream has just heard."""
+    logs = log_probabilities(probabilities)
+    return Example(label, _half(context), _half(logs), seconds, f"corrected at {at:.2f} s")
+
+
+def _half(values: Array) -> Array:
+    return values.astype(np.float16)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,129 @@
+"""A known voice: what a few labelled examples of it say about its other windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from livesr.arrays import Float64
+
+LEAST_PROBABILITY = 1e-4  # of a label, where its logarithm is taken
+_PENALTY = 0.1  # on the weights, of one example of each label; falls as examples are added
+_OWN_PENALTY = 0.03  # where the network has no opinion of the labels
+_LOGS_WEIGHT = 0.3  # of log-probabilities beside the context, where they are no prior
+_STEPS = 60
+
+
+class KnownVoice:
+    """Multinomial logistic regression on c of eq. (5), fitted from examples of one voice.
+
+    Its prior is what the network says: of the model's labels the log-probabilities, less their
+    mean over the examples (each label weighing the same, so that the voice's own offset is gone),
+    are added to the scores, so that few examples change little. c is centred on the voice and
+    scaled by the spread of the examples; the penalty on the weights falls with the number of
+    examples. A label without examples keeps what the network says; examples of one label alone
+    change nothing. Where a profile has labels that the model lacks, the log-probabilities are
+    features beside c instead.
+
+    The fit is deterministic: a fixed number of Newton steps with a bound of the Hessian
+    (Boehning 1992) in the space of the examples.
+
+    Args:
+        context: c of each example, float64 [n, context size].
+        logs: log-probabilities of each, as the network gives them, float64 [n, model's labels].
+        label: of each, an index into `labels`, [n].
+        labels: that are judged.
+        model_labels: of the network. Where all of `labels` are among them, both are the same.
+
+    Attributes:
+        complete: whether at most one label has no examples: then the voice's offset is known.
+
+    Example:
+        >>> import numpy as np
+        >>> voice = KnownVoice(np.eye(2), np.zeros((2, 2)), [0, 1], ("calm", "tense"), ("a", "b"))
+        >>> voice.push(np.array([1.0, 0.0]), np.array([0.5, 0.5])).argmax()
+        np.int64(0)
+    """
+
+    def __init__(
+        self,
+        context: Float64,
+        logs: Float64,
+        label: Sequence[int],
+        labels: Sequence[str],
+        model_labels: Sequence[str],
+    ) -> None:
+        self.labels = tuple(labels)
+        self._prior = self.labels == tuple(model_labels)
+        truth = np.asarray(label)
+        count = len(truth)
+        present, counts = np.unique(truth, return_counts=True)
+        self.complete = len(present) >= len(labels) - 1
+        weights = 1 / (len(present) * counts[np.searchsorted(present, truth)])
+        self._offset = self._offset_of(logs, truth, present)
+        features = self._features(context, logs)
+        self._centre = weights @ features
+        features = features - self._centre
+        spread = float(np.sqrt(np.mean(np.sum(features**2, axis=1))))
+        self._scale = 1 / spread if spread > 1e-6 else 0.0
+        features = features * self._scale
+        # Among the labels that have examples: of the others they say nothing.
+        scores = self._priors(logs)[:, present]
+        target = (truth[:, None] == present).astype(np.float64)
+        penalty = (_PENALTY if self._prior else _OWN_PENALTY) * len(present) / count
+        gram = features @ features.T
+        step = np.linalg.inv(0.5 * weights[:, None] * gram + penalty * np.eye(count))
+        dual = np.zeros_like(target)
+        for _ in range(_STEPS):
+            wrong = target - _softmax(scores + gram @ dual)
+            dual += step @ (weights[:, None] * wrong - penalty * dual)
+        self._weights: Float64 = np.zeros((features.shape[1], len(labels)))
+        self._weights[:, present] = self._scale * (features.T @ dual)
+
+    def push(self, context: Float64, probabilities: Float64) -> Float64:
+        """Judge windows.
+
+        Args:
+            context: c, float64 [context size] or [n, context size].
+            probabilities: as the network gives them, float64 [model's labels] or [n, ...].
+
+        Returns:
+            Probability of each of `labels`, float64 [labels] or [n, labels]; sums to 1.
+        """
+        logs = np.log(np.maximum(probabilities, LEAST_PROBABILITY))
+        features = self._features(context, logs) - self._centre
+        return _softmax(self._priors(logs) + features @ self._weights)
+
+    def _offset_of(self, logs: Float64, truth: Float64, present: Float64) -> Float64:
+        """The voice's offset in the log-probabilities.
+
+        Of all labels if at most one has no examples, else among those that have.
+        """
+        offset = np.zeros(logs.shape[1])
+        if self._prior:
+            means = np.mean([logs[truth == k].mean(axis=0) for k in present], axis=0)
+            if self.complete:
+                offset = means
+            else:
+                offset[present] = means[present] - means[present].mean()
+        return offset
+
+    def _priors(self, logs: Float64) -> Float64:
+        if self._prior:
+            return logs - self._offset
+        return np.zeros((*logs.shape[:-1], len(self.labels)))
+
+    def _features(self, context: Float64, logs: Float64) -> Float64:
+        # Whatever the context's size: its mean square is of the order of 1/8 in each of them.
+        scaled = context / np.sqrt(context.shape[-1] / 128)
+        if self._prior:
+            return np.asarray(scaled)
+        centred = logs - logs.mean(axis=-1, keepdims=True)
+        return np.concatenate((scaled, _LOGS_WEIGHT * centred), axis=-1)
+
+
+def _softmax(scores: Float64) -> Float64:
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    shares: Float64 = weights / weights.sum(axis=-1, keepdims=True)
+    return shares

@@ -1,0 +1,292 @@
+"""A known voice: what a profile holds, how it is kept, and what a stream makes of it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import livesr
+from livesr import Profile, ProfileError, Recognizer
+from livesr.profile import MOST_EXAMPLES, Example
+from tests.helpers.tiny import save_tiny
+
+RATE = 16000
+
+
+@pytest.fixture
+def voice(tiny: Path, speech: np.ndarray) -> Profile:
+    """Two examples of each of three labels."""
+    profile = Profile(tiny, name="me")
+    for number in range(6):
+        label = ("angry", "neutral", "sad")[number % 3]
+        profile.add(label, speech[number * 32_000 : (number + 1) * 32_000], source=f"{number}.wav")
+    return profile
+
+
+def chunks(total: int, cuts: list[int]) -> list[slice]:
+    ends = sorted({min(total, cut) for cut in cuts} | {0, total})
+    return [slice(start, end) for start, end in itertools.pairwise(ends)]
+
+
+def run(recognizer: Recognizer, sound: np.ndarray) -> list[livesr.Reading]:
+    return recognizer.push(sound) + recognizer.finish()
+
+
+def test_it_tells_what_it_holds(voice: Profile) -> None:
+    assert voice.labels == ("angry", "neutral", "sad")
+    assert voice.counts == {"angry": 2, "neutral": 2, "sad": 2}
+    assert repr(voice).startswith("Profile('me', 2 angry, 2 neutral, 2 sad, model ")
+    expected = voice.expectation()
+    assert expected is not None
+    assert expected.examples == 6
+    assert "guessing: 25%" in str(expected)
+    voice.remove("sad", 2)
+    voice.remove("angry")
+    assert voice.counts == {"neutral": 2, "sad": 1}
+    assert voice.expectation() is None
+    with pytest.raises(ProfileError, match="2 neutral, 1 sad"):
+        voice.remove("sad", 2)
+
+
+def test_it_holds_vectors_and_never_sound(voice: Profile, speech: np.ndarray) -> None:
+    assert {a.dtype for e in voice.examples for a in (e.context, e.logs)} == {np.dtype("float16")}
+    assert voice.to_bytes().find(speech[8000:8010].tobytes()) < 0
+
+
+def test_a_file_gives_back_the_same(voice: Profile, tmp_path: Path) -> None:
+    path = tmp_path / "me.livesr-profile"
+    voice.save(path)
+    assert Profile.load(path).to_bytes() == voice.to_bytes()
+    assert os.stat(path).st_mode & 0o077 == 0
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_forty_examples_take_less_than_50_kilobytes(speech: np.ndarray) -> None:
+    profile = Profile()
+    profile.add("angry", speech[:48_000])
+    for _ in range(39):
+        profile.append(profile.examples[0])
+    assert len(profile.to_bytes()) < 50_000
+
+
+def test_a_full_disk_leaves_the_profile_as_it_was(
+    voice: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "me.livesr-profile"
+    voice.save(path)
+    before = path.read_bytes()
+    voice.remove("sad")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ProfileError, match="No space left"):
+        voice.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_no_profile_is_refused_in_a_sentence(voice: Profile, tmp_path: Path) -> None:
+    good, path = voice.to_bytes(), tmp_path / "bad.livesr-profile"
+
+    def crafted(change: bytes, by: bytes) -> bytes:
+        head = len(b"livesr-profile-1\n")
+        length, _ = struct.unpack_from("<II", good, head)
+        body = good[head + 8 :].replace(change, by, 1)
+        length += len(by) - len(change)
+        return good[:head] + struct.pack("<II", length, zlib.crc32(body)) + body
+
+    for data, words in (
+        (b"", "not a livesr profile"),
+        (good[:100], "damaged or cut short"),
+        (good[:-1], "damaged or cut short"),
+        (good[:200] + b"x" + good[201:], "damaged or cut short"),
+        (b"livesr-profile-7\n" + good[17:], "format '7'"),
+        (b"livesr-state-2\n" + good[17:], "not a livesr profile"),
+        (crafted(b'"angry", "neutral"', b'"angry", "' + b"n" * 10_000 + b'"'), "label"),
+        (crafted(b'"angry", "neutral"', b'"angry", "\\u001b["'), "label"),
+        (crafted(b'"seconds": [', b'"seconds": [1e400, '), "no profile"),
+        (crafted(b'"labels": [', b'"labels": [["angry"], '), "no profile"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(ProfileError, match=words) as caught:
+            Profile.load(path)
+        assert len(str(caught.value)) < 500
+    with pytest.raises(ProfileError, match="cannot be read"):
+        Profile.load(tmp_path / "none")
+
+
+@pytest.mark.parametrize("label", ["", " angry", "a" * 10_000, "a\nb", "\x1b[2J", None, 3])
+def test_what_is_no_label_is_refused(voice: Profile, label: object, speech: np.ndarray) -> None:
+    before = voice.to_bytes()
+    with pytest.raises(ProfileError, match="cannot be a label"):
+        voice.add(label, speech[:48_000])  # type: ignore[arg-type]
+    assert voice.to_bytes() == before
+
+
+def test_silence_is_no_example(voice: Profile) -> None:
+    before = voice.to_bytes()
+    with pytest.raises(ProfileError, match=r"0\.0 s of speech"):
+        voice.add("angry", np.zeros(48_000, np.float32))
+    assert voice.to_bytes() == before
+
+
+def test_a_full_profile_takes_no_more(voice: Profile) -> None:
+    example = voice.examples[0]
+    while len(voice.examples) < MOST_EXAMPLES:
+        voice.append(example)
+    with pytest.raises(ProfileError, match="as many as a profile may"):
+        voice.append(example)
+
+
+def test_another_model_is_refused_by_name(voice: Profile, tmp_path: Path) -> None:
+    other = save_tiny(tmp_path / "other.onnx", seed=7)
+    with pytest.raises(ProfileError, match="was made with the model"):
+        Recognizer(other, profile=voice)
+    with pytest.raises(ProfileError, match="vectors"):
+        voice.append(Example("sad", np.zeros(3, np.float16), np.zeros(4, np.float16), 1.0))
+
+
+def test_without_a_model_it_is_the_profiles(voice: Profile, tiny: Path) -> None:
+    assert voice.identity in str(Recognizer(profile=voice).profile.identity)  # type: ignore[union-attr]
+    assert Recognizer(profile=voice).labels == Recognizer(tiny).labels
+
+
+def test_a_profile_changes_what_is_said_and_says_so(
+    voice: Profile, tiny: Path, speech: np.ndarray
+) -> None:
+    plain, known = (
+        run(Recognizer(tiny), speech[:80_000]),
+        run(Recognizer(profile=voice), speech[:80_000]),
+    )
+    assert {reading.profile for reading in plain} == {None}
+    assert {reading.profile for reading in known} == {"me"}
+    assert plain[-1].probabilities != known[-1].probabilities
+    assert np.isclose(sum(known[-1].probabilities.values()), 1)
+
+
+def test_no_examples_or_one_emotion_alone_change_nothing(
+    voice: Profile, tiny: Path, speech: np.ndarray
+) -> None:
+    expected = [r.probabilities for r in run(Recognizer(tiny), speech[:80_000])]
+    voice.remove("sad")
+    voice.remove("angry")
+    for profile in (Profile(tiny), voice):
+        found = run(Recognizer(profile=profile), speech[:80_000])
+        assert [r.probabilities for r in found] == expected
+
+
+def test_own_words_are_all_that_is_judged(tiny: Path, speech: np.ndarray) -> None:
+    profile = Profile(tiny)
+    profile.add("calm", speech[:48_000])
+    with pytest.raises(ProfileError, match="'calm' alone"):
+        Recognizer(profile=profile)
+    profile.add("stressed", speech[48_000:96_000])
+    profile.add("angry", speech[96_000:144_000])
+    recognizer = Recognizer(profile=profile)
+    assert recognizer.labels == ("calm", "stressed", "angry")
+    readings = run(recognizer, speech[:48_000])
+    assert set(readings[-1].smoothed) == {"calm", "stressed", "angry"}
+    assert max(readings[-1].smoothed, key=readings[-1].smoothed.__getitem__) == "calm"
+
+
+def test_a_correction_counts_from_the_next_reading_on(tiny: Path, speech: np.ndarray) -> None:
+    recognizer = Recognizer(tiny)
+    with pytest.raises(ProfileError, match="1"):
+        recognizer.teach("angry")
+    first = recognizer.push(speech[:80_000])
+    with pytest.raises(ProfileError, match="not judged here"):
+        recognizer.teach("tired")
+    recognizer.teach("angry")
+    recognizer.push(speech[80_000:160_000])
+    recognizer.teach("sad")
+    known = recognizer.profile
+    assert known is not None
+    assert known.counts == {"angry": 1, "sad": 1}
+    assert known.examples[0].source == "corrected at 5.00 s"
+    assert first[-1].profile is None
+    assert recognizer.push(speech[160_000:164_000])[0].profile == "corrections"
+    recognizer.reset()
+    assert recognizer.profile is not None
+    recognizer.untaught()
+    recognizer.untaught()
+    assert recognizer.profile is None
+    with pytest.raises(ProfileError, match="no correction"):
+        recognizer.untaught()
+
+
+def test_the_profile_that_was_given_is_never_changed(voice: Profile, speech: np.ndarray) -> None:
+    before = voice.to_bytes()
+    recognizer = Recognizer(profile=voice)
+    recognizer.push(speech[:80_000])
+    recognizer.teach("happy")
+    assert voice.to_bytes() == before
+    assert recognizer.profile is not None
+    assert recognizer.profile.counts["happy"] == 1
+
+
+@settings(max_examples=4, deadline=None)
+@given(cuts=st.lists(st.integers(1, 100_000), max_size=12), at=st.integers(40_000, 90_000))
+def test_chunks_do_not_matter_with_a_profile_and_corrections(
+    cuts: list[int], at: int, known_bytes: bytes, speech: np.ndarray
+) -> None:
+    """Nor does going on in another Recognizer, of which nothing was known."""
+    sound = speech[:100_000]
+
+    def told(cuts: list[int], moved: bool) -> list[livesr.Reading]:
+        recognizer = Recognizer(profile=Profile.from_bytes(known_bytes))
+        readings = []
+        for part in chunks(len(sound), [*cuts, at]):
+            readings += recognizer.push(sound[part])
+            if part.stop == at:
+                recognizer.teach("sad")
+            if moved:
+                other = Recognizer(recognizer.profile.model)  # type: ignore[union-attr]
+                other.restore(recognizer.state())
+                recognizer = other
+        return readings + recognizer.finish()
+
+    assert told([], False) == told(cuts, False) == told(cuts, True)
+
+
+@pytest.fixture(scope="session")
+def known_bytes(tmp_path_factory: pytest.TempPathFactory, speech: np.ndarray) -> bytes:
+    """A profile with own words, of a model that stays where it is."""
+    profile = Profile(save_tiny(tmp_path_factory.mktemp("model") / "tiny.onnx"))
+    for number, label in enumerate(("calm", "sad", "calm", "tense")):
+        profile.add(label, speech[number * 40_000 : (number + 1) * 40_000])
+    return profile.to_bytes()
+
+
+def test_a_state_with_a_bad_profile_is_refused(voice: Profile, tiny: Path) -> None:
+    from livesr.state import pack, unpack  # noqa: PLC0415
+
+    saved = unpack(Recognizer(profile=voice).state())
+    recognizer = Recognizer(tiny)
+    for bad in (
+        {**saved, "taught": 7},
+        {**saved, "profile": {**saved["profile"], "labels": ["x"]}},
+        {**saved, "profile": {**saved["profile"], "identity": "0" * 64}},
+        {**saved, "adapt": False},
+    ):
+        with pytest.raises(livesr.ModelError):
+            recognizer.restore(pack(bad))
+        assert recognizer.profile is None
+    assert recognizer.labels == Recognizer(tiny).labels
+
+
+def test_adapt_off_takes_nothing_out(tiny: Path, speech: np.ndarray) -> None:
+    recognizer = Recognizer(tiny, adapt=False)
+    for reading in run(recognizer, speech[: 20 * RATE]):
+        assert reading.profile is None
+    shares = list(recognizer._network.probabilities)
+    assert np.allclose(list(reading.probabilities.values()), shares)
