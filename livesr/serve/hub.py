@@ -149,8 +149,10 @@ class Hub:
         self.engine.call(work)
 
     def _forget(self, voice: Voice, state: bytes | None) -> None:
-        recent = self.sessions.pop(voice).last_messages()
-        told = b"" if state is None else msgspec.msgpack.encode((state, recent))
+        session = self.sessions.pop(voice)
+        told = b""
+        if state is not None:
+            told = msgspec.msgpack.encode((state, session.last_messages()))
         self._link.tell("closed", session=voice.session_id, state=told)
 
     async def kept(self, session_id: str) -> tuple[bytes | None, list[str]]:

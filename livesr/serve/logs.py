@@ -23,6 +23,13 @@ class _Json(logging.Formatter):
         return json.dumps(values, ensure_ascii=False, default=str)
 
 
+class _Strangers(logging.Filter):
+    """Leaves out what any stranger could fill the log with."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Invalid UTF-8")
+
+
 logger = logging.getLogger("livesr.serve")
 
 
@@ -34,6 +41,7 @@ def set_up() -> None:
         chosen = logging.getLogger(name)
         chosen.handlers, chosen.propagate = [handler], False
         chosen.setLevel(level)
+    logging.getLogger("uvicorn.error").addFilter(_Strangers())
 
 
 def note(event: str, **facts: object) -> None:

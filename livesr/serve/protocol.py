@@ -22,6 +22,7 @@ Mode = Literal["live", "lossless"]
 Code = Literal[
     "bad_message",
     "bad_samples",
+    "channels_cancel",
     "late_configuration",
     "too_large",
     "bad_configuration",

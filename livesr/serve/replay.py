@@ -6,15 +6,16 @@ The file is heard by the same engine as the live voices, as one of them, and tak
 from __future__ import annotations
 
 import asyncio
-import os
+import io
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from starlette.requests import Request
 
 from livesr.arrays import Float32
 from livesr.errors import LivesrError
+from livesr.event import Event
 from livesr.files.soundfile import SoundFile
 from livesr.reading import Reading
 from livesr.serve.hub import Hub
@@ -148,6 +149,10 @@ class Replay:
         while not voice.ended or not self._made.empty():
             for line in await self._next():
                 yield line
+        for finding in self._sound.findings:
+            kind: Literal["file", "note"] = "file" if finding.lost else "note"
+            text = f"{self._sound.name}: {finding.text}"
+            yield encode(Event(kind, voice.stream_seconds, text=text).to_dict()) + "\n"
         if self._error:
             yield encode(ErrorMessage(code="bad_samples", message=self._error, fatal=True)) + "\n"
 
@@ -175,8 +180,4 @@ def opened(body: bytes) -> SoundFile:
     Raises:
         AudioError: if it is none.
     """
-    handle = os.memfd_create("livesr-replay")  # in memory: nothing of it comes to the disk
-    with open(handle, "wb") as file:
-        file.write(body)
-        file.flush()
-        return SoundFile(f"/proc/self/fd/{handle}")
+    return SoundFile(io.BytesIO(body))

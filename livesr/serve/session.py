@@ -368,13 +368,21 @@ class Session:
                 self._sending_since = self._hub.clock()
                 if told.message is not _GOODBYE:
                     self._recent.append(told)
-                    await self._socket.send_text(self._text_of(told))
+                    if isinstance(told.message, Reading):
+                        metrics.LAG.observe(self._lag(told))
+                    await self._write(self._text_of(told))
                 if (code := self._last(told.message)) is not None:
                     await self._socket.close(code)
                     return
                 self._sending_since = math.inf
         except WebSocketDisconnect as gone:
             raise _Dropped(gone.code) from None
+
+    async def _write(self, text: str) -> None:
+        try:
+            await self._socket.send_text(text)
+        except RuntimeError:  # what came was no websocket, and uvicorn has closed it
+            raise _Dropped(1006) from None
 
     def _let_go_on(self) -> None:
         voice, most = self.voice, self._hub.limits.outbox
@@ -394,6 +402,9 @@ class Session:
             return _CLOSES.get(message.code, CLOSE_POLICY)
         return None
 
+    def _lag(self, told: Told) -> float:
+        return max(0.0, self._hub.clock() - told.arrived) if told.arrived else 0.0
+
     def _text_of(self, told: Told) -> str:
         message = told.message
         if isinstance(message, str):
@@ -401,8 +412,7 @@ class Session:
         if not isinstance(message, Reading):
             return encode(message)
         assert self.voice is not None
-        lag = max(0.0, self._hub.clock() - told.arrived) if told.arrived else 0.0
-        metrics.LAG.observe(lag)
+        lag = self._lag(told)
         values = message.to_dict(attention=self.voice.update.attention)
         head = {"type": "reading", "seq": told.seq, "lag_ms": round(lag * 1e3, 1)}
         return encode({**head, **values})

@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 from msgspec import Meta, Struct
 
-from livesr.arrays import Array
+from livesr.arrays import Array, Float32
 from livesr.errors import LivesrError, ModelError
 from livesr.model.load import load_model
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 from livesr.serve.protocol import (
+    ErrorMessage,
     Gap,
     Marked,
     ProtocolError,
@@ -35,6 +37,7 @@ from livesr.serve.protocol import (
 from livesr.serve.settings import Limits
 from livesr.serve.sound import Sound
 from livesr.serve.utterances import Utterances
+from livesr.stages.samples import Mixdown
 from livesr.state import pack, unpack
 from livesr.version import __version__
 
@@ -184,6 +187,7 @@ class Voice:
             raise ProtocolError("bad_configuration", str(error), fatal=True) from None
         self._sound = Sound(update.encoding, update.channels, update.channel)
         self._second_bytes = self._sound.frame_bytes * update.sample_rate
+        self._mixdown = Mixdown(update.sample_rate)
         self._threshold = model.info.decision.speech_threshold
         if saved:
             try:
@@ -250,7 +254,7 @@ class Voice:
 
     def mark(self, text: str) -> list[Told]:
         """A command: say where this is."""
-        return [Told(Marked(at=self._now, text=text))]
+        return [Told(Marked(at=self.stream_seconds, text=text))]
 
     def end(self) -> list[Told]:
         """A command: the client is done."""
@@ -364,6 +368,9 @@ class Voice:
         self.frames += len(samples)
         self.heard_frames += len(samples)
         told = self._heard(readings, arrived)
+        if self.update.channels > 1 and self._mixdown.loses(_floats(samples)):
+            text = Mixdown.words(self.update.channels)
+            told.append(Told(ErrorMessage(code="channels_cancel", message=text)))
         self._await_hop()
         return told
 
@@ -377,7 +384,7 @@ class Voice:
         return told
 
     def _lose(self, count: int, cause: Any, arrived: float = 0.0) -> list[Told]:
-        at = self._now
+        at = self.stream_seconds
         readings = self.recognizer.skip(count, self.update.sample_rate)
         self.frames += count
         self.lost_frames += count
@@ -387,7 +394,7 @@ class Voice:
         return told
 
     @property
-    def _now(self) -> float:
+    def stream_seconds(self) -> float:
         """Stream time of the newest frame, in seconds."""
         return (self._began * self.update.sample_rate / _RATE + self.frames - self._origin) / (
             self.update.sample_rate
@@ -426,6 +433,11 @@ class Voice:
         whole = len(data) - len(data) % size
         self._rest = data[whole:]  # a frame cut in two
         return data[:whole], at
+
+
+def _floats(samples: Array) -> Float32:
+    scale = np.float32(2.0**-15 if samples.dtype == np.int16 else 1.0)
+    return np.asarray(samples, np.float32) * scale
 
 
 def _saved(state: bytes) -> tuple[Saved, bytes]:

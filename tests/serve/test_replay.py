@@ -16,6 +16,7 @@ import soundfile as sf
 from jsonschema import Draft202012Validator
 
 import livesr
+from livesr.files.replay import play
 from livesr.serve import protocol, schemas
 from tests.helpers.server import Server, collected, serving, tell
 from tests.helpers.tiny import DATA
@@ -38,6 +39,21 @@ def test_a_file_gives_what_replay_gives(server: Server, tiny: Path, name: str, q
     hop = 0.1 if query else 0.25
     expected = livesr.replay(DATA / name, model=tiny, hop=hop)
     assert lines == [reading.to_dict(attention=not query) for reading in expected]
+
+
+def test_a_file_that_is_cut_is_heard_as_far_as_it_goes(
+    server: Server, tiny: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "the file"
+    path.write_bytes((DATA / "banglaser.flac").read_bytes()[:15_000])
+    answer = httpx.post(f"{server.url}/v1/replay", content=path.read_bytes(), timeout=100)
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    expected = [item.to_dict() for item in play(path, model=tiny)]
+    assert [line for line in lines if "event" not in line] == [
+        item for item in expected if "event" not in item
+    ]
+    ours, theirs = ([e for e in told if "event" in e] for told in (lines, expected))
+    assert [(e["event"], e["at"]) for e in ours] == [(e["event"], e["at"]) for e in theirs]
 
 
 def test_one_channel_of_a_file(server: Server, tiny: Path, tmp_path: Path) -> None:

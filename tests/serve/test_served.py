@@ -126,6 +126,17 @@ def test_one_channel_of_three(
     assert readings(told) == [reading.to_dict() for reading in expected]
 
 
+def test_channels_that_cancel_each_other_out_are_told(
+    server: Server, speech: np.ndarray, tmp_path: Path
+) -> None:
+    sound = np.stack([speech[:60_000], -speech[:60_000]], axis=1)
+    for encoding in ("s16le", "f32le"):
+        data = encoded(tmp_path / "two.wav", sound, 16000, encoding)
+        told = speak(server, data, random.Random(1), channels=2, encoding=encoding)
+        codes = [message["code"] for message in told if message["type"] == "error"]
+        assert codes == ["channels_cancel"]
+
+
 def test_without_attention_readings_are_short(server: Server, speech: np.ndarray) -> None:
     data = (speech[:20_000] * 32767).astype("<i2").tobytes()
     told = speak(server, data, random.Random(2), attention=False)

@@ -1,0 +1,249 @@
+"""What an operator gets: metrics that Prometheus scrapes, a dashboard, an image's steps, logs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from tests.helpers.server import Server, collected, serving, tell
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+TOKEN = "the-token-of-operations-0123"
+METRIC = re.compile(r"\blivesr_[a-z_]+")
+
+
+def tool(name: str) -> str:
+    """Where a program is; skips the test where it is not."""
+    beside = Path(sys.executable).with_name(name)
+    found = shutil.which(name) or (str(beside) if beside.exists() else None)
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+@pytest.fixture
+def server(tiny: Path, tmp_path: Path) -> Iterator[Server]:
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    options = ("--model", str(tiny), "--token-file", str(tmp_path / "token"))
+    with serving(*options, log=tmp_path / "log") as server:
+        yield server
+
+
+def speak(server: Server, speech: np.ndarray) -> list[dict[str, Any]]:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with server.connect(additional_headers=headers) as client:
+        tell(client, "session.update", mode="lossless")
+        client.send((speech[:100_000] * 32767).astype("<i2").tobytes())
+        tell(client, "skip", samples=8000)
+        tell(client, "session.end")
+        return collected(client)
+
+
+def exposed(server: Server) -> str:
+    return httpx.get(f"{server.url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
+
+
+def test_what_is_counted(server: Server, speech: np.ndarray) -> None:
+    told = speak(server, speech)
+    httpx.get(f"{server.url}/metrics")
+    values: dict[str, float] = {}
+    for line in exposed(server).splitlines():
+        if not line.startswith("#"):
+            name, value = line.rsplit(" ", 1)
+            values[name] = float(value)
+    assert values["livesr_streams"] == 0
+    assert values["livesr_streams_opened_total"] == 1
+    assert values['livesr_streams_closed_total{cause="ended"}'] == 1
+    assert values['livesr_streams_refused_total{reason="token"}'] == 1
+    assert values["livesr_heard_seconds_total"] == pytest.approx(100_000 / 16000)
+    assert values['livesr_lost_seconds_total{cause="skipped"}'] == pytest.approx(0.5)
+    count = sum(message["type"] == "reading" for message in told)
+    statuses = [v for name, v in values.items() if name.startswith("livesr_readings_total")]
+    assert sum(statuses) == count
+    assert values["livesr_lag_seconds_count"] == count
+
+
+def test_logs_tell_no_sound_no_reading_no_secret(server: Server, speech: np.ndarray) -> None:
+    told = speak(server, speech)
+    server.wait_logged("session closed")
+    assert server.log is not None
+    text = server.log.read_text()
+    assert TOKEN not in text
+    assert told[0]["session_id"] not in text
+    for label in told[0]["labels"]:
+        assert label not in text
+    for line in text.splitlines():
+        assert {"time", "level", "event"} <= set(json.loads(line))
+
+
+def dashboard() -> list[str]:
+    panels = json.loads((DEPLOY / "grafana" / "livesr.json").read_text())["panels"]
+    return [target["expr"] for panel in panels for target in panel["targets"]]
+
+
+def test_every_metric_is_in_the_dashboard_or_the_docs(server: Server, speech: np.ndarray) -> None:
+    speak(server, speech)
+    names = {
+        re.sub(r"_(bucket|sum|count)$", "", name)
+        for line in exposed(server).splitlines()
+        if not line.startswith("#")
+        for name in METRIC.findall(line)[:1]
+    }
+    written = set(METRIC.findall((ROOT / "docs" / "serve.md").read_text()))
+    assert names <= written, names - written
+    used = {re.sub(r"_bucket$", "", name) for text in dashboard() for name in METRIC.findall(text)}
+    assert used <= written
+
+
+def test_a_real_prometheus_scrapes_a_real_server(
+    server: Server, speech: np.ndarray, tmp_path: Path
+) -> None:
+    prometheus = tool("prometheus")
+    config = (DEPLOY / "prometheus.yml").read_text()
+    for ours, theirs in (
+        ("/run/secrets/livesr-token", str(tmp_path / "token")),
+        ("livesr:8765", server.url.removeprefix("http://")),
+        ("scrape_interval: 5s", "scrape_interval: 1s"),
+    ):
+        assert ours in config
+        config = config.replace(ours, theirs)
+    (tmp_path / "prometheus.yml").write_text(config)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    process = subprocess.Popen(
+        [
+            prometheus,
+            f"--config.file={tmp_path / 'prometheus.yml'}",
+            f"--storage.tsdb.path={tmp_path / 'data'}",
+            f"--web.listen-address={address}",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        speak(server, speech)
+        httpx.get(f"{server.url}/metrics")  # refused, and counted
+        names = {name for text in dashboard() for name in METRIC.findall(text)}
+        assert len(names) > 10
+        missing = set(names)
+        for _ in range(240):
+            missing = {name for name in names if not _asked(address, name)}
+            if not missing:
+                break
+            time.sleep(0.25)
+        assert not missing
+        assert _asked(address, 'up{job="livesr"}')[0]["value"][1] == "1"
+        for expression in dashboard():
+            _asked(address, expression)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _asked(address: str, expression: str) -> list[dict[str, Any]]:
+    try:
+        answer = httpx.get(f"http://{address}/api/v1/query", params={"query": expression})
+    except httpx.TransportError:
+        return []
+    if answer.status_code == 503:  # it starts
+        return []
+    told = answer.json()
+    assert told["status"] == "success", (expression, told)
+    result: list[dict[str, Any]] = told["data"]["result"]
+    return result
+
+
+def test_the_dockerfile_has_no_bad_habits() -> None:
+    subprocess.run([tool("hadolint"), str(DEPLOY / "Dockerfile")], check=True)
+
+
+def test_the_compose_file_names_what_there_is() -> None:
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    livesr = compose["services"]["livesr"]
+    assert livesr["read_only"] is True
+    assert (DEPLOY / livesr["build"]["context"] / livesr["build"]["dockerfile"]).is_file()
+    for service in compose["services"].values():
+        for volume in service.get("volumes", ()):
+            assert (DEPLOY / volume.split(":")[0]).is_file(), volume
+    for name in ("prometheus.yml", "grafana/datasource.yml", "grafana/dashboards.yml"):
+        assert yaml.safe_load((DEPLOY / name).read_text())
+
+
+def _steps() -> dict[str, list[str]]:
+    """The Dockerfile's instructions, by their kind, in order."""
+    text = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ")
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        kind, _, rest = line.partition(" ")
+        if kind.isupper() and kind.isalpha():
+            found.setdefault(kind, []).append(rest.strip())
+    return found
+
+
+@pytest.mark.slow
+def test_the_images_steps_as_a_user_who_is_not_root(tmp_path: Path, tiny: Path) -> None:
+    """No engine builds images here; what the Dockerfile does, done by hand."""
+    steps, source, target = _steps(), tmp_path / "src", tmp_path / "opt"
+    source.mkdir()
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(0o755)
+    for copy in steps["COPY"]:
+        *names, where = copy.split()
+        if not copy.startswith("--from"):
+            for name in names:
+                into = source / where
+                if (ROOT / name).is_dir():
+                    shutil.copytree(ROOT / name, into)
+                else:
+                    shutil.copy(ROOT / name, into)
+    build = steps["RUN"][0].replace("/opt/livesr", str(target))
+    subprocess.run(build, shell=True, cwd=source, check=True, timeout=550)
+    assert "useradd" in steps["RUN"][1]
+    user = int(steps["USER"][0])
+    assert user != 0
+    private = tmp_path / "tmp"
+    private.mkdir()
+    (tmp_path / "token").write_text(TOKEN)
+    command = [*json.loads(steps["ENTRYPOINT"][0]), *json.loads(steps["CMD"][0]), "--port", "0"]
+    command[0] = str(target / "bin" / command[0])
+    command = [
+        word.replace("/run/secrets/livesr-token", str(tmp_path / "token")) for word in command
+    ]
+    switch: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        os.chown(private, user, user)
+        switch = {"user": user, "group": user, "extra_groups": []}
+    environment = {"PATH": f"{target}/bin:/usr/bin:/bin", "TMPDIR": str(private)}
+    process = subprocess.Popen(
+        command, cwd="/", stdout=subprocess.PIPE, text=True, env=environment, **switch
+    )
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[1].replace("0.0.0.0", "127.0.0.1")
+        assert httpx.get(url + "readyz").status_code == 200
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        assert "livesr_capacity" in httpx.get(url + "metrics", headers=headers).text
+        if switch:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            assert f"Uid:\t{user}" in status
+    finally:
+        process.terminate()
+        assert process.wait(timeout=30) == 0
+    assert not list(private.iterdir())  # it leaves nothing behind
