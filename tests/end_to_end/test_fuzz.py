@@ -28,6 +28,7 @@ from typer.testing import CliRunner
 import livesr
 from livesr import LivesrError, ModelError, Reading, Recognizer
 from livesr.app.cli import app
+from livesr.app.exit_status import ExitStatus
 from livesr.app.ui.view import View
 from livesr.files.jsonl import readings_from_jsonl
 from livesr.files.replay import play
@@ -552,10 +553,14 @@ def test_any_session(
         data = edited(data, [(what, at * 7, bits) for what, at, bits in edits])
     path = tmp_path / "a.jsonl"
     path.write_bytes(data if junk is None else junk)
-    arguments = ["replay", str(path), "--report", str(tmp_path / "a.html")]
+    arguments = ["replay", str(path), "--force", "--report", str(tmp_path / "a.html")]
     done = CliRunner().invoke(app, [*arguments, "--csv", str(tmp_path / "a.csv")])
     shown = done.stdout.replace("\n", "")
     assert shown.isprintable()
+    if done.exit_code == ExitStatus.PARTLY:  # damaged after the first reading
+        with pytest.raises(LivesrError, match=path.name):
+            list(readings_from_jsonl(path))
+        return
     if done.exception is not None:
         assert isinstance(done.exception, LivesrError), done.exception
         assert str(path) in told(done.exception)

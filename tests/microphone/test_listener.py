@@ -122,7 +122,7 @@ def test_what_names_no_microphone(device: Any) -> None:
 
 @pytest.mark.parametrize("channel", [0, -1, 1.0, True, "2"])
 def test_what_numbers_no_input(channel: Any) -> None:
-    with pytest.raises(AudioError, match="count them from 1"):
+    with pytest.raises(AudioError, match="count channels from 1"):
         livesr.listen("vmic", channel=channel)
 
 
