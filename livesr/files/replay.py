@@ -82,9 +82,12 @@ def replay(
         AudioWarning: at the end, if something of the file could not be heard.
 
     Example:
-        >>> for reading in livesr.replay("tests/data/conversation.flac"):  # doctest: +SKIP
-        ...     print(reading.end, reading.label)
-        0.25 None
+        >>> for reading in replay("talk.flac", hop=1.0):
+        ...     print(reading.end, reading.status in ("speech", "unsure"))
+        1.0 True
+        2.0 True
+        3.0 True
+        3.660375 True
     """
     items = play(
         source,

@@ -168,7 +168,7 @@ class SoundFile:
         AudioError: if there is no such file, or no audio in it.
 
     Example:
-        >>> with SoundFile("tests/data/conversation.flac") as sound:
+        >>> with SoundFile("conversation.flac") as sound:
         ...     sum(len(block) for block in sound.blocks())
         480000
     """
