@@ -170,7 +170,7 @@ class SoundFile:
     Example:
         >>> with SoundFile("conversation.flac") as sound:
         ...     sum(len(block) for block in sound.blocks())
-        480000
+        433776
     """
 
     def __init__(self, source: str | Path | BinaryIO, *, raw: RawFormat | None = None) -> None:
