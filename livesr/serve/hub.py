@@ -15,6 +15,7 @@ from livesr.serve import metrics
 from livesr.serve.control import Link, LinkLost
 from livesr.serve.engine import Engine
 from livesr.serve.logs import note
+from livesr.serve.profiles import Profiles
 from livesr.serve.settings import ServeSettings
 from livesr.serve.voice import Told, Voice
 
@@ -53,12 +54,14 @@ class Hub:
         link: to the parent.
 
     Attributes:
+        profiles: that clients may name.
         draining: the server goes; nobody is let in.
     """
 
     def __init__(self, settings: ServeSettings, capacity: int, link: Link) -> None:
         self.settings, self.capacity, self._link = settings, capacity, link
         self.limits = settings.limits
+        self.profiles = Profiles(settings.profile_dir, settings.model)
         self.counting = metrics.Counting()
         self.engine = Engine(self._made, self.counting)
         self._loop = asyncio.get_running_loop()

@@ -28,6 +28,7 @@ Code = Literal[
     "bad_configuration",
     "bad_resume",
     "cannot_teach",
+    "cannot_keep",
     "busy",
     "idle",
     "slow_reader",
@@ -57,7 +58,8 @@ class SessionUpdate(Struct, tag="session.update", forbid_unknown_fields=True, kw
         channel: hear this one alone, counted from 1; without it all are mixed.
         hop: seconds between readings, a multiple of 0.01 from 0.02 to 3.
         attention: whether readings carry attention and its times.
-        profile: a known voice: a name in the server's profile directory, or a profile in base64.
+        profile: a known voice: a name in the server's profile directory, where corrections are
+            then kept, or a profile in base64.
         resume: `state` of a `session.ended`, or `session_id` of a connection that was dropped
             less than a minute ago. What the state was heard with goes on; fields given beside
             it must agree.
@@ -164,6 +166,8 @@ class ReadingMessage(Struct, tag="reading", kw_only=True):
     speech: float
     level_dbfs: float
     gap: float
+    channel: int | None = None
+    profile: str | None = None
     attention: list[float] | None = None
     attention_times: list[float] | None = None
 
@@ -224,9 +228,15 @@ class ErrorMessage(Struct, tag="error", kw_only=True):
 
 
 class ProfileMessage(Struct, tag="profile"):
-    """Server: after `teach`, the profile as it now is, in base64; keep it, the server may not."""
+    """Server: after `teach`, the profile as it now is; keep it, the server may not.
+
+    Attributes:
+        data: base64, for `profile` of the next session.
+        labels: what is judged from the next reading on.
+    """
 
     data: str
+    labels: list[str]
 
 
 class SessionEnded(Struct, tag="session.ended", kw_only=True):

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from livesr.errors import LivesrError
 from livesr.reading import Reading
 from livesr.serve import metrics
 from livesr.serve.http import ABORT
@@ -29,6 +30,7 @@ from livesr.serve.protocol import (
     Gap,
     Mark,
     Marked,
+    ProfileMessage,
     ProtocolError,
     Reset,
     ServerMessage,
@@ -92,6 +94,7 @@ class Session:
         self._began = hub.clock()
         self._leaving = False
         self._unread = 0
+        self._saving: set[asyncio.Task[None]] = set()
         self.cause = "dropped"
 
     @property
@@ -237,12 +240,8 @@ class Session:
                 voice.command(voice.reset)
             case Mark(text=words):
                 voice.command(lambda: voice.mark(words))
-            case Teach():
-                raise ProtocolError(
-                    "cannot_teach",
-                    "This session has no profile to teach; begin one with session.update "
-                    "{profile}.",
-                )
+            case Teach(label=label):
+                voice.command(lambda: voice.teach(label))
             case SessionEnd():
                 self._leaving, self.cause = True, "ended"
                 voice.command(voice.end)
@@ -265,7 +264,13 @@ class Session:
                 raise ProtocolError("bad_resume", why, fatal=True)
         hub = self._hub
         self._missed = _after(recent, update.received)
-        voice = Voice(hub.settings.model, update, given, session_id, hub.limits)
+        profile = None
+        if update.profile is not None:
+            profile = await asyncio.to_thread(hub.profiles.open, update.profile)
+            # A name is part of the session; the profile itself is part of the stream's state.
+            name = update.profile if hub.profiles.path(update.profile) else None
+            update = msgspec.structs.replace(update, profile=name)
+        voice = Voice(hub.settings.model, update, given, session_id, hub.limits, profile)
         self.voice = voice
         voice.command(lambda: voice.open(state))
         hub.opened(self, voice)
@@ -285,6 +290,8 @@ class Session:
                     self.lag, self.read_at = now - one.arrived, now
             elif isinstance(message, Gap):
                 metrics.LOST.labels(message.cause).inc(message.seconds)
+            elif isinstance(message, ProfileMessage):
+                self._keep(message.data)
             elif isinstance(message, SessionCreated):
                 self.weight = self._hub.grow(message.hop)
                 if not self.weight:
@@ -302,6 +309,20 @@ class Session:
         self._opened.set()
         if self._has_room():
             self._space.set()
+
+    def _keep(self, data: str) -> None:
+        """In the server's directory too, if the profile is one of there."""
+        name = self.voice.update.profile if self.voice else None
+        if name is not None:
+            task = asyncio.create_task(self._save(name, data))
+            self._saving.add(task)
+            task.add_done_callback(self._saving.discard)
+
+    async def _save(self, name: str, data: str) -> None:
+        try:
+            await asyncio.to_thread(self._hub.profiles.save, name, data)
+        except LivesrError as error:
+            self._put(Told(ErrorMessage(code="cannot_keep", message=str(error))))
 
     def _put(self, told: Told) -> None:
         outbox, most = self._outbox, self._hub.limits.outbox

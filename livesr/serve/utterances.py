@@ -44,6 +44,8 @@ class Utterances(Struct, forbid_unknown_fields=True):
             threshold: speech probability of a hop above which somebody speaks.
         """
         told: list[UtteranceStart | UtteranceEnd] = []
+        if self.start is not None and reading.probabilities.keys() != self.sums.keys():
+            told += self.finish()  # a correction changed what is judged
         began = max(reading.start, reading.end - hop)
         if reading.speech > threshold and reading.gap < hop:
             if self.start is not None and began - self.end >= SILENCE_SECONDS - _ROUNDING:

@@ -19,14 +19,16 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from livesr.arrays import Array, Float32
-from livesr.errors import LivesrError, ModelError
+from livesr.errors import LivesrError, ModelError, ProfileError
 from livesr.model.load import load_model
+from livesr.profile import Profile
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 from livesr.serve.protocol import (
     ErrorMessage,
     Gap,
     Marked,
+    ProfileMessage,
     ProtocolError,
     ServerMessage,
     SessionCreated,
@@ -97,6 +99,7 @@ class Voice:
         given: names of the fields that the client gave.
         session_id: of this session.
         limits: for `session.created` and the waiting.
+        profile: of the voice; of a resumed session, its state has it.
 
     Attributes:
         wanted: bytes received in all at which a hop is due.
@@ -113,8 +116,10 @@ class Voice:
         given: frozenset[str],
         session_id: str,
         limits: Limits,
+        profile: Profile | None = None,
     ) -> None:
         self._model, self._limits, self._given = model, limits, given
+        self._profile = profile
         self.session_id = session_id
         self.update = update
         self._queue: deque[_Arrived | Command] = deque()
@@ -182,7 +187,8 @@ class Voice:
             )
         try:
             model = load_model(self._model)
-            self.recognizer = Recognizer(self._model, hop=update.hop)
+            profile = None if saved else self._profile
+            self.recognizer = Recognizer(model.source, hop=update.hop, profile=profile)
         except LivesrError as error:
             raise ProtocolError("bad_configuration", str(error), fatal=True) from None
         self._sound = Sound(update.encoding, update.channels, update.channel)
@@ -227,7 +233,7 @@ class Voice:
 
     def _agree(self, saved: SessionUpdate) -> None:
         """Go on as the state was heard; what the client gave beside it must be the same."""
-        free = {"mode", "attention", "profile", "resume", "received"}
+        free = {"mode", "attention", "resume", "received"}
         for name in sorted(self._given - free - {"type"}):
             if getattr(saved, name) != getattr(self.update, name):
                 raise ProtocolError(
@@ -255,6 +261,17 @@ class Voice:
     def mark(self, text: str) -> list[Told]:
         """A command: say where this is."""
         return [Told(Marked(at=self.stream_seconds, text=text))]
+
+    def teach(self, label: str) -> list[Told]:
+        """A command: what was just heard sounded so."""
+        try:
+            self.recognizer.teach(label)
+        except ProfileError as error:
+            raise ProtocolError("cannot_teach", str(error)) from None
+        profile = self.recognizer.profile
+        assert profile is not None
+        data = base64.b64encode(profile.to_bytes()).decode()
+        return [Told(ProfileMessage(data=data, labels=list(self.recognizer.labels)))]
 
     def end(self) -> list[Told]:
         """A command: the client is done."""

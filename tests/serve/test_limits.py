@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import signal
 import socket
 import threading
 import time
@@ -17,6 +19,7 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+import livesr
 from livesr import Recognizer
 from tests.helpers.server import Server, collected, readings, serving, tell, until
 
@@ -304,6 +307,39 @@ def test_slow_loris_and_a_thousand_dropped_connections(
                 return
             time.sleep(0.1)
         raise AssertionError(f"handles were {before}, and are {after}")
+
+
+@pytest.mark.slow
+def test_a_machine_that_sleeps_for_a_while(tiny: Path, speech: np.ndarray) -> None:
+    """A worker that is stopped and goes on: what it dropped, if anything, is marked."""
+    sound = (speech[:120_000] * 32767).astype("<i2")
+    with serving("--model", str(tiny)) as server, server.connect() as client:
+        (worker,) = server.workers()
+        tell(client, "session.update", mode="live")
+        began = time.monotonic()
+        for number in range(75):
+            if number == 15:
+                os.kill(worker, signal.SIGSTOP)
+            if number == 50:
+                os.kill(worker, signal.SIGCONT)
+            client.send(sound[number * 1600 : (number + 1) * 1600].tobytes())
+            time.sleep(max(0.0, began + number / 10 - time.monotonic()))
+        tell(client, "session.end")
+        told = collected(client)
+    own, expected, heard = Recognizer(tiny), [], 0
+    for gap in (message for message in told if message["type"] == "gap"):
+        at = round(gap["at"] * 16000)
+        expected += own.push(sound[heard:at]) + own.skip(gap["samples"])
+        heard = at + gap["samples"]
+    expected += own.push(sound[heard:]) + own.finish()
+    assert readings(told) == [reading.to_dict() for reading in expected]
+
+
+def test_no_clock_that_can_jump() -> None:
+    """Waiting and lag go by the monotonic clock; only a log's line tells the time of day."""
+    folder = Path(livesr.__file__).parent / "serve"
+    for path in folder.glob("*.py"):
+        assert not re.search(r"\btime\.time\(|datetime", path.read_text()), path.name
 
 
 def test_an_endless_head_is_cut_off(server: Server) -> None:

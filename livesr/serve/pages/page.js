@@ -27,7 +27,7 @@ at("start").addEventListener("click", async () => {
   at("refusal").textContent = "";
   if (at("token").value) stored.set("token", at("token").value.trim());
   const keep = at("keep").checked;
-  const session = keep ? {profile: stored.get("profile")} : {};
+  const session = keep && stored.get("profile") ? {profile: stored.get("profile")} : {};
   microphone = new Microphone(showLevel, told);
   try {
     await microphone.start(session, stored.get("token"));
@@ -55,6 +55,7 @@ function told(type, message) {
       return state();
     case "profile":
       stored.set("profile", message.data);
+      at("forget").hidden = false;
       at("taught").textContent = "Kept in this browser.";
       return undefined;
     case "error":

@@ -1,0 +1,68 @@
+"""The profiles of a server: files in one directory, and those that clients bring."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+
+from livesr.errors import LivesrError, ProfileError
+from livesr.model.load import load_model
+from livesr.profile import SUFFIX, Profile
+from livesr.serve.protocol import ProtocolError
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")  # never a way out of the directory
+
+
+class Profiles:
+    """Opens and keeps profiles.
+
+    Args:
+        directory: of files that `livesr enrol` or a session made; empty for none.
+        model: of the server.
+    """
+
+    def __init__(self, directory: str, model: str | None) -> None:
+        self._directory, self._model = directory, model
+
+    def path(self, name: str) -> Path | None:
+        """Where the profile of this name lies or would lie; None if it can be no name."""
+        if not self._directory or not _NAME.fullmatch(name):
+            return None
+        return Path(self._directory) / (name + SUFFIX)
+
+    def open(self, profile: str) -> Profile:
+        """A profile by its name, or from base64; a new one for a name that is not taken yet.
+
+        Raises:
+            ProtocolError: if it cannot be used.
+        """
+        try:
+            if (path := self.path(profile)) is not None:
+                if path.exists():
+                    return Profile.load(path)
+                return Profile(load_model(self._model).source, name=profile)
+            data = base64.b64decode(profile, validate=True)
+            found = Profile.from_bytes(data, "The profile of this session")
+        except ValueError:
+            names = "is no name of this server's, and" if self._directory else "is"
+            raise ProtocolError(
+                "bad_configuration",
+                f"The profile {names} not base64. A name is 1 to 64 letters, digits, _, - and .; "
+                "it needs a server with --profile-dir.",
+                fatal=True,
+            ) from None
+        except LivesrError as error:
+            raise ProtocolError("bad_configuration", str(error), fatal=True) from None
+        return found
+
+    def save(self, name: str, data: str) -> None:
+        """Keep a profile under its name; `data` is base64.
+
+        Raises:
+            ProfileError: if it cannot be written; what was there before is as it was.
+        """
+        path = self.path(name)
+        if path is None:
+            raise ProfileError(f"{name!r:.80} is no name of a profile.")
+        Profile.from_bytes(base64.b64decode(data)).save(path)

@@ -1,0 +1,141 @@
+"""Corrections of a served voice, kept by the client or by the server."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from livesr import Profile, Reading, Recognizer
+from livesr.serve.protocol import ReadingMessage
+from tests.helpers.server import Server, collected, readings, serving, tell
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    folder = tmp_path / "profiles"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def server(tiny: Path, kept: Path) -> Iterator[Server]:
+    with serving("--model", str(tiny), "--profile-dir", str(kept)) as server:
+        yield server
+
+
+def ints(speech: np.ndarray) -> np.ndarray:
+    return (speech[:160_000] * 32767).astype("<i2")
+
+
+PLAN = ((60_000, "sad"), (90_000, "angry"), (120_000, "sad"), (140_000, "angry"))
+
+
+def taught(server: Server, speech: np.ndarray, **update: Any) -> list[dict[str, Any]]:
+    """A session with corrections at places of its sound."""
+    sound, at = ints(speech), 0
+    with server.connect() as client:
+        tell(client, "session.update", mode="lossless", **update)
+        for place, label in PLAN:
+            client.send(sound[at:place].tobytes())
+            tell(client, "teach", label=label)
+            at = place
+        client.send(sound[at:].tobytes())
+        tell(client, "session.end")
+        return collected(client)
+
+
+def alone(
+    model: Path, speech: np.ndarray, profile: Profile | None = None
+) -> tuple[Recognizer, list[Reading]]:
+    """The same, by a Recognizer: its readings, and itself."""
+    own, found, at = Recognizer(model, profile=profile), [], 0
+    for place, label in PLAN:
+        found += own.push(ints(speech)[at:place])
+        own.teach(label)
+        at = place
+    found += own.push(ints(speech)[at:]) + own.finish()
+    return own, found
+
+
+def test_corrections_are_those_of_a_recognizer(
+    server: Server, tiny: Path, speech: np.ndarray
+) -> None:
+    own, expected = alone(tiny, speech)
+    told = taught(server, speech)
+    assert readings(told) == [reading.to_dict() for reading in expected]
+    profiles = [message for message in told if message["type"] == "profile"]
+    assert len(profiles) == len(PLAN)
+    brought = Profile.from_bytes(base64.b64decode(profiles[-1]["data"]))
+    assert own.profile is not None
+    assert brought.counts == own.profile.counts == {"sad": 2, "angry": 2}
+    again = taught(server, speech, profile=profiles[-1]["data"])
+    _, expected = alone(tiny, speech, brought)
+    assert readings(again) == [reading.to_dict() for reading in expected]
+
+
+def test_a_named_profile_grows_on_the_server(
+    server: Server, speech: np.ndarray, kept: Path
+) -> None:
+    for count in (4, 8):
+        told = taught(server, speech, profile="anna")
+        assert not [m for m in told if m["type"] == "error"]
+        (file,) = kept.iterdir()
+        assert file.name == "anna.livesr-profile"
+        assert len(Profile.load(file).examples) == count
+    assert readings(told)[0]["profile"] == "anna"
+
+
+@pytest.mark.parametrize("profile", ["../anna", ".anna", "a/b", "?", "AAAA" * 40, "x" * 65])
+def test_a_profile_that_cannot_be(server: Server, kept: Path, profile: str) -> None:
+    with server.connect() as client:
+        tell(client, "session.update", profile=profile)
+        (error,) = collected(client)
+        assert (error["code"], client.close_code) == ("bad_configuration", 1008)
+    assert not list(kept.iterdir())
+
+
+def test_a_correction_of_nothing(server: Server, speech: np.ndarray) -> None:
+    with server.connect() as client:
+        client.send(ints(speech)[:20_000].tobytes())
+        tell(client, "teach", label="no such mood")
+        tell(client, "session.end")
+        told = collected(client)
+    (error,) = [message for message in told if message["type"] == "error"]
+    assert (error["code"], error["fatal"]) == ("cannot_teach", False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
+def test_a_full_disk_ends_no_session(tiny: Path, speech: np.ndarray, kept: Path) -> None:
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16k", "none", str(kept)], check=False
+    )
+    if mounted.returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        (kept / "ballast").write_bytes(bytes(8192))
+        (kept / "more").write_bytes(bytes(4096))
+        with serving("--model", str(tiny), "--profile-dir", str(kept)) as server:
+            told = taught(server, speech, profile="anna")
+        _, expected = alone(tiny, speech, Profile(tiny, name="anna"))
+        assert readings(told) == [reading.to_dict() for reading in expected]
+        errors = [message for message in told if message["type"] == "error"]
+        assert errors
+        assert all(e["code"] == "cannot_keep" and not e["fatal"] for e in errors)
+        assert "make room" in errors[0]["message"]
+        assert len([message for message in told if message["type"] == "profile"]) == len(PLAN)
+        assert not list(kept.glob(".profile-*"))
+    finally:
+        subprocess.run(["umount", str(kept)], check=True)
+
+
+def test_a_reading_message_has_every_field_of_a_reading() -> None:
+    ours = set(ReadingMessage.__struct_fields__)
+    assert {field.name for field in fields(Reading)} <= ours
