@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +94,8 @@ class Profile:
     Attributes:
         name: as given; of a file that was loaded, its name without the ending.
         examples: in the order in which they were added.
-        created: when it was made, ISO 8601, UTC.
-        changed: when an example was last added or removed by `add` or `remove`.
+        created: when the first example was added, or it was first saved, ISO 8601, UTC.
+        changed: when `add` or `remove` last changed it.
 
     Raises:
         ModelError: if the model cannot be used.
@@ -115,7 +114,7 @@ class Profile:
         self._context_size = loaded.context_size
         self.name = name
         self.examples: tuple[Example, ...] = ()
-        self.created = self.changed = _now()
+        self.created = self.changed = ""
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {label}" for label, count in self.counts.items())
@@ -159,7 +158,7 @@ class Profile:
         context, logs, seconds = summary(model, samples, sample_rate)
         example = Example(label, _half(context), _half(logs), seconds, source[:_LONGEST_SOURCE])
         self.append(example)
-        self.changed = _now()
+        self._touch()
         return example
 
     def append(self, example: Example) -> None:
@@ -197,7 +196,7 @@ class Profile:
                 f"{', '.join(f'{n} {label}' for label, n in self.counts.items()) or 'none'}."
             )
         self.examples = tuple(e for i, e in enumerate(self.examples) if i not in places)
-        self.changed = _now()
+        self._touch()
 
     def pop(self) -> Example:
         """Forget the newest example.
@@ -209,6 +208,11 @@ class Profile:
             raise ProfileError(f"{self.name} has no examples.")
         last, self.examples = self.examples[-1], self.examples[:-1]
         return last
+
+    def _touch(self) -> None:
+        # The only clock here; a Recognizer never comes by: `append` and `pop` do without.
+        self.changed = f"{np.datetime64('now')}Z"
+        self.created = self.created or self.changed
 
     def copy(self) -> Profile:
         """Another with the same examples."""
@@ -361,6 +365,8 @@ class Profile:
         Raises:
             ProfileError: if it cannot be written; what was there before is as it was.
         """
+        if not self.changed:
+            self._touch()
         path, data = Path(path), self.to_bytes()
         part = None
         try:
@@ -503,7 +509,3 @@ def taught(
 
 def _half(values: Array) -> Array:
     return values.astype(np.float16)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
