@@ -126,7 +126,7 @@ def test_livesr_knows_nothing_of_training(module: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    [name for name in MODULES if _place(name) in ("stages", "recognizer", "batch", "profile")],
+    [name for name in MODULES if _place(name) in ("stages", "recognizer", "batch")],
 )
 def test_a_stage_does_no_input_or_output(module: str) -> None:
     roots = {found.split(".")[0] for found in _imports(MODULES[module])}

@@ -17,6 +17,7 @@ import livesr
 from livesr import Event, Reading
 from livesr.app.writers import JsonlWriter
 from livesr.event import Kind
+from livesr.files.recording import Recording, events_path
 from tests.helpers.tiny import DATA
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -40,9 +41,16 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
             writer.write(Event(kind, 1.25, seconds, "some words", silence=0.25))
         about: dict[str, str | float | None] = {"model": "acrnn-compact", "hop": 0.25}
         writer.write(Event("session", 0.0, channel=1, about=about))
-        for reading in [*readings, replace(readings[-1], channel=2)]:
+        for reading in [*readings, replace(readings[-1], channel=2, profile="me")]:
             writer.write(reading)
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    bare = path.with_name("bare.jsonl")
+    with JsonlWriter(bare, attention=False) as writer:
+        writer.write(readings[-1])
+    recording = Recording(path.with_suffix(".flac"))
+    recording.event(Event("profile", 0.0, text="me", data="AAAA"))
+    recording.close()
+    files = (path, bare, events_path(recording.path))
+    return [json.loads(line) for file in files for line in file.read_text("utf-8").splitlines()]
 
 
 def test_the_schema_is_one() -> None:
