@@ -8,14 +8,8 @@ from typing import Any
 
 from livesr.reading import Reading, Status
 
-_MOST_TURNS = 12
 _LEAST_WEIGHT = 0.001  # of a reading without speech, in the verdict
 _VOICE = 0.5  # a probability of speech above it is a voice
-_UNLABELLED: dict[Status, str] = {
-    "no-speech": "no speech",
-    "unsure": "unsure",
-    "warming-up": "warming up",
-}
 
 
 @dataclass(slots=True)
@@ -115,22 +109,3 @@ class Summary:
         return {
             name: self.labelled.get(name, 0.0) / total if total else 0.0 for name in self.labels
         }
-
-    def lines(self) -> list[str]:
-        """The summary in plain words, a line each."""
-        spoken = self.seconds.get("speech", 0.0)
-        lines = [f"{self.end:.1f} s heard, {spoken:.1f} s of it speech with a label"]
-        ranked = sorted(self.shares.items(), key=lambda item: -item[1])
-        if spoken:
-            lines.append("  ".join(f"{name} {share:.0%}" for name, share in ranked))
-            shown = self.turns[:_MOST_TURNS]
-            turns = ", ".join(f"{time:.2f} s {label}" for time, label in shown)
-            more = self.turned - len(shown)
-            lines.append("turning points: " + turns + (f" and {more} more" if more else ""))
-        rest = [
-            f"{self.seconds.get(status, 0.0):.1f} s {words}"
-            for status, words in _UNLABELLED.items()
-        ]
-        if self.lost:
-            rest.append(f"{self.lost:.1f} s not heard")
-        return [*lines, ", ".join(rest)]

@@ -15,9 +15,12 @@ from livesr.app.console import PlainConsole
 from livesr.app.exit_status import ExitStatus, of_signal
 from livesr.app.outputs import STDOUT, Outputs
 from livesr.app.report.report import Report
+from livesr.app.ui.closing import closing
 from livesr.app.ui.foreground import Foreground
+from livesr.app.ui.ground import ground
 from livesr.app.ui.keys import Keyboard
 from livesr.app.ui.screen import Screen, full_screen
+from livesr.app.ui.theme import Ground
 from livesr.app.ui.view import View
 from livesr.app.writers import CsvWriter, JsonlWriter, LineWriter, Writer
 from livesr.errors import AudioError, DeviceError, LivesrError
@@ -58,6 +61,7 @@ class Session:
         self._foreground = Foreground()
         self.keyboard = Keyboard(self._foreground)
         self._screen: Screen | None = None
+        self._ground: Ground | None = None
         self._due = 0.0
 
     def __enter__(self) -> Session:
@@ -86,6 +90,7 @@ class Session:
             stack.enter_context(self.keyboard)
             console = PlainConsole()
             if full_screen(console) and not self._quiet:
+                console.ground = self._ground = ground()
                 self._screen = Screen(self._view, console, self._foreground)
                 stack.enter_context(self._screen)
             elif not self._quiet:
@@ -171,11 +176,13 @@ class Session:
         """The last picture, where there was one, the summary, and what went wrong."""
         if self.heard:
             console = PlainConsole(stderr=self._quiet)
+            console.ground = self._ground
             with suppress(OSError):  # nobody reads on, or the disk is full: that is told below
                 if self._screen and self._foreground.held(1):
                     console.print(self._view, height=min(24, console.height - 1))
-                for text in self._summary.lines():
-                    console.print(text, markup=False, soft_wrap=True)
+                for text in closing(self._summary):
+                    # In a terminal at words; in a file a sentence is a line.
+                    console.print(text, markup=False, soft_wrap=not console.file.isatty())
         for failure in self._failures:
             with suppress(OSError):
                 print(f"livesr: {failure}", file=sys.stderr)

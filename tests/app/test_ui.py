@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import sys
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -11,19 +12,24 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.color import Color, ColorSystem
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from livesr.app.ui.attention import AttentionStrip, axis
 from livesr.app.ui.bars import Bars
-from livesr.app.ui.headline import Headline
+from livesr.app.ui.ground import ground, of_answer
+from livesr.app.ui.headline import Headline, rule
 from livesr.app.ui.history import History
+from livesr.app.ui.letters import solid
 from livesr.app.ui.lines import line
 from livesr.app.ui.meter import Meter
-from livesr.app.ui.theme import GLYPHS, HOLLOW
+from livesr.app.ui.theme import GLYPHS, Ground, Palette
 from livesr.app.ui.view import View
+from livesr.event import Event
 from livesr.model.metadata import LABELS
 from livesr.reading import Reading
+from livesr.settings import DecisionSettings
 
 WAITS = {
     "no-speech": "nobody is speaking",
@@ -82,20 +88,76 @@ def plain(part: RenderableType, width: int, height: int | None = None) -> list[s
 
 
 def test_headline() -> None:
-    assert plain(Headline(reading(2.0)), 40, 3) == [
-        "   ╻ ╻ ┏━┓ ┏━┓ ┏━┓ ╻ ╻",
-        " ● ┣━┫ ┣━┫ ┣━┛ ┣━┛ ┗┳┛  60%",
-        "   ╹ ╹ ╹ ╹ ╹   ╹    ╹",
+    assert plain(Headline(reading(2.0)), 60, 4) == [
+        "    █   █ ▄▀▀▀▄ █▀▀▀▄ █▀▀▀▄ █   █   ▄▀▀  ▄▀▀▀▄ ██  ▄",
+        "    █▄▄▄█ █   █ █▄▄▄▀ █▄▄▄▀ ▀▄ ▄▀  █▄▄▄  █ ▄▀█   ▄▀",
+        " ●  █   █ █▀▀▀█ █     █       █    █   █ █▀  █ ▄▀ ▄▄",
+        "    ▀   ▀ ▀   ▀ ▀     ▀       ▀     ▀▀▀   ▀▀▀     ▀▀",
     ]
+    assert plain(Headline(reading(2.0)), 40, 4)[2] == " ●  █   █ █▀▀▀█ █     █       █    60%"
+    assert plain(Headline(reading(2.0)), 30, 4) == [" ● H A P P Y  60%"]
     assert plain(Headline(reading(2.0)), 40, 1) == [" ● H A P P Y  60%"]
     assert plain(Headline(None), 40, 1) == [" waiting  for the first sound"]
+
+
+def test_letters_grow_with_the_room() -> None:
+    assert solid("HI", 11, 4) == ["█   █  ▀█▀", "█▄▄▄█   █", "█   █   █", "▀   ▀  ▀▀▀"]
+    assert solid("HI", 22, 7) == [
+        "██      ██    ██████",
+        "██      ██      ██",
+        "██      ██      ██",
+        "██████████      ██",
+        "██      ██      ██",
+        "██      ██      ██",
+        "██      ██    ██████",
+    ]
+    largest = solid("HI", 44, 14)
+    assert (
+        largest is not None and len(largest) == 14 and largest[0].startswith("████            ████")
+    )
+    assert solid("HI", 10, 4) is None
+    assert solid("HI", 50, 3) is None
+    assert solid("é", 50, 14) is None
+    assert solid("", 50, 14) is None
+    for label in (*LABELS, "no speech", "0123456789%"):
+        assert solid(label, 300, 14)
+
+
+SETTINGS = DecisionSettings()
+ODDS = DecisionSettings(least_margin=0.2, keep_margin=0.19)
+
+
+@pytest.mark.parametrize(
+    ("shares", "settings", "held", "words"),
+    [
+        ((0.2, 0.22, 0.1, 0.48), SETTINGS, None, "not sure enough: sad 48 %, needs 55 %"),
+        ((0.2, 0.22, 0.1, 0.48), None, None, "not sure enough: sad 48 %"),
+        ((0.4, 0.0, 0.02, 0.58), ODDS, None, "too close: sad 58 %, angry 40 %, needs 20 % more"),
+        ((0.4, 0.0, 0.02, 0.58), ODDS, "sad", "too close: sad 58 %, angry 40 %, needs 19 % more"),
+    ],
+)
+def test_unsure_says_its_rule(
+    shares: Sequence[float], settings: DecisionSettings | None, held: str | None, words: str
+) -> None:
+    unsure = reading(2.0, "unsure", shares=shares)
+    assert rule(unsure, settings, held) == words
+    assert plain(Headline(unsure, settings, held), 70, 1) == [f" unsure  {words}"]
+
+
+def test_other_absences_say_their_rules() -> None:
+    few = dataclasses.replace(reading(2.0, "unsure"), reason="too little speech yet")
+    assert rule(few, SETTINGS) == "too little speech yet: needs 0.5 s"
+    assert rule(few) == "too little speech yet"
+    assert rule(reading(2.0, "no-speech"), SETTINGS) == "no voice for 1 s"
+    lost = dataclasses.replace(reading(2.0, "unsure"), reason="the sound is missing")
+    assert rule(lost, SETTINGS) == "the sound is missing"
 
 
 @pytest.mark.parametrize(
     ("status", "words"),
     [
         ("no-speech", " no speech  nobody is speaking"),
-        ("unsure", " unsure  too close to call"),
+        ("unsure", " unsure  not sure enough: happy 60 %"),
         ("warming-up", " warming up  listening"),
     ],
 )
@@ -106,9 +168,11 @@ def test_headline_without_a_label_names_no_emotion(status: str, words: str) -> N
         shown = plain(view(status=status), width, height)
         bars = next(row for row, text in enumerate(shown) if "▲ angry" in text)
         above = "\n".join(shown[:bars])
-        assert words in above
-        assert not any(name in above.lower() for name in LABELS)
-        assert not any(glyph in above for glyph in (*GLYPHS.values(), "┣━┫"))
+        assert (words if height < 40 else words.split("  ")[1]) in above
+        assert not any(
+            name in above.lower().partition("%")[0] for name in LABELS if name != "happy"
+        )
+        assert not any(glyph in above for glyph in GLYPHS.values())
 
 
 def test_bars() -> None:
@@ -123,7 +187,7 @@ def test_bars() -> None:
 
 def test_bars_in_colour() -> None:
     happy = render(Bars(reading(2.0)), 30, colour="truecolor")[1]
-    assert happy.startswith("\x1b[1;38;2;230;159;0m ● happy")
+    assert happy.startswith("\x1b[1;38;2;157;108;0m ● happy")
     # Nobody spoke: nothing is claimed, so nothing is coloured.
     silent = "".join(render(Bars(reading(2.0, "no-speech")), 30, colour="truecolor"))
     assert "● happy" in silent
@@ -138,17 +202,19 @@ def test_sixteen_colours_keep_emotions_apart() -> None:
 
 def test_meter() -> None:
     assert plain(Meter(reading(2.0, level=-30.0)), 60) == [
-        "   level   ███████████▌             -30.0 dBFS  speech  98%"
+        "   level   ██████████▌            -30.0 dBFS  speech    98%"
     ]
     quiet = plain(Meter(reading(2.0, "no-speech", level=-120.0, speech=0.01)), 60)
-    assert quiet == ["   level                           -120.0 dBFS  quiet    1%"]
+    assert quiet == ["   level                         -120.0 dBFS  no voice   1%"]
+    loud = plain(Meter(reading(2.0, "no-speech", speech=0.1), (-12.0, -0.2)), 70)[0]
+    assert "  -12.0 dBFS CLIPS, peak -0.2  no voice  10%" in loud
     assert "CLIPS" in plain(Meter(reading(2.0, level=-0.5)), 60)[0]
     assert "CLIPS" not in plain(Meter(reading(2.0, level=-1.5)), 60)[0]
 
 
 def test_attention_stands_over_the_moment_it_weighed() -> None:
     readings = [reading(0.25 * k, level=-30.0) for k in range(1, 17)]
-    strip = plain(AttentionStrip(readings), 32, 4)
+    strip = plain(AttentionStrip(readings, 3.0), 32, 4)
     assert strip == [
         "                   ▃██▄",
         "                 ▁▅████▆▂",
@@ -158,7 +224,7 @@ def test_attention_stands_over_the_moment_it_weighed() -> None:
 
 
 def test_attention_of_a_young_stream_leaves_the_past_empty() -> None:
-    strip = plain(AttentionStrip([reading(1.0)]), 32, 4)
+    strip = plain(AttentionStrip([reading(1.0)], 3.0), 32, 4)
     assert strip[2].startswith(" " * 21 + "▅")
 
 
@@ -167,7 +233,7 @@ def test_attention_of_almost_nothing(steps: int) -> None:
     whole = reading(0.25, "warming-up")
     few = {"attention": whole.attention[:steps], "attention_times": whole.attention_times[:steps]}
     values = {name: getattr(whole, name) for name in whole.__dataclass_fields__}
-    assert len(plain(AttentionStrip([Reading(**{**values, **few})]), 32, 4)) == 4
+    assert len(plain(AttentionStrip([Reading(**{**values, **few})], 3.0), 32, 4)) == 4
 
 
 def test_axis() -> None:
@@ -178,33 +244,101 @@ def test_axis() -> None:
 def test_history() -> None:
     readings = [
         *(reading(0.5 * k, "no-speech") for k in range(1, 11)),
-        *(reading(5 + 0.5 * k) for k in range(1, 11)),
+        *(reading(5 + 0.5 * k, speech=0.1 if k in (5, 6) else 0.9) for k in range(1, 11)),
         *(reading(10 + 0.5 * k, "unsure") for k in range(1, 11)),
     ]
-    assert plain(History(readings, 20.0), 42, 5) == [
-        "                     ■■■■■■■■■■□□□□□□□□□□",
-        "                     ●●●●●●●●●●○○○○○○○○○○",
-        "                     ●●●●●●●●●●○○○○○○○○○○",
-        "           ··········●●●●●●●●●●○○○○○○○○○○",
+    events = [
+        Event("mark", 6.0),
+        Event("gap", 11.0, 0.5),
+        Event("device", 14.9, text="a long name"),
+    ]
+    assert plain(History(readings, 20.0, events), 42, 7) == [
+        "",
+        "",
+        "                     ●●●●  ●●●●░░░░░░░░░░",
+        "           ··········●●●●··●●●●░░░░░░░░░░",
+        "                     ●",
+        "                       ◆mark     ◆gap   ◆",
         " -20 s     -15 s     -10 s     -5 s   now",
     ]
 
 
 def test_history_in_colour() -> None:
-    angry, happy, neutral = "213;94;0", "230;159;0", "0;158;115"
+    happy = "38;2;157;108;0"
     sure = History([reading(0.5 * k) for k in range(1, 21)], 10.0)
-    # 0.1 angry is 3 eighths of the foot's 0.25, happy is the rest and the row above.
-    rows = render(sure, 12, 5, "truecolor")
-    assert rows[3] == f" \x1b[38;2;{angry};48;2;{happy}m{'▃' * 10}\x1b[0m"
-    assert rows[2] == f" \x1b[38;2;{happy}m{'█' * 10}\x1b[0m"
-    assert f"38;2;{happy};48;2;{neutral}m" in render(sure, 12, 3, "truecolor")[0]
-    # Too little angry for an eighth: the foot is happy's whole.
-    thin = History([reading(0.5 * k, shares=(0.01, 0.9, 0.05, 0.04)) for k in range(1, 21)], 10.0)
-    assert render(thin, 12, 5, "truecolor")[3] == f" \x1b[38;2;{happy}m{'█' * 10}\x1b[0m"
-    unsure = History([reading(0.5 * k, "unsure") for k in range(1, 21)], 10.0)
-    paler = "".join(render(unsure, 12, 5, "truecolor"))
-    assert paler.count("▒") == 40
-    assert not any(glyph in paler for glyph in HOLLOW.values())
+    # 0.6 of four rows: two whole, and 0.4 of the third.
+    rows = render(sure, 12, 6, "truecolor")
+    assert Text.from_ansi(rows[0]).plain.strip() == ""
+    assert rows[1] == f" \x1b[{happy}m{'▃' * 10}\x1b[0m"
+    assert rows[2] == rows[3] == f" \x1b[{happy}m{'█' * 10}\x1b[0m"
+    assert rows[4] == f" \x1b[{happy}m●\x1b[0m"
+    unsure = "".join(
+        render(History([reading(0.5 * k, "unsure") for k in range(1, 21)], 10.0), 12, 6)
+    )
+    assert unsure.count("░") == 20
+    assert not any(glyph in unsure for glyph in GLYPHS.values())
+
+
+# ---- contrast (WCAG 2.2, relative luminance and contrast ratio) ----
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted(map(luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+GROUNDS: dict[str | None, list[str]] = {
+    None: ["#000000", "#ffffff"],
+    # The darkest and the lightest of common themes: xterm, VS Code, Solarized, Dracula, Nord.
+    "dark": ["#000000", "#1e1e1e", "#002b36", "#282a36", "#2e3440"],
+    "light": ["#ffffff", "#fdf6e3", "#eee8d5", "#fafafa"],
+}
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+@pytest.mark.parametrize("system", ["truecolor", "256"])
+def test_every_hue_stands_out_from_its_ground(ground: Ground | None, system: str) -> None:
+    palette = Palette(colour=True, ascii_only=False, ground=ground)
+    hues = [palette.style(label) for label in LABELS]
+    assert len(set(hues)) == len(LABELS)
+    if system == "256" and ground:  # not one of them is replaced by a neighbour
+        downgraded = [Color.parse(hue).downgrade(ColorSystem.EIGHT_BIT) for hue in hues]
+        hues = [colour.get_truecolor().hex for colour in downgraded]
+    for hue in hues:
+        for behind in GROUNDS[ground]:
+            assert contrast(hue, behind) >= 4.5, (hue, behind)
+
+
+def test_the_measure_of_contrast_itself() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("answer", "ground"),
+    [
+        (b"\x1b]11;rgb:0000/0000/0000\x1b\\\x1b[?62c", "dark"),
+        (b"\x1b]11;rgb:fdfd/f6f6/e3e3\x07\x1b[?62;4c", "light"),
+        (b"\x1b]11;rgb:ff/ff/ff\x07", "light"),
+        (b"\x1b[?6c", None),
+        (b"", None),
+    ],
+)
+def test_what_a_terminal_says_of_its_ground(answer: bytes, ground: str | None) -> None:
+    assert of_answer(answer) == ground
+
+
+def test_what_the_environment_says_of_the_ground(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    for value, said in (("15;0", "dark"), ("0;15", "light"), ("0;default;7", "light"), ("", None)):
+        monkeypatch.setenv("COLORFGBG", value)
+        assert ground() == said
 
 
 def test_lines() -> None:
@@ -228,7 +362,7 @@ def view(duration: float | None = 30.0, count: int = 60, status: str = "speech")
     return shown
 
 
-@pytest.mark.parametrize(("width", "height"), [(60, 20), (80, 24), (120, 32), (200, 60)])
+@pytest.mark.parametrize(("width", "height"), [(60, 20), (80, 24), (120, 40), (200, 60)])
 def test_the_whole_view(width: int, height: int) -> None:
     lines = plain(view(), width, height)
     assert len(lines) == height
@@ -236,10 +370,66 @@ def test_the_whole_view(width: int, height: int) -> None:
     assert "talk.wav" in lines[0]
     assert lines[0].endswith("00:15.0 / 00:30.0")
     assert lines[1].startswith(" ━━━")
-    for needed in ("┣━┫ ┣━┫ ┣━┛", "▲ angry", "▼ sad", "dBFS", "-3 s", "last 3 s", "last 30 s"):
+    for needed in ("▲ angry", "▼ sad", "dBFS", "-3 s", "last 3 s", "last 30 s", "●●●"):
         assert needed in text
     assert lines[-1].endswith("q quit")
     assert "acrnn-compact" in lines[-1]
+    # The word takes a growing part of the screen, and is there whole.
+    word = [text for text in lines[2:20] if "█" in text and "angry" not in text]
+    assert any(row.rstrip().endswith(("█", "▀", "%", "▄")) for row in word)
+
+
+def test_the_word_is_read_across_a_room() -> None:
+    lines = plain(view(), 200, 60)
+    largest = solid("happy", 200, 14)
+    assert largest is not None
+    found = [row for row in largest if any(row in text for text in lines)]
+    assert found == largest
+
+
+def test_the_window_is_the_model_s_own() -> None:
+    shown = view()
+    shown.settings = DecisionSettings(window_seconds=2.0)
+    text = "\n".join(plain(shown, 80, 24))
+    assert "last 2 s" in text and "-2 s" in text
+    assert "3 s" not in text.replace("30 s", "")
+    short = View("a", "b")
+    for k in range(1, 9):
+        short.add(dataclasses.replace(reading(0.5 * k), start=max(0.0, 0.5 * k - 1.5)))
+    text = "\n".join(plain(short, 80, 24))  # a session, whose model is not known
+    assert "last 1.5 s" in text
+
+
+def test_what_is_not_live_is_dim() -> None:
+    shown = view()
+    live = render(shown, 80, 24, "truecolor")
+    shown.notice = "paused; space goes on"
+    dim = render(shown, 80, 24, "truecolor")
+    assert not any("\x1b[1;2;38" in row for row in live)
+    assert any("paused; space goes on" in row and "\x1b[1;7m" in row for row in dim)
+    painted = [row for row in dim if "38;2" in row]
+    assert painted and all("2;38;2" in row for row in painted)
+    assert "talk.wav" in dim[0]
+
+
+def test_the_legend_explains_all_and_fits() -> None:
+    for width, height in ((60, 20), (80, 24), (120, 40), (200, 60)):
+        shown = view()
+        shown.legend = True
+        text = " ".join(" ".join(plain(shown, width, height)).split())
+        for needed in ("large word", "now:", "strip", "░ unsure", "· nobody spoke", "◆ marks",
+                       "latency", "CLIPS", "not live", "keys", "talk.wav"):  # fmt: skip
+            assert needed in text, (needed, width)
+        assert "▲ angry" not in text
+
+
+def test_marks_stand_in_the_history() -> None:
+    shown = view()
+    shown.take(Event("mark", 12.0))
+    assert "◆mark" in "\n".join(plain(shown, 80, 30))
+    for k in range(61, 400):
+        shown.take(reading(0.25 * k))
+    assert not shown.events
 
 
 @given(st.integers(12, 220), st.integers(4, 70), st.integers(0, 30), st.booleans(), st.booleans())
@@ -318,4 +508,4 @@ def test_ascii_terminals(colour: str | None) -> None:
     lines = Text.from_ansi(buffer.getvalue().decode()).plain.splitlines()
     assert "caf?.wav" in lines[0]
     assert any("H H A P P Y  60%" in text for text in lines)
-    assert any("hhhhHHHHHHHHHH" in text for text in lines)
+    assert any("////HHHHHHHHHH" in text for text in lines)

@@ -137,10 +137,3 @@ def test_summary_counts_time() -> None:
         summary.add(item)
     assert summary.shares == {"angry": 0, "happy": 0.25, "neutral": 0, "sad": 0.75}
     assert summary.turns == [(1.0, "sad"), (3.0, "happy")]
-    assert summary.lines() == [
-        "5.0 s heard, 2.0 s of it speech with a label",
-        "sad 75%  happy 25%  angry 0%  neutral 0%",
-        "turning points: 1.00 s sad, 3.00 s happy",
-        "2.0 s no speech, 0.5 s unsure, 0.5 s warming up",
-    ]
-    assert Summary(LABELS).lines()[0] == "0.0 s heard, 0.0 s of it speech with a label"

@@ -52,7 +52,7 @@ def listen(
     from livesr.errors import LivesrError
     from livesr.files.recording import events_path
     from livesr.microphone.listener import listen
-    from livesr.model.load import DEFAULT
+    from livesr.model.load import DEFAULT, load_model
     from livesr.settings import HOP_SECONDS
 
     if seconds is not None and not seconds >= 0:
@@ -74,7 +74,9 @@ def listen(
             reconnect=reconnect,
             channel=channel,
         )
-        view = View(source="", model=model or DEFAULT, keys="q quit  space pause  r reset  m mark")
+        keys = "q quit  space pause  r reset  m mark  ? help"
+        settings = load_model(model).info.decision
+        view = View(source="", model=model or DEFAULT, keys=keys, settings=settings)
         with listener:
             view.source = listener.device.name + (f"  ● recording {record}" if record else "")
             view.facts["rate"] = f"{listener.rate} Hz"

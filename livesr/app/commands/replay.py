@@ -48,7 +48,7 @@ def replay(
     from livesr.files.recording import events_path
     from livesr.files.replay import play as readings_of
     from livesr.files.soundfile import SoundFile
-    from livesr.model.load import DEFAULT
+    from livesr.model.load import DEFAULT, load_model
     from livesr.settings import HOP_SECONDS
 
     path = _named(file)
@@ -69,7 +69,8 @@ def replay(
             with SoundFile(path) as sound:
                 seconds, facts = sound.seconds, {"rate": f"{sound.rate} Hz"}
             duration = seconds if math.isfinite(seconds) else None
-            view = View(path.name, model or DEFAULT, duration, facts, KEYS)
+            settings = load_model(model).info.decision
+            view = View(path.name, model or DEFAULT, duration, facts, KEYS, settings)
             items = readings_of(path, model=model, hop=HOP_SECONDS if hop is None else hop)
         clock: Clock | None = RealTime() if pace or play else None
         if play:

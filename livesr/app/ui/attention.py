@@ -9,10 +9,8 @@ import numpy as np
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from livesr.app.ui.theme import FAINT_DBFS, QUIET, Palette
+from livesr.app.ui.theme import FAINT_DBFS, QUIET, VOICE, Palette
 from livesr.reading import Reading
-
-_SPEECH = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +22,11 @@ class AttentionStrip:
 
     Attributes:
         readings: oldest first; the last is shown, those before give the level.
-        seconds: of the axis.
+        seconds: of the axis: the model's window.
     """
 
     readings: Sequence[Reading]
-    seconds: float = 3.0
+    seconds: float
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         palette = Palette.of(console, options)
@@ -70,7 +68,7 @@ class AttentionStrip:
                 continue
             reading = self.readings[index]
             share = 1 - reading.level_dbfs / FAINT_DBFS
-            row.append(palette.up(share), "" if reading.speech > _SPEECH else QUIET)
+            row.append(palette.up(share), "" if reading.speech > VOICE else QUIET)
         return row
 
 

@@ -1,4 +1,4 @@
-"""The last minute, stacked."""
+"""The last minute: what was said of it, and what happened in it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,34 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from livesr.app.ui.attention import axis
-from livesr.app.ui.theme import QUIET, Palette
-from livesr.arrays import Float64
+from livesr.app.ui.theme import QUIET, VOICE, Palette
+from livesr.event import Event
 from livesr.reading import Reading
+
+_MARK = "◆"
+_SHORT_TEXT = 10  # characters: a label, but no device's name
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Smoothed probabilities over time, stacked to full height.
+    """The leading emotion over time, as high as its smoothed probability.
 
-    Paler where unsure; a dot where nobody spoke; blank before the stream began. The last row is
-    the axis.
+    An area is what was labelled while somebody spoke: its colour and, where there is no colour,
+    its shape are the emotion's; the row under the areas names each with its shape where it begins.
+    Hatched: unsure. A dot: nobody spoke, also in a pause between words. Blank: before the stream
+    began. Then a row of marks and other events where there are any; the last row is the axis.
     """
 
     readings: Sequence[Reading]
     seconds: float = 60.0
+    events: Sequence[Event] = ()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         palette = Palette.of(console, options)
         width = max(1, options.max_width - 2)
-        rows = max(1, (options.height or 5) - 1)
+        height = options.height or 5
+        happened = self._happened(width, palette) if height >= 4 else None
+        rows = max(1, height - 2 - (happened is not None))
         # Many columns show one reading, and neighbours look alike: a cell at a time is slow.
         runs = [
             (self._column(reading, rows, palette), count)
@@ -41,6 +49,9 @@ class History:
             for (cell, style), same in groupby(runs, key=lambda run: run[0][row]):
                 text.append(cell * sum(count for _, count in same), style)
             yield text
+        yield self._names(width, palette)
+        if happened is not None:
+            yield happened
         yield axis(self.seconds, width, step=15.0 if self.seconds > 30 else 5.0)
 
     def _columns(self, width: int) -> list[Reading | None]:
@@ -59,39 +70,53 @@ class History:
     @staticmethod
     def _column(reading: Reading | None, rows: int, palette: Palette) -> list[tuple[str, str]]:
         """Cell and style of each row, from the foot up."""
-        if reading is None or reading.status in ("no-speech", "warming-up"):
-            dot = "." if palette.ascii_only else "·"
-            blank = [(" ", "")] * rows
-            return blank if reading is None else [(dot, QUIET), *blank[1:]]
-        labels = list(reading.smoothed)
-        tops = np.cumsum(list(reading.smoothed.values()))
-        sure = reading.status == "speech"
-        if sure and palette.colour and not palette.ascii_only:
-            return _blended(labels, tops, rows, palette)
-        shown = np.minimum(np.searchsorted(tops, (np.arange(rows) + 0.5) / rows), len(labels) - 1)
-        cells = [(palette.fill(label, sure), palette.style(label)) for label in labels]
-        return [cells[index] for index in shown]
+        blank = [(" ", "")] * rows
+        if reading is None:
+            return blank
+        if reading.status in ("no-speech", "warming-up") or reading.speech <= VOICE:
+            return [("." if palette.ascii_only else "·", QUIET), *blank[1:]]
+        label, share = max(reading.smoothed.items(), key=lambda item: item[1])
+        if reading.label is None:
+            cell = "/" if palette.ascii_only else "░"
+            return ([(cell, QUIET)] * max(1, round(share * rows)) + blank)[:rows]
+        label, style = reading.label, palette.style(reading.label)
+        share = reading.smoothed[label]
+        if palette.colour and not palette.ascii_only:
+            return [(palette.up(share * rows - row), style) for row in range(rows)]
+        return ([(palette.fill(label), style)] * max(1, round(share * rows)) + blank)[:rows]
 
+    def _names(self, width: int, palette: Palette) -> Text:
+        """Each label's shape where it begins."""
+        row, before = Text(" "), None
+        for reading in self._columns(width):
+            spoken = reading is not None and reading.speech > VOICE
+            label = reading.label if reading and spoken else None
+            if label and label != before:
+                row.append(palette.glyph(label), palette.style(label))
+            else:
+                row.append(" ")
+            before = label or before  # a pause does not begin it anew
+        return row
 
-def _blended(
-    labels: Sequence[str], tops: Float64, rows: int, palette: Palette
-) -> list[tuple[str, str]]:
-    """Cells to an eighth of their height: the lower of a cell's two largest areas on the upper."""
-    floors = np.arange(rows)[:, None]
-    edges = np.concatenate(([0.0], tops)) * rows
-    # [rows, labels]: how much of each cell each emotion fills
-    areas = np.clip(np.minimum(edges[1:], floors + 1) - np.maximum(edges[:-1], floors), 0, None)
-    pairs = np.sort(np.argsort(areas)[:, -2:])
-    low, high = np.take_along_axis(areas, pairs, axis=1).T
-    shares = low / np.maximum(low + high, 1e-9)
-    hues = [palette.style(label) for label in labels]
-    cells = []
-    for (lower, upper), share in zip(pairs.tolist(), shares.tolist(), strict=True):
-        cell = palette.up(share)
-        # A full cell keeps to one colour, so that neighbours join into a longer run.
-        hue = hues[upper] if cell == " " else hues[lower]
-        cells.append(("█", hue) if cell in " █" else (cell, f"{hue} on {hues[upper]}"))
-    return cells
+    def _happened(self, width: int, palette: Palette) -> Text | None:
+        """What happened, each at its time, with its name where there is room."""
+        if not self.events or not self.readings:
+            return None
+        mark = "*" if palette.ascii_only else _MARK
+        first = self.readings[-1].end - self.seconds
+        cells = [" "] * (width + 1)
+        taken = 0
+        for event in self.events:
+            place = int((event.at - first) / self.seconds * width)
+            if not taken <= place < width:
+                continue
+            said = palette.printable(event.text) if len(event.text) <= _SHORT_TEXT else ""
+            name = f"{mark}{event.kind} {said}".rstrip()
+            shown = name if place + len(name) <= width else mark
+            cells[place : place + len(shown)] = shown
+            taken = place + len(shown) + 1
+        text = Text(" " + "".join(cells[:width]), "bold")
+        return text if text.plain.strip() else None
 
 
 def _runs(columns: Sequence[Reading | None]) -> Iterator[tuple[Reading | None, int]]:

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from livesr.app.ui.theme import CLIPPING_DBFS, FAINT_DBFS, QUIET, Palette
+from livesr.app.ui.theme import CLIPPING_DBFS, FAINT_DBFS, QUIET, VOICE, Palette
 from livesr.reading import Reading
-
-_SPEECH = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +29,13 @@ class Meter:
         palette = Palette.of(console, options)
         level, peak = self.live or (self.reading.level_dbfs, self.reading.level_dbfs)
         clips = peak > CLIPPING_DBFS
-        words = f" {level:6.1f} dBFS" + (" CLIPS" if clips else "")
-        speaks = self.reading.speech > _SPEECH
-        voice = f"  {'speech' if speaks else 'quiet '} {self.reading.speech:4.0%}"
+        words = f" {level:6.1f} dBFS" + (f" CLIPS, peak {peak:.1f}" if clips else "")
+        speaks = self.reading.speech > VOICE
+        voice = f"  {'speech  ' if speaks else 'no voice'} {self.reading.speech:4.0%}"
         width = max(4, options.max_width - 12 - len(words) - len(voice))
         row = Text("   level   ", QUIET)
-        share = 1 - level / FAINT_DBFS
-        row.append(palette.across(share, width), "bold red" if clips else "")
-        row.append(words, "bold red" if clips else QUIET)
+        row.append(palette.across(1 - level / FAINT_DBFS, width), "bold reverse" if clips else "")
+        row.append(words, "bold" if clips else QUIET)
         row.append(voice, "" if speaks else QUIET)
         row.truncate(options.max_width)
         yield row

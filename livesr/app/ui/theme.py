@@ -1,16 +1,26 @@
 """Shapes and colours: every emotion has both, so that either alone is enough.
 
-Hues are Okabe and Ito's, told apart by colour-blind eyes and legible on dark and light ground.
+On the screen every hue has a contrast of 4.5:1 or more (WCAG 2.2, 1.4.3): on black and white where
+the terminal does not say what its ground is, else on all usual grounds of its kind.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from rich.console import Console, ConsoleOptions
 
+Ground = Literal["dark", "light"]
+
+# Okabe and Ito's hues, told apart by colour-blind eyes; the report draws areas with them.
 COLOURS = {"angry": "#d55e00", "happy": "#e69f00", "neutral": "#009e73", "sad": "#0072b2"}
-# Where there are only 16 colours, Okabe and Ito's would fall together in pairs.
+# The same hues as letters, on black and on white.
+ON_ANY = {"angry": "#c15500", "happy": "#9d6c00", "neutral": "#008661", "sad": "#117cb7"}
+# Of the 256 that most terminals have, so that none is replaced by a neighbour.
+ON_DARK = {"angry": "#ff875f", "happy": "#ffaf00", "neutral": "#00d7af", "sad": "#5fafff"}
+ON_LIGHT = {"angry": "#af0000", "happy": "#875f00", "neutral": "#005f5f", "sad": "#0000d7"}
+# Where there are only 16 colours, they would fall together in pairs.
 BASIC_COLOURS = {"angry": "red", "happy": "yellow", "neutral": "cyan", "sad": "blue"}
 GLYPHS = {"angry": "▲", "happy": "●", "neutral": "■", "sad": "▼"}
 HOLLOW = {"angry": "△", "happy": "○", "neutral": "□", "sad": "▽"}
@@ -19,6 +29,7 @@ EIGHTHS_ACROSS = " ▏▎▍▌▋▊▉█"
 QUIET = "dim"
 FAINT_DBFS = -60.0  # the foot of every level scale
 CLIPPING_DBFS = -1.0
+VOICE = 0.5  # probability of speech from which somebody speaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +39,15 @@ class Palette:
     colour: bool
     ascii_only: bool
     basic: bool = False
+    ground: Ground | None = None
 
     @classmethod
     def of(cls, console: Console, options: ConsoleOptions) -> Palette:
-        """The palette that this console can show."""
+        """The palette that this console can show; its attribute `ground`, if any, is heeded."""
         system = console.color_system
         colour = system is not None and not console.no_color
-        return cls(colour, options.ascii_only, basic=system in ("standard", "windows"))
+        basic = system in ("standard", "windows")
+        return cls(colour, options.ascii_only, basic, getattr(console, "ground", None))
 
     def glyph(self, label: str) -> str:
         """One cell that stands for an emotion."""
@@ -42,10 +55,14 @@ class Palette:
 
     def style(self, label: str) -> str:
         """The emotion's colour, as a rich style."""
-        colours = BASIC_COLOURS if self.basic else COLOURS
-        return colours.get(label, "") if self.colour else ""
+        if not self.colour:
+            return ""
+        if self.basic:
+            return BASIC_COLOURS.get(label, "")
+        hues = {"dark": ON_DARK, "light": ON_LIGHT}.get(self.ground or "", ON_ANY)
+        return hues.get(label, "")
 
-    def fill(self, label: str, sure: bool) -> str:
+    def fill(self, label: str, sure: bool = True) -> str:
         """One cell of an emotion's area; glyphs where colour cannot tell areas apart."""
         if self.colour and not self.ascii_only:
             return "█" if sure else "▒"

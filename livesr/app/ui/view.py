@@ -7,22 +7,29 @@ from dataclasses import dataclass, field
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.layout import Layout
+from rich.styled import Styled
 from rich.text import Text
 
 from livesr.app.ui.attention import AttentionStrip
 from livesr.app.ui.bars import Bars
 from livesr.app.ui.headline import Headline
 from livesr.app.ui.history import History
+from livesr.app.ui.legend import Legend
 from livesr.app.ui.meter import Meter
 from livesr.app.ui.theme import QUIET, Palette
 from livesr.event import Event, Item
 from livesr.reading import Reading
+from livesr.settings import DecisionSettings
 
 _HISTORY_SECONDS = 60.0  # of readings kept; a shorter file fills the width by itself
 _SHORTEST_SECONDS = 10.0
 _WIDE, _TALL = 110, 24  # cells from which the strip stands beside the bars, and air is left
+_FOOTED = 9  # rows from which there is a footer
 _TWO_FOOTERS = 18  # rows from which what does not fit into one footer gets a second
 _AIRY = 28  # rows from which there is air above every title too
+# Rows of the terminal, and those of them that the label takes: seven dots, of two rows each where
+# there is room, then of one, then of half a one.
+_HEADLINES = ((56, 15), (40, 8), (24, 5), (19, 4), (0, 1))
 
 
 @dataclass(slots=True)
@@ -35,7 +42,8 @@ class View:
         duration: seconds that the source lasts, for the progress bar; None where it has no end.
         facts: what else the footer says.
         keys: what the keyboard does, at the footer's right.
-        notice: what is wrong or on purpose just now, in place of a label.
+        settings: the model's, for its window and rules; None where they are not known.
+        notice: why what is shown is not live: paused, or a microphone that has gone.
         note: what a key did, for a moment.
         now: stream time, where it is known between readings.
         level: root mean square and peak of this moment, dBFS, where known.
@@ -49,6 +57,7 @@ class View:
     duration: float | None = None
     facts: dict[str, str] = field(default_factory=dict)
     keys: str = ""
+    settings: DecisionSettings | None = None
     notice: str = ""
     note: str = ""
     now: float = 0.0
@@ -83,23 +92,45 @@ class View:
         width = options.max_width
         newest = self.readings[-1] if self.readings else None
         spacious = height >= _TALL
+        air = int(height >= _AIRY)
+        header = 2 + air if self.duration else 2 if height > 9 else 1
+        foot = self._footer(width, palette, rows=2 if height >= _TWO_FOOTERS else 1)
+        parts = [Layout(self._header(width, palette), size=header)]
+        if self.notice:
+            notice = Text(f" {palette.printable(self.notice)} ", "bold reverse")
+            parts.append(Layout(Group(notice), size=1))
+        if self.legend:
+            parts.append(Layout(Legend(self._window(), self.keys)))
+        else:
+            picture = Layout()
+            picture.split_column(*self._picture(newest, width, height, spacious, air))
+            # What is not live is dim: nobody should take it for what is heard now.
+            parts.append(Layout(Styled(picture, "dim") if self.notice else picture))
+        if height >= _FOOTED:
+            parts.append(Layout(foot, size=foot.plain.count("\n") + 1))
+        layout = Layout()
+        layout.split_column(*parts)
+        yield from console.render(layout, options.update(height=height))
+
+    def _picture(
+        self, newest: Reading | None, width: int, height: int, spacious: bool, air: int
+    ) -> list[Layout]:
+        """The label, the bars, the strip and the history, as many as fit."""
         wide = width >= _WIDE
         now = Group(Bars(newest), Text("") if spacious else Group(), Meter(newest, self.level))
-        air = int(height >= _AIRY)
-        above = 0 if wide else air
+        window = self._window()
         strip = _titled(
-            "which moments of the last 3 s decided", AttentionStrip(self.readings), above
+            f"which moments of the last {window:g} s decided",
+            AttentionStrip(self.readings, window),
+            0 if wide else air,
         )
         span = min(_HISTORY_SECONDS, self.duration or _HISTORY_SECONDS)
         span = max(span, _SHORTEST_SECONDS)
         words = "the last minute" if span == _HISTORY_SECONDS else f"the last {span:.0f} s"
-        history = _titled(words, History(self.readings, span), air)
+        history = _titled(words, History(self.readings, span, self.events), air)
         upper = 6 if spacious else 5
-        header = 2 + air if self.duration else 2 if height > 9 else 1
-        parts = [Layout(self._header(width, palette), size=header)]
-        parts.append(
-            Layout(Headline(newest, self.notice), size=4 if spacious else 1 if height < 19 else 3)
-        )
+        size = next(rows for least, rows in _HEADLINES if height >= least)
+        parts = [Layout(Headline(newest, self.settings, self._held()), size=size)]
         if wide:
             beside = Layout(size=max(upper, min(10, height // 3)))
             beside.split_row(Layout(now), Layout(strip))
@@ -107,14 +138,21 @@ class View:
         else:
             parts.append(Layout(now, size=upper))
             if height >= 17:
-                parts.append(Layout(strip, size=min(8, max(4, height // 4)) + air))
+                parts.append(Layout(strip, size=min(8, max(4, height // 5)) + air))
         if height >= 13:
-            parts.append(Layout(history, minimum_size=3))
-        foot = self._footer(width, palette, rows=2 if height >= _TWO_FOOTERS else 1)
-        parts.append(Layout(foot, size=foot.plain.count("\n") + 1))
-        layout = Layout()
-        layout.split_column(*parts)
-        yield from console.render(layout, options.update(height=height))
+            parts.append(Layout(history, minimum_size=4))
+        return parts
+
+    def _window(self) -> float:
+        """Seconds that a reading looks back on: the model's, or what the readings say."""
+        if self.settings:
+            return self.settings.window_seconds
+        longest = max((reading.end - reading.start for reading in self.readings), default=1.0)
+        return max(0.1, round(longest, 2))
+
+    def _held(self) -> str | None:
+        """The label shown last."""
+        return next((reading.label for reading in reversed(self.readings) if reading.label), None)
 
     def _header(self, width: int, palette: Palette) -> RenderableType:
         now = max(self.now, self.readings[-1].end if self.readings else 0.0)

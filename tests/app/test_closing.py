@@ -1,0 +1,46 @@
+"""The closing summary: its numbers add up."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from livesr.app.ui.closing import closing, rounded
+from livesr.model.metadata import LABELS
+from livesr.summary import Summary
+from tests.app.test_report import reading
+
+
+def test_it_says_how_long_how_it_sounded_and_when_it_turned() -> None:
+    summary = Summary(LABELS)
+    for item in (
+        reading(0.5, "warming-up"),
+        reading(1.0, "sad"),
+        reading(2.0, "sad"),
+        reading(2.5, "unsure"),
+        reading(3.0, "happy"),
+        reading(5.0, "no-speech"),
+        reading(7.0, "happy", gap=1.0),
+    ):
+        summary.add(item)
+    assert closing(summary) == [
+        "6.0 s heard: 3.0 s speech with a label, 0.5 s unsure, 2.0 s no speech, 0.5 s warming up.",
+        "1.0 s were not heard.",
+        "Of the speech with a label: happy 50 %, sad 50 %, angry 0 %, neutral 0 %.",
+        "Turning points: 1.00 s sad, 3.00 s happy.",
+    ]
+
+
+def test_of_nothing_and_of_many_turns() -> None:
+    assert len(closing(Summary(LABELS))) == 1
+    summary = Summary(LABELS)
+    for number in range(40):
+        summary.add(reading((number + 1) / 4, ("angry", "sad")[number % 2]))
+    assert closing(summary)[-1].endswith(" 3.00 s sad and 28 more.")
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=8))
+def test_rounded_parts_add_up(values: list[float]) -> None:
+    parts = rounded(values)
+    assert sum(parts) == round(sum(values))
+    assert all(abs(part - value) <= 1 for part, value in zip(parts, values, strict=True))
