@@ -70,4 +70,4 @@ class ProfileError(LivesrError):
 
 
 class AudioWarning(UserWarning):
-    """Something of a sound file could not be heard; the readings that there are stand."""
+    """A part of a sound file could not be used; the readings that were given stand."""

@@ -36,7 +36,7 @@ class Event:
         kind: "gap" (sound was lost), "reset" (the stream was forgotten), "mark" (the user's),
             "device" (a microphone went or came back), "silence" (no voice can arrive: nothing
             but zeros do, or the channels cancel each other out), "recording" (it had to end),
-            "file" (not all of it could be heard), "note" (a word that changes nothing),
+            "file" (a part of it could not be used), "note" (a word that changes nothing),
             "profile" (what was known of the voice at the start), "teach" (the last 3 s were what
             `text` says), "untaught" (the last correction is taken back) or "session" (how it was
             listened to; the first of all).

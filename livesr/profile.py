@@ -139,7 +139,7 @@ class Profile:
     def add(
         self, label: str, samples: ArrayLike, sample_rate: int = SAMPLE_RATE, source: str = ""
     ) -> Example:
-        """Hear one example.
+        """Add one example.
 
         Args:
             label: what it is: one of the model's labels or a word of your own.
@@ -162,7 +162,7 @@ class Profile:
         return example
 
     def append(self, example: Example) -> None:
-        """Add an example that was heard elsewhere, by the same model. Reads no clock.
+        """Add an example that was made elsewhere, with the same model. Reads no clock.
 
         Raises:
             ProfileError: as `add`.
@@ -219,7 +219,7 @@ class Profile:
         return Profile.from_state(self.state())
 
     def load_model(self) -> Model:
-        """The model that heard the examples.
+        """The model that the examples were made with.
 
         Raises:
             ModelError: if it cannot be had.
@@ -230,7 +230,7 @@ class Profile:
         return model
 
     def check_model(self, model: Model) -> None:
-        """Refuse any model but the one that heard the examples.
+        """Refuse any model but the one that the examples were made with.
 
         Raises:
             ProfileError: naming both.
@@ -282,7 +282,7 @@ class Profile:
                 logs = example.logs.astype(np.float64)
                 shares = voice.push(example.context.astype(np.float64), np.exp(logs))
                 right[example.label].append(labels[int(shares.argmax())] == example.label)
-        # Rule of succession: of two right out of two nobody can be sure.
+        # Rule of succession: two right out of two are no certainty.
         rates = {k: (sum(v) + 1) / (len(v) + 2) for k, v in right.items()}
         variance = sum(p * (1 - p) / len(right[k]) for k, p in rates.items()) / len(kept) ** 2
         uar = float(np.mean([np.mean(v) for v in right.values()]))
@@ -502,7 +502,7 @@ def as_profile(profile: Profile | str | Path) -> Profile:
 def taught(
     label: str, context: Float32, probabilities: Float32, seconds: float, at: float
 ) -> Example:
-    """An example of what a stream has just heard."""
+    """An example of a stream's last seconds."""
     logs = log_probabilities(probabilities)
     return Example(label, _half(context), _half(logs), seconds, f"corrected at {at:.2f} s")
 

@@ -18,27 +18,27 @@ Status = Literal["speech", "no-speech", "unsure", "warming-up"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """One verdict about the last 3 seconds of a stream.
+    """What livesr says about the last seconds of a stream (the model's window, 3 s).
 
     Two readings are equal when every value is, bit for bit.
 
     Attributes:
-        start: first second of stream time that it speaks for.
-        end: last second of it; all audio up to here, and none after, was heard.
+        start: first second of stream time that it covers.
+        end: last second of it; all sound up to here was used, and none after.
         status: "speech" (there is a label), "no-speech", "unsure" (too little speech, or too
-            close between emotions) or "warming-up" (less than 1 s heard).
+            close between emotions) or "warming-up" (less than 1 s of sound).
         label: the emotion, held against flicker; None unless `status` is "speech".
         reason: why there is no label, in a few words; None when there is one.
         probabilities: label -> probability for this window, calibrated; sums to 1.
         smoothed: label -> probability over the last second or so of speech; sums to 1.
         attention: float32 [T], how much each moment weighed; sums to 1 (empty before the first).
         attention_times: float64 [T], seconds of stream time at the middle of those moments.
-        speech: probability, 0 to 1, that somebody spoke in the newest hop.
+        speech: probability, 0 to 1, of speech in the newest hop.
         level_dbfs: root-mean-square level of the newest hop, dB re full scale, -120 or above.
-        gap: seconds, of those since the reading before, that were lost and heard as silence.
+        gap: seconds, of those since the reading before, that were lost and count as silence.
         profile: name of the profile that judged it; None without one.
-        channel: of a file whose channels are heard one by one: which, from 1. None otherwise;
-            it tells streams apart and is not compared.
+        channel: of a file whose channels are separate streams: which, from 1. None otherwise; it
+            is not compared.
     """
 
     start: float

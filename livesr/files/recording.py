@@ -1,4 +1,4 @@
-"""What was heard, written so that a replay says the same bit for bit.
+"""The recording of a live stream, whose replay gives the same readings bit for bit.
 
 The sound is 16 kHz mono in 24 bits: `listen` rounds to that grid before it recognises, recorded
 or not, so that nothing is lost on the way to the file. What sound cannot say (gaps, resets,
@@ -54,7 +54,7 @@ def silence_for(lost: int) -> int:
 
 
 class Recording:
-    """A sound file that grows by what was heard.
+    """A sound file that grows with the stream.
 
     Raises:
         LivesrError: if it cannot be made, or exists: a recording is not overwritten.
@@ -75,7 +75,7 @@ class Recording:
             self._file = sf.SoundFile(
                 name_for_libsndfile(self.path), "w", RATE, 1, "PCM_24", format=kind
             )
-            self._whole = self.path.stat().st_size  # bytes of it that can be heard
+            self._whole = self.path.stat().st_size  # bytes of whole frames
         except (sf.LibsndfileError, OSError) as error:
             raise LivesrError(f"{path} cannot be recorded to: {reason(error)}.") from None
 

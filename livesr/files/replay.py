@@ -63,23 +63,23 @@ def replay(
         profile: as for `Recognizer`; None is the profile that the recording began with, if
             `listen` made it with one. Its corrections are repeated in either case.
         adapt: as for `Recognizer`.
-        channel: the only channel to hear, counted from 1; "each" hears every channel as a
+        channel: the only channel to use, counted from 1; "each" makes every channel a
             stream of its own, whose readings say which; None averages them.
         start: seconds of the file at which to begin; times are still the file's.
-        end: seconds of the file at which to end; None hears all.
+        end: seconds of the file at which to end; None goes to its end.
         raw: what a file without a header holds.
         pace: give each reading when a microphone would have, not as soon as it is known.
         clock: seconds, for `pace`.
         sleep: waits so many seconds, for `pace`.
 
     Raises:
-        AudioError: if the file cannot be heard; at once if it cannot be opened, later (from the
+        AudioError: if the file cannot be used; at once if it cannot be opened, later (from the
             iterator) where it holds samples that are not finite.
         ModelError: if the model cannot be used.
         ProfileError: if the profile cannot be used.
 
     Warns:
-        AudioWarning: at the end, if something of the file could not be heard.
+        AudioWarning: at the end, if a part of the file could not be used.
 
     Example:
         >>> [reading.end for reading in replay("talk.flac", hop=1.0)]

@@ -22,11 +22,11 @@ class Capture:
     """What microphones deliver and lose, in order, turned into readings and events.
 
     Stream time counts what the microphone has delivered or lost, so it keeps pace with real
-    time. All sound that the recognizer hears is in the recording; events go beside it.
+    time. All sound that the recognizer gets is in the recording; events go beside it.
 
     Args:
-        recognizer: a fresh one; nobody else may push into it.
-        recording: takes all that is heard; closed by `finish`.
+        recognizer: a new one; nothing else may push into it.
+        recording: takes all sound; closed by `finish`.
     """
 
     def __init__(self, recognizer: Recognizer, recording: Recording | None = None) -> None:
@@ -57,10 +57,10 @@ class Capture:
 
     @property
     def held_back(self) -> int:
-        """Frames that the resampler keeps until it has heard what follows."""
+        """Frames that the resampler keeps until it gets what follows."""
         return max(0, self._frames - self.frame_of(self.seconds))
 
-    def hear(self, samples: Float32) -> list[Item]:
+    def push(self, samples: Float32) -> list[Item]:
         """float32 [n, channels] that the device delivered; what is not a number is lost."""
         try:
             mono = as_mono(samples)
@@ -159,8 +159,8 @@ class Capture:
         return self._take(self._resampler.finish())
 
     def _take(self, samples: Float32) -> list[Item]:
-        heard = to_grid(samples)
-        items = [*self._record(heard), *self._recognizer.push(heard)]
+        rounded = to_grid(samples)
+        items = [*self._record(rounded), *self._recognizer.push(rounded)]
         self._position = self._recognizer.position
         return items
 

@@ -36,7 +36,7 @@ _QUIET = (-120.0, -120.0)
 
 
 class Listener:
-    """A microphone being heard: a context manager, an iterator and an async iterator of Reading.
+    """A live microphone: a context manager, an iterator and an async iterator of `Reading`.
 
     Three threads: PortAudio's callback copies into a ring, one worker does all the work, and the
     caller takes readings when it likes. Iterating starts it if `with` did not. `stop`, `pause`,
@@ -53,15 +53,15 @@ class Listener:
         hop: as for `Recognizer`.
         profile: as for `Recognizer`.
         adapt: as for `Recognizer`.
-        record: a new .flac or .wav file for what is heard; a replay of it says the same.
+        record: a new .flac or .wav file for the sound; its replay gives the same readings.
         reconnect: wait for a microphone that goes; otherwise raise DeviceError.
         on_reading: called with each reading, in the worker's thread, instead of iterating. An
             async function is awaited in the event loop of `async with`, one call after another.
-        channel: the only input of the device to hear, counted from 1; None averages the first
+        channel: the only input of the device to use, counted from 1; None averages the first
             two (or all, where it opens in no other way).
 
     Attributes:
-        missed: readings and events that nobody took in time and that were dropped.
+        missed: readings and events that were not taken in time, and dropped.
 
     Raises:
         ModelError: if the model cannot be used.
@@ -135,7 +135,7 @@ class Listener:
         return self
 
     def stop(self) -> None:
-        """End: hear what has arrived, give the last readings, close the recording.
+        """End: process what has arrived, give the last readings, close the recording.
 
         Before the start, and after the end, it does nothing.
         """
@@ -268,12 +268,12 @@ class Listener:
 
     @property
     def paused(self) -> bool:
-        """Whether it hears nothing on purpose."""
+        """Whether it was paused."""
         return self._worker.paused
 
     @property
     def trouble(self) -> str:
-        """Why nothing useful is heard just now; empty when all is well."""
+        """Why nothing useful arrives now, in words; empty when all is well."""
         return "" if self._ended else self._worker.trouble
 
     @property
@@ -284,7 +284,7 @@ class Listener:
 
     @property
     def seconds(self) -> float:
-        """Stream time heard so far."""
+        """Stream time so far."""
         return self._worker.capture.seconds
 
     @property
@@ -304,7 +304,7 @@ class Listener:
     def level(self) -> tuple[float, float]:
         """Root mean square and peak of the newest 50 ms, dB re full scale, -120 or above.
 
-        Both are -120 while nothing is heard: before the start, paused, and after the end.
+        Both are -120 before the start, while paused, and after the end.
         """
         microphone = self._worker.microphone
         if microphone is None or self.paused or not self.running:

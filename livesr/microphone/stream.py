@@ -33,7 +33,7 @@ class Microphone:
     Args:
         device: opened at its own rate, with two inputs or as many as it takes.
         wake: called by the callback when there is enough; it must not wait and must not raise.
-        channel: the only input to hear, counted from 1; None hears those that are opened.
+        channel: the only input to use, counted from 1; None uses those that are opened.
 
     Attributes:
         wake_at: frames that are enough.
@@ -78,14 +78,14 @@ class Microphone:
 
     @property
     def inputs(self) -> str:
-        """Which of the device's inputs are heard, in words."""
+        """Which of the device's inputs are used, in words."""
         if self.channel is not None:
             return f"input {self.channel}"
         return "input 1" if self.channels == 1 else f"inputs 1 to {self.channels}"
 
     @property
     def hears_all(self) -> bool:
-        """Whether the device has no inputs but those that are heard."""
+        """Whether all of the device's inputs are used."""
         return self.device.channels <= (self.channels if self.channel is None else 1)
 
     def _open(self) -> Any:
@@ -128,7 +128,7 @@ class Microphone:
                 yield rate, count
 
     def _callback(self, block: Float32, frames: int, times: Any, _status: Any) -> None:
-        # sounddevice ends a stream whose callback raises, and tells the program nothing.
+        # sounddevice ends a stream whose callback raises, without a word to the program.
         try:
             self._take(block, frames, times)
         except Exception as error:
@@ -139,8 +139,8 @@ class Microphone:
         slot = self._count % _SLOTS
         self._ends[slot] = self.ring.written + frames
         self._arrived[slot] = now
-        heard = times.inputBufferAdcTime
-        self._captured[slot] = now - (times.currentTime - heard if heard else 0.0)
+        captured = times.inputBufferAdcTime
+        self._captured[slot] = now - (times.currentTime - captured if captured else 0.0)
         self.ring.push(block if self.channel is None else block[:, self.channel - 1, None])
         self._count += 1
         due = self.wake_at
@@ -162,7 +162,7 @@ class Microphone:
         """Losses that PortAudio had before it called back: at which frame, how many frames.
 
         What a device drops shows as a jump of the time at which its sound was captured against
-        the count of what it delivered. Each is told once.
+        the count of what it delivered. Each is reported once.
         """
         found = []
         for count in range(max(self._seen, self._count - _SLOTS + 1), self._count):
@@ -189,7 +189,7 @@ class Microphone:
 
     @property
     def checked(self) -> int:
-        """Frames that have come and hold no loss that is not told yet."""
+        """Frames that have come and hold no loss that is not reported yet."""
         if self._suspect:
             return self._suspect_at
         return int(self._ends[(self._seen - 1) % _SLOTS]) if self._seen else 0
@@ -216,7 +216,7 @@ class Microphone:
         try:
             if not self._stream.active:
                 return True
-        except portaudio().PortAudioError:  # somebody else has ended PortAudio
+        except portaudio().PortAudioError:  # something else has ended PortAudio
             return True
         last = float(self._arrived[(self._count - 1) % _SLOTS]) if self._count else self._started
         return time.monotonic() - last > _DEAD_SECONDS

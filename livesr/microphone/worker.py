@@ -25,9 +25,9 @@ from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 from livesr.stages.samples import Mixdown
 
-_MOST_BEHIND_SECONDS = 2.0  # of sound not yet heard; more, and the oldest hops are dropped
+_MOST_BEHIND_SECONDS = 2.0  # of waiting sound; if more waits, the oldest hops are dropped
 _BEHIND_AGAIN_SECONDS = 1.0  # down to this
-_SILENT_SECONDS = 2.0  # of nothing but zeros, before it is told
+_SILENT_SECONDS = 2.0  # of nothing but zeros, before an event says so
 _UNUSED_INPUT_PEAK = 1e-4  # -80 dBFS: an input that nothing is plugged into stays below it
 _POLL_SECONDS = 0.5
 _RETRY_SECONDS = (0.25, 4.0)  # first and longest wait for a microphone that has gone
@@ -49,7 +49,7 @@ class _Command:
 
 
 class Worker:
-    """A microphone, the capture that hears it, and the commands of other threads.
+    """A microphone, the capture of its sound, and the commands of other threads.
 
     Commands are carried out in order, each after the sound that had come when it was given;
     the end is a command like any other, so none given before it is lost.
@@ -60,7 +60,7 @@ class Worker:
         record: where to record, or None.
         reconnect: wait for a device that goes, rather than raise.
         give: takes what came of it, in this thread.
-        channel: the only input to hear, counted from 1; None averages those that are opened.
+        channel: the only input to use, counted from 1; None averages those that are opened.
 
     Attributes:
         latencies: seconds from the arrival of a reading's last sound to the reading.
@@ -128,7 +128,7 @@ class Worker:
 
     @property
     def trouble(self) -> str:
-        """Why nothing useful is heard just now; empty when all is well."""
+        """Why nothing useful arrives now, in words; empty when all is well."""
         if self._waiting:
             return self._waiting
         microphone = self.microphone
@@ -177,12 +177,12 @@ class Worker:
         return []
 
     def pause(self) -> list[Item]:
-        """A command: hear nothing from now on."""
+        """A command: let the sound pass from now on."""
         self.paused = True
         return []
 
     def resume(self) -> list[Item]:
-        """A command: hear again; what went by is a gap."""
+        """A command: go on; what passed is a gap."""
         self.paused = False
         return self._count_pause()
 
@@ -191,7 +191,7 @@ class Worker:
         return self.capture.lose(skipped, PAUSED) if skipped else []
 
     def forget(self) -> list[Item]:
-        """A command: from now on another voice is heard."""
+        """A command: another speaker from now on."""
         return self.capture.reset()
 
     def _hear(self, microphone: Microphone, end: int | None = None) -> None:
@@ -234,12 +234,12 @@ class Worker:
             gone, block = ring.pull(min(hop, end - ring.read))
             if gone:
                 self._emit(self.capture.lose(gone, TOO_SLOW))
-            self._emit(self.capture.hear(block))
+            self._emit(self.capture.push(block))
             self._watch_silence(microphone, block)
 
     def _watch_silence(self, microphone: Microphone, block: Float32) -> None:
         before = self._silent
-        # An input that nobody uses still delivers its own faint noise.
+        # An unused input still delivers its own faint noise.
         faint = np.float32(0 if microphone.hears_all else _UNUSED_INPUT_PEAK)
         sounds = bool(len(block)) and not bool((np.abs(block) <= faint).all())
         self._silent = 0 if sounds else before + len(block) * RATE // microphone.rate

@@ -28,14 +28,14 @@ def heard(recognizer: Recognizer, path: Path, sound: np.ndarray) -> list[Item]:
     capture = Capture(recognizer, Recording(path))
     items = capture.begin_profile()
     for part in np.split(sound, [30_000, 70_400]):
-        items += capture.hear(part[:, None])
+        items += capture.push(part[:, None])
     items += capture.teach("happy")
-    items += capture.hear(sound[:16_000, None])
+    items += capture.push(sound[:16_000, None])
     items += capture.teach("sad")
-    items += capture.hear(sound[16_000:32_000, None])
+    items += capture.push(sound[16_000:32_000, None])
     items += capture.untaught()
     items += capture.reset()
-    items += capture.hear(sound[:40_000, None])
+    items += capture.push(sound[:40_000, None])
     return items + capture.finish()
 
 

@@ -33,27 +33,27 @@ STEPS = st.lists(
 )
 
 
-def live(hearing: Capture, steps: list[tuple[str, float]], sound: np.ndarray) -> list[Item]:
+def live(capture: Capture, steps: list[tuple[str, float]], sound: np.ndarray) -> list[Item]:
     items: list[Item] = []
     rate, place = 16000, 0
     for what, amount in [*steps, ("hear", 1.5)]:
         if what == "hear":
             count = int(amount * rate)
             block = np.take(sound, range(place, place + count), mode="wrap")
-            items += hearing.hear(np.stack([block, block * np.float32(0.7)], axis=1))
+            items += capture.push(np.stack([block, block * np.float32(0.7)], axis=1))
             place += count
         elif what == "lose":
-            items += hearing.lose(int(amount * rate), "lost")
+            items += capture.lose(int(amount * rate), "lost")
         elif what == "pause":
-            items += hearing.pause(amount, "away")
+            items += capture.pause(amount, "away")
         elif what == "mark":
-            items += hearing.note("mark", "here")
+            items += capture.note("mark", "here")
         elif what == "reset":
-            items += hearing.reset()
+            items += capture.reset()
         else:
             rate = int(amount)
-            items += hearing.begin(rate)
-    return items + hearing.finish()
+            items += capture.begin(rate)
+    return items + capture.finish()
 
 
 @pytest.mark.parametrize("kind", ["flac", pytest.param("wav", marks=pytest.mark.slow)])
@@ -78,9 +78,9 @@ def test_a_recording_with_a_long_gap_replays_at_any_hop(
 ) -> None:
     path = tmp_path / "a.flac"
     capture = Capture(Recognizer(tiny), Recording(path))
-    capture.hear(speech[:32_000, None])
+    capture.push(speech[:32_000, None])
     capture.lose(116_800, "lost")
-    capture.hear(speech[32_000:80_000, None])
+    capture.push(speech[32_000:80_000, None])
     capture.finish()
     expected = Recognizer(tiny, hop=hop)
     readings = expected.push(to_grid(speech[:32_000])) + expected.skip(116_800)
@@ -170,10 +170,10 @@ def test_a_name_too_long_for_events_has_none(tmp_path: Path, tiny: Path) -> None
 
 
 def test_nan_samples_are_lost_sound(tiny: Path, speech: np.ndarray) -> None:
-    hearing = Capture(Recognizer(tiny))
+    capture = Capture(Recognizer(tiny))
     broken = speech[:8000].copy()
     broken[17] = np.nan
-    items = hearing.hear(speech[:8000, None]) + hearing.hear(broken[:, None]) + hearing.finish()
+    items = capture.push(speech[:8000, None]) + capture.push(broken[:, None]) + capture.finish()
     gaps = [item for item in items if isinstance(item, Event)]
     assert [(gap.kind, gap.at, gap.seconds) for gap in gaps] == [("gap", 0.5, 0.5)]
 

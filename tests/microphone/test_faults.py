@@ -49,14 +49,14 @@ def test_a_disk_that_fills_ends_the_recording_and_not_the_listening(
     tmp_path: Path, tiny: Path, speech: np.ndarray, kind: str
 ) -> None:
     path = tmp_path / f"a.{kind}"
-    hearing, alone = Capture(Recognizer(tiny), Recording(path)), Capture(Recognizer(tiny))
+    capture, alone = Capture(Recognizer(tiny), Recording(path)), Capture(Recognizer(tiny))
     items, same = [], []
     with full_disk(70_001):
         for start in range(0, 100_000, 1600):
             block = speech[start : start + 1600, None]
-            items += hearing.hear(block)
-            same += alone.hear(block)
-        items += hearing.finish()
+            items += capture.push(block)
+            same += alone.push(block)
+        items += capture.finish()
     same += alone.finish()
     (told,) = (item for item in items if isinstance(item, Event))
     assert told.kind == "recording"

@@ -564,7 +564,7 @@ def test_the_position_that_another_thread_reads_is_never_ahead(
             block = speech[start : start + 480]
             pushed[0] += len(block)
             recognizer.push(block)
-            capture.hear(block[:, None])
+            capture.push(block[:, None])
             assert capture.seconds == recognizer.position / 16_000
     finally:
         over.set()
