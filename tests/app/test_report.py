@@ -390,6 +390,12 @@ def test_a_last_line_cut_short_is_left_out(tmp_path: Path, cut: int) -> None:
 GOOD = reading(0.5).to_dict()
 
 
+def test_an_event_of_a_later_livesr_is_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"event": "party", "at": 0}\n' + lines_of([reading(0.25)]))
+    assert len(list(readings_from_jsonl(path))) == 1
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
@@ -439,7 +445,7 @@ GOOD = reading(0.5).to_dict()
         ({"attention": [[1.0]], "attention_times": [[0.1]]}, "attention"),
         ({"attention": None, "attention_times": None}, "attention"),
         ({"attention": "all"}, "could not convert"),
-        (b'{"event": "party", "at": 1}', "no such event"),
+        (b'{"event": 7, "at": 1}', "no such event"),
         (b'{"event": "mark"}', "no 'at'"),
         (b'{"event": "mark", "at": NaN}', "no such event"),
         (b'{"event": "mark", "at": 1e300}', "time that cannot be"),
