@@ -70,4 +70,9 @@ class ProfileError(LivesrError):
 
 
 class AudioWarning(UserWarning):
-    """A part of a sound file could not be used; the readings that were given stand."""
+    """A part of a sound file could not be used; the readings that were given stand.
+
+    Example:
+        >>> import warnings
+        >>> warnings.simplefilter("error", AudioWarning)  # to make it an error
+    """

@@ -49,6 +49,12 @@ class Event:
         about: of a session: "started" (wall clock, ISO 8601), "livesr" (its version), "model",
             "model_sha256", "hop", "channel" and "profile".
         data: of "profile", the profile beside a recording, base64; empty elsewhere.
+
+    Example:
+        >>> Event("mark", at=1.5, text="a door").to_dict()
+        {'event': 'mark', 'at': 1.5, 'text': 'a door'}
+        >>> Event.from_dict({"event": "gap", "at": 2.0, "seconds": 0.5}).seconds
+        0.5
     """
 
     kind: Kind

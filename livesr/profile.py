@@ -152,6 +152,12 @@ class Profile:
                 half a second of speech. The profile is then as before.
             AudioError: if the samples or the rate cannot be used.
             ModelError: if the profile's model cannot be had any more.
+
+        Example:
+            >>> import soundfile
+            >>> profile = Profile()
+            >>> profile.add("happy", *soundfile.read("talk.flac")).label
+            'happy'
         """
         check_label(label)
         model = self.load_model()
@@ -392,6 +398,11 @@ class Profile:
 
         Raises:
             ProfileError: if it cannot be read, or is not one.
+
+        Example:
+            >>> Profile(name="me").save("me.livesr-profile")
+            >>> Profile.load("me.livesr-profile").name
+            'me'
         """
         path = Path(path)
         try:

@@ -39,6 +39,12 @@ class Reading:
         profile: name of the profile that judged it; None without one.
         channel: of a file whose channels are separate streams: which, from 1. None otherwise; it
             is not compared.
+
+    Example:
+        >>> import livesr
+        >>> reading = livesr.Recognizer().skip(4000)[0]  # a quarter of a second was lost
+        >>> reading.end, reading.status, reading.label, reading.gap
+        (0.25, 'warming-up', None, 0.25)
     """
 
     start: float
@@ -62,8 +68,13 @@ class Reading:
         Args:
             attention: whether to have "attention" and "attention_times", nine tenths of it all.
 
-        >>> reading.to_dict(attention=False)["label"]  # doctest: +SKIP
-        'happy'
+        Example:
+            >>> import json, livesr
+            >>> reading = next(livesr.replay("talk.flac"))
+            >>> json.loads(json.dumps(reading.to_dict()))["end"]
+            0.25
+            >>> "attention" in reading.to_dict(attention=False)
+            False
         """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         for name in ("channel", "profile"):
@@ -79,11 +90,14 @@ class Reading:
     def to_rcs(self) -> str:
         """The reading as text for a language model, put before what a user said.
 
-        Labels believed 0.05 or more over the last second or so of speech, highest first; empty
-        where there is no label.
+        Labels with a smoothed probability of 0.05 or more, highest first, such as
+        "([emotion angry=0.71, neutral=0.20])"; empty where there is no label.
 
-        >>> reading.to_rcs()  # doctest: +SKIP
-        '([emotion angry=0.71, neutral=0.20])'
+        Example:
+            >>> import livesr
+            >>> texts = [reading.to_rcs() for reading in livesr.replay("conversation.flac")]
+            >>> max(texts, key=len)[:10]
+            '([emotion '
         """
         if self.label is None:
             return ""

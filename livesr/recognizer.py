@@ -194,6 +194,17 @@ class Recognizer:
             ProfileError: if it is not, there was less than 1 s of speech in the last 3 s, or the
                 profile is full. Nothing is changed then.
             ModelError: if the network has failed.
+
+        Example:
+            >>> import soundfile
+            >>> recognizer = Recognizer()
+            >>> _ = recognizer.push(*soundfile.read("talk.flac"))
+            >>> recognizer.teach("happy")
+            >>> recognizer.profile.counts
+            {'happy': 1}
+            >>> recognizer.untaught()
+            >>> recognizer.profile is None
+            True
         """
         self._refuse_failed()
         if label not in self.labels:

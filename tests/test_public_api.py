@@ -97,5 +97,21 @@ def test_every_public_name_is_documented() -> None:
     assert not missing
 
 
+def test_every_public_name_has_an_example() -> None:
+    found = {name: getattr(livesr, name) for name in livesr.__all__}
+    missing = [
+        name for name, value in found.items() if callable(value) and ">>>" not in value.__doc__
+    ]
+    own = inspect.getmembers(livesr.Recognizer, inspect.isfunction)
+    # `untaught` is shown with `teach`; `silence_of` is for `livesr.microphone`.
+    others = {"untaught", "silence_of"}
+    missing += [
+        f"Recognizer.{name}"
+        for name, method in own
+        if not name.startswith("_") and name not in others and ">>>" not in (method.__doc__ or "")
+    ]
+    assert not missing
+
+
 if __name__ == "__main__":
     SNAPSHOT.write_text(described(), encoding="utf-8")

@@ -70,10 +70,13 @@ class Listener:
         LivesrError: if the hop is not one of those that `Recognizer` takes.
 
     Example:
-        >>> with livesr.listen("usb", channel=3) as listener:  # doctest: +SKIP
+        >>> import livesr
+        >>> with livesr.listen("vmic", record="me.flac") as listener:
         ...     for reading in listener:
-        ...         print(reading.end, reading.label)
-        0.25 None
+        ...         if reading.end >= 1.0:
+        ...             listener.stop()
+        >>> next(livesr.replay("me.flac")).end
+        0.25
     """
 
     def __init__(
@@ -501,9 +504,10 @@ def listen(
         AudioError: if `channel` is not the number of one.
 
     Example:
-        >>> for reading in livesr.listen(record="talk.flac"):  # doctest: +SKIP
-        ...     print(reading.end, reading.label)
-        0.25 None
+        >>> readings = iter(listen("vmic"))  # starts the microphone; `with` also stops it
+        >>> next(readings).end
+        0.25
+        >>> readings.close()
     """
     return Listener(
         device,
