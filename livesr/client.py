@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from ssl import SSLContext
 from typing import Any
 
 import numpy as np
@@ -182,9 +183,11 @@ def _address(url: str) -> str:
     return url if url.rstrip("/").endswith("/v1/stream") else url.rstrip("/") + "/v1/stream"
 
 
-def _options(token: str | None) -> dict[str, Any]:
+def _options(token: str | None, ssl: SSLContext | None) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
+    trusted = {} if ssl is None else {"ssl": ssl}
     return {
+        **trusted,
         "subprotocols": [_SUBPROTOCOL],
         "additional_headers": headers,
         "max_size": None,  # a state is as large as the server makes it
@@ -207,6 +210,7 @@ class Voice:
     Args:
         url: of the server, like http://localhost:8765 or wss://host.
         token: if the server asks for one.
+        ssl: what to trust, where the system's certificates are not enough.
         reconnect: go on after a dropped connection or a restart of the server.
         session: fields of `session.update`: sample_rate, channels, encoding, mode, channel, hop,
             attention, profile, resume.
@@ -227,9 +231,16 @@ class Voice:
     """
 
     def __init__(
-        self, url: str, *, token: str | None = None, reconnect: bool = True, **session: Any
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        ssl: SSLContext | None = None,
+        reconnect: bool = True,
+        **session: Any,
     ) -> None:
-        self._url, self._token, self._reconnect = _address(url), token, reconnect
+        self._url, self._token, self._ssl = _address(url), token, ssl
+        self._reconnect = reconnect
         self._session = _Session(session)
         self._socket = self._opened()
 
@@ -357,7 +368,7 @@ class Voice:
 
     def _opened(self) -> ClientConnection:
         try:
-            options = {**_options(self._token), "max_queue": None}
+            options = {**_options(self._token, self._ssl), "max_queue": None}
             socket: ClientConnection = ExitStack().enter_context(connect(self._url, **options))
         except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
             raise _refusal(self._url, error) from None
@@ -399,9 +410,16 @@ class AsyncVoice:
     """
 
     def __init__(
-        self, url: str, *, token: str | None = None, reconnect: bool = True, **session: Any
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        ssl: SSLContext | None = None,
+        reconnect: bool = True,
+        **session: Any,
     ) -> None:
-        self._url, self._token, self._reconnect = _address(url), token, reconnect
+        self._url, self._token, self._ssl = _address(url), token, ssl
+        self._reconnect = reconnect
         self._session = _Session(session)
         self._socket: AsyncConnection
 
@@ -517,7 +535,7 @@ class AsyncVoice:
 
     async def _opened(self) -> AsyncConnection:
         try:
-            options = {**_options(self._token), "max_queue": None}
+            options = {**_options(self._token, self._ssl), "max_queue": None}
             socket = await connect_async(self._url, **options)
         except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
             raise _refusal(self._url, error) from None

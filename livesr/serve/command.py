@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +47,9 @@ def command(
 ) -> None:
     """Hear many voices over websockets; a page for the browser at /."""
     from livesr.errors import LivesrError
+
+    if sys.platform == "win32":
+        raise LivesrError("livesr serve runs on Linux and macOS; on Windows, run it under WSL.")
     from livesr.model.load import load_model
     from livesr.serve.access import check_bind, check_origins, check_tls, read_tokens
     from livesr.serve.logs import set_up

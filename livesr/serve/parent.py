@@ -120,7 +120,7 @@ class Parent:
     async def _work(self) -> int:
         """Start a worker and stay with it to its end."""
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        passing, receiving = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        passing, receiving = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs, receiving:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,

@@ -113,7 +113,7 @@ class Worker:
     def _accepted(self, server: uvicorn.Server) -> None:
         while True:
             try:
-                _, handles, _, _ = socket.recv_fds(self._connections, 1, 1)
+                _, handles, _, _ = socket.recv_fds(self._connections, 1, 1)  # one a byte
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:

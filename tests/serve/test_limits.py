@@ -18,6 +18,7 @@ import httpx
 import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection
 
 import livesr
 from livesr import Recognizer
@@ -158,6 +159,45 @@ def test_when_it_is_full(tiny: Path, tmp_path: Path) -> None:
         voices[0] = server.connect()
         for voice in voices:
             voice.close()
+
+
+def test_when_readings_are_late(tiny: Path, speech: np.ndarray) -> None:
+    """No lag at all is borne here, and every reading has some."""
+    settings = {"model": str(tiny), "limits": {"lag_seconds": 0.0}}
+    with serving(settings=settings) as server, server.connect() as client:
+        client.send((speech[:9000] * 32767).astype("<i2").tobytes())
+        until(client, "reading")
+        with pytest.raises(InvalidStatus) as refused:
+            server.connect()
+        assert refused.value.response.status_code == 503
+        assert "too slow" in json.loads(refused.value.response.body)["error"]
+
+
+def test_voices_of_one_address(tiny: Path) -> None:
+    """Behind a proxy on this machine, whose clients it names."""
+    with serving("--model", str(tiny), "--per-address", "2") as server:
+
+        def voice(address: str) -> ClientConnection:
+            client = server.connect(additional_headers={"X-Forwarded-For": address})
+            tell(client, "session.update")
+            until(client, "session.created")
+            return client
+
+        first = [voice("203.0.113.5"), voice("203.0.113.5"), voice("203.0.113.6")]
+        with pytest.raises(InvalidStatus) as refused:
+            voice("203.0.113.5")
+        assert "address" in json.loads(refused.value.response.body)["error"]
+        first[0].close()
+        for _ in range(100):
+            try:
+                voice("203.0.113.5")
+                break
+            except InvalidStatus:
+                time.sleep(0.05)
+        else:
+            raise AssertionError("its place is still taken")
+        for _ in range(3):
+            voice("127.0.0.1")
 
 
 def test_a_short_hop_weighs_more(tiny: Path) -> None:
@@ -307,6 +347,40 @@ def test_slow_loris_and_a_thousand_dropped_connections(
                 return
             time.sleep(0.1)
         raise AssertionError(f"handles were {before}, and are {after}")
+
+
+def resident(server: Server) -> float:
+    """Megabytes of all its processes."""
+    numbers = [server.process.pid, *server.workers()]
+    pages = [int(Path(f"/proc/{n}/statm").read_text().split()[1]) for n in numbers]
+    return sum(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@pytest.mark.slow
+def test_voices_that_come_and_go_leave_no_memory(tiny: Path, speech: np.ndarray) -> None:
+    """Half of them vanish in the midst of a hop, and their states are forgotten in time."""
+    sound = (speech[:24_000] * 32767).astype("<i2").tobytes()
+    settings = {"model": str(tiny), "limits": {"kept_seconds": 0.5}}
+    with serving(settings=settings) as server:
+
+        def round_of(count: int) -> None:
+            for number in range(count):
+                with server.connect() as client:
+                    tell(client, "session.update", sample_rate=48000)
+                    client.send(sound)
+                    until(client, "reading")
+                    if number % 2:
+                        client.socket.shutdown(socket.SHUT_RDWR)
+                    else:
+                        tell(client, "session.end")
+                        collected(client)
+
+        round_of(150)
+        time.sleep(1.5)
+        before = resident(server)
+        round_of(300)
+        time.sleep(1.5)
+        assert resident(server) < before + 8  # a voice at 48 kHz has more than one
 
 
 @pytest.mark.slow

@@ -232,7 +232,11 @@ def test_the_images_steps_as_a_user_who_is_not_root(tmp_path: Path, tiny: Path) 
         read = "--inh-caps=-all,+dac_read_search --ambient-caps=-all,+dac_read_search"
         switch = f"--reuid={user} --regid={user} --clear-groups {read} --no-new-privs"
         command = [tool("setpriv"), *switch.split(), *command]
-    environment = {"PATH": f"{target}/bin:/usr/bin:/bin", "TMPDIR": str(private)}
+    environment = dict(word.split("=", 1) for word in steps["ENV"][0].split())
+    assert environment["PATH"] == "/opt/livesr/bin:$PATH"
+    assert environment["HOME"] == "/tmp"
+    environment |= {"PATH": f"{target}/bin:/usr/bin:/bin"}
+    environment |= dict.fromkeys(("HOME", "TMPDIR"), str(private))
     process = subprocess.Popen(command, cwd="/", stdout=subprocess.PIPE, text=True, env=environment)
     try:
         assert process.stdout is not None

@@ -28,6 +28,7 @@ at("start").addEventListener("click", async () => {
   if (at("token").value) stored.set("token", at("token").value.trim());
   const keep = at("keep").checked;
   const session = keep && stored.get("profile") ? {profile: stored.get("profile")} : {};
+  if (new URLSearchParams(location.search).get("mode") === "lossless") session.mode = "lossless";
   microphone = new Microphone(showLevel, told);
   try {
     await microphone.start(session, stored.get("token"));

@@ -1,0 +1,26 @@
+"""The load client prints its curve."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+_OPTIONS = ["--voices", "1", "3", "--seconds", "3", "--packet", "0.1", "--max-voices", "2"]
+
+
+def test_the_curve(tiny: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "livesr.serve.bench", "--model", str(tiny), *_OPTIONS],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+    title, head, one, three = told.stdout.splitlines()
+    assert "it takes 2 voices" in title
+    assert "p95" in head
+    assert re.match(r" +1 +0 +\d+ ms", one)
+    assert re.match(r" +3 +1 +\d+ ms", three)  # one of them was refused
+    assert "0.00 s (0.0%)" in one
