@@ -11,18 +11,20 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 
 import livesr
+from livesr.app.playback import KEYS
 from livesr.app.ui.view import View
 from livesr.files.soundfile import SoundFile
-from livesr.model.load import DEFAULT
+from livesr.model.load import DEFAULT, load_model
 
 RECORDING = Path(__file__).resolve().parents[1] / "tests" / "data" / "conversation.flac"
-WIDTH, HEIGHT, SECONDS = 100, 30, 21.5
+WIDTH, HEIGHT, SECONDS = 100, 30, 20.25
 
 
 def main(target: Path) -> None:
     with SoundFile(RECORDING) as sound:
         facts = {"rate": f"{sound.rate} Hz"}
-        view = View(RECORDING.name, DEFAULT, sound.seconds, facts)
+        decision = load_model().info.decision
+        view = View(RECORDING.name, DEFAULT, sound.seconds, facts, KEYS, decision)
     for reading in livesr.replay(RECORDING):
         if reading.end <= SECONDS:
             view.add(reading)
