@@ -1,8 +1,8 @@
 """What livesr costs on this machine: `livesr bench`.
 
-One process, one thread, one run: timings on shared machines drift, so every table quotes
-medians and the ratios within it. The audio is made up (a buzz with syllables, and noise):
-the arithmetic does not depend on what is said.
+One process, one thread, one run: timings on shared machines drift, so every table has medians and
+the ratios within it. The audio is synthetic (a buzz with syllables, and noise), because the cost
+does not depend on what is said.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from livesr.stages.model_stream import ModelStream
 from livesr.stages.resample import Resampler
 
 _RATE, _DEVICE_RATE, _HOP_FRAMES = 16000, 48000, 25
-_TIMING = "-timing.onnx"  # paper's widths, weights made up when loaded: see export.graph
+_TIMING = "-timing.onnx"  # the paper's widths, with weights made on loading: see export.graph
 
 
 def run(model: str | Path | None = None, *, quick: bool = False) -> None:
@@ -44,7 +44,7 @@ def run(model: str | Path | None = None, *, quick: bool = False) -> None:
 
 
 def _network_table(model: str | Path | None, repeats: int) -> Table:
-    table = _table("The network: a hop of new frames, against the whole 3 s again", "ms")
+    table = _table("The network: a hop of new frames, or the whole window again", "ms")
     paper = next(iter(sorted(models_directory().glob(f"*{_TIMING}"))), None)
     features = np.random.default_rng(0).standard_normal((400, 40, 3)).astype(np.float32)
     hop = features[:_HOP_FRAMES]
@@ -69,19 +69,19 @@ def _stage_table(model: str | Path | None, seconds: float) -> Table:
     total = found.pop("all")
     for name, spent in found.items():
         _row(table, name, spent)
-    _row(table, "all, with what lies between", total, f"{total / 250:.1%} of a core at 4 a second")
+    _row(table, "everything together", total, f"{total / 250:.1%} of a core at 4 per second")
     return table
 
 
 def stage_times(
     model: str | Path | None, audio: Float32, clock: Callable[[], float]
 ) -> dict[str, float]:
-    """What each stage of a real Recognizer costs a hop of 250 ms, timed from outside.
+    """The cost of each stage of a real Recognizer, per hop of 250 ms, timed from outside.
 
     Args:
         model: as for `Recognizer`.
         audio: float32 [n] at 48 kHz, which a resampler brings to the Recognizer's rate.
-        clock: tells seconds; of the wall, or of the processor.
+        clock: returns seconds, of the wall or of the processor.
 
     Returns:
         Median milliseconds of the resampler, of every stage, and of "all": the resampler's and
@@ -135,7 +135,7 @@ def _whole_table(model: str | Path | None, scale: float) -> Table:
 
 
 def soak(model: str | None, hours: float) -> None:
-    """Stream made-up audio as fast as it goes; print resident MB after 5 minutes and at the end."""
+    """Push synthetic audio; print resident MB after 5 minutes of it and at the end."""
     recognizer = Recognizer(model)
     minute = _buzz(60, _RATE)
     early = 0.0
@@ -148,7 +148,7 @@ def soak(model: str | None, hours: float) -> None:
 
 
 def resident_mb() -> float:
-    """Of this process, now (Linux), or NaN where the system does not tell so simply."""
+    """Resident MB of this process now; NaN on systems other than Linux."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:

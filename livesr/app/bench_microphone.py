@@ -1,8 +1,8 @@
 """What listening costs on this machine: `livesr bench --microphone`.
 
-A real microphone is heard by a real `Listener`. Latency is from the moment at which the callback
-got the last sound that a reading speaks for to the moment at which the reading is there; it
-holds what the resampler keeps back (some 30 ms; nothing at 16 kHz), not what the device does.
+A real `Listener` on a real microphone. Latency runs from the moment when the callback got the last
+sound that a reading covers to the moment when the reading is there. It includes what the resampler
+holds back (some 30 ms; nothing at 16 kHz), but not what the device holds back.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def run(device: str | None, model: str | None, seconds: float, load: int) -> Non
     Args:
         device: as for `listen`.
         model: as for `listen`.
-        seconds: heard by each.
-        load: processes that keep a core busy meanwhile.
+        seconds: how long each listens.
+        load: how many processes keep a core busy meanwhile.
 
     Raises:
         LivesrError: if a reading is missing that no gap accounts for.
@@ -47,13 +47,13 @@ def run(device: str | None, model: str | None, seconds: float, load: int) -> Non
             stack.callback(busy.wait)
             stack.callback(busy.kill)
         for name in [model, *paper]:
-            table.add_row(*_heard(device, name, seconds))
+            table.add_row(*_measured(device, name, seconds))
     console = PlainConsole(width=100)
     console.print(f"{seconds:.0f} s each at four readings a second, {load} busy processes beside")
     console.print(table)
 
 
-def _heard(device: str | None, model: str | Path | None, seconds: float) -> list[str]:
+def _measured(device: str | None, model: str | Path | None, seconds: float) -> list[str]:
     ends, missing = [], 0.0
     with listen(device, model=model) as listener:
         time.sleep(_SETTLE_SECONDS)
@@ -67,7 +67,7 @@ def _heard(device: str | None, model: str | Path | None, seconds: float) -> list
             ends.append(item.end)
             missing += item.gap
     expected = round((ends[-1] - missing) * 4)
-    # Of a gap up to 4 s are heard as silence, and have readings too.
+    # Up to 4 s of a gap count as silence, and have readings too.
     if not expected - 1 <= len(ends) <= expected + 1 + 4 * missing:
         raise LivesrError(
             f"{len(ends)} readings came where {expected} were due; report this, please."

@@ -57,9 +57,9 @@ class Writer:
     def __exit__(self, kind: object, *_: object) -> None:
         if self._file is sys.stdout:
             return
-        with suppress(OSError):  # a full disk was already told of by write()
+        with suppress(OSError):  # write() has already reported a full disk
             self._file.close()
-        # A file in the way of the next try helps nobody.
+        # An empty file would only be in the way of the next try.
         if kind is not None and self._made and not self._written:
             with suppress(OSError):
                 os.unlink(os.path.realpath(self._name))

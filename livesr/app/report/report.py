@@ -43,7 +43,7 @@ class Report:
     highest level and what was lost, so that none of them goes unseen.
 
     Args:
-        source: what was heard, for the heading.
+        source: the file or device, for the heading.
         model: the model's name, for the heading.
         path: the page's; a file of that name is replaced; "-" is standard output.
 
