@@ -43,6 +43,7 @@ class Outputs:
         events: events as JSON lines, which are then not in `jsonl`.
         attention: whether the readings in `jsonl` have theirs.
         force: whether existing files are replaced.
+        command: what is run at a change of label.
     """
 
     jsonl: str | None = None
@@ -51,6 +52,7 @@ class Outputs:
     force: bool = False
     events: str | None = None
     attention: bool = True
+    command: str | None = None
 
     def checked(self, inputs: Iterable[Place], others: Iterable[Place] = ()) -> Outputs:
         """These, with every name of standard output as "-".

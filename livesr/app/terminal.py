@@ -13,6 +13,7 @@ from types import FrameType
 
 from livesr.app.console import PlainConsole
 from livesr.app.exit_status import ExitStatus, of_signal
+from livesr.app.on_change import OnChange
 from livesr.app.outputs import STDOUT, Outputs
 from livesr.app.report.report import Report
 from livesr.app.ui.closing import closing
@@ -56,7 +57,7 @@ class Session:
     def __init__(self, view: View, outputs: Outputs) -> None:
         self._view, self._summary, self._outputs = view, Summary(LABELS), outputs
         self._quiet = outputs.to_stdout
-        self._writers: list[Writer | Report] = []
+        self._writers: list[Writer | Report | OnChange] = []
         self._failures: list[LivesrError] = []
         self._foreground = Foreground()
         self.keyboard = Keyboard(self._foreground)
@@ -85,7 +86,11 @@ class Session:
             if outputs.report:
                 page = Report(self._view.source, self._view.model, outputs.report)
                 self._writers.append(page.__enter__())
-                stack.push(partial(self._close_page, page))
+                stack.push(partial(self._close, page))
+            if outputs.command:
+                hook = OnChange(outputs.command)
+                self._writers.append(hook)
+                stack.push(partial(self._close, hook))
             stack.enter_context(self._foreground)
             stack.enter_context(self.keyboard)
             console = PlainConsole()
@@ -166,9 +171,9 @@ class Session:
         # A slow terminal must not slow the replay: paint a fifth of the time at most.
         self._due = max(began + FRAME_SECONDS, ended + 4 * (ended - began))
 
-    def _close_page(self, page: Report, *error: object) -> None:
+    def _close(self, writer: Report | OnChange, *error: object) -> None:
         try:
-            page.__exit__(*error)
+            writer.__exit__(*error)
         except LivesrError as failure:
             self.fail(failure)
 

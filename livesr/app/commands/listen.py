@@ -10,6 +10,7 @@ import typer
 from livesr.app.commands.options import (
     CsvOption,
     DeviceOption,
+    ExecOption,
     ForceOption,
     HopOption,
     JsonlOption,
@@ -27,6 +28,7 @@ def listen(
     csv: CsvOption = None,
     report: ReportOption = None,
     force: ForceOption = False,
+    exec_: ExecOption = None,
     model: ModelOption = None,
     hop: HopOption = None,
     seconds: Annotated[float | None, typer.Option(help="End after so much stream time.")] = None,
@@ -64,7 +66,7 @@ def listen(
             Place("--record", record, replaceable=False),
             Place("the recording's events", events_path(record), replaceable=False),
         ]
-    outputs = Outputs(jsonl, csv, report, force).checked(inputs, recording)
+    outputs = Outputs(jsonl, csv, report, force, command=exec_).checked(inputs, recording)
     with quiet_libraries():
         listener = listen(
             device,

@@ -40,6 +40,15 @@ EventsOption = Annotated[
 AttentionOption = Annotated[
     bool, typer.Option("--attention/--no-attention", help="Whether --jsonl holds attention.")
 ]
+ExecOption = Annotated[
+    str | None,
+    typer.Option(
+        "--exec",
+        help="Run a shell command at each change of label; it finds LIVESR_LABEL, LIVESR_BEFORE, "
+        "LIVESR_PROBABILITY and LIVESR_TIME in its environment.",
+        metavar="CMD",
+    ),
+]
 HopOption = Annotated[
     float | None, typer.Option(help="Seconds between readings.", show_default="0.25")
 ]

@@ -11,6 +11,7 @@ import typer
 
 from livesr.app.commands.options import (
     CsvOption,
+    ExecOption,
     ForceOption,
     HopOption,
     JsonlOption,
@@ -30,6 +31,7 @@ def replay(
     csv: CsvOption = None,
     report: ReportOption = None,
     force: ForceOption = False,
+    exec_: ExecOption = None,
     pace: Annotated[bool, typer.Option("--pace", help="In real time, as if live.")] = False,
     play: Annotated[
         bool, typer.Option("--play", help="Play the sound too, in step with the view.")
@@ -55,7 +57,7 @@ def replay(
     inputs = [Place("the file to replay", path), Place("its events", events_path(path))]
     if model:
         inputs.append(Place("the model", model))
-    outputs = Outputs(jsonl, csv, report, force).checked(inputs)
+    outputs = Outputs(jsonl, csv, report, force, command=exec_).checked(inputs)
     with quiet_libraries():
         if is_session(path):
             given = {"--play": play, "--model": model, "--hop": hop is not None}
