@@ -104,7 +104,7 @@ class Profile:
         >>> import livesr
         >>> profile = livesr.Profile(name="me")
         >>> profile
-        Profile('me', no examples, model acrnn-compact)
+        Profile('me', no examples, model acrnn-whisper)
     """
 
     def __init__(self, model: str | Path | None = None, *, name: str = "profile") -> None:
@@ -471,7 +471,8 @@ def summary(
         )
     settings = model.info.decision
     resampler, high_pass, vad = InputResampler(SAMPLE_RATE), HighPass(), VoiceActivity()
-    front_end = FrontEnd(model.info.front_end, model.info.mean, model.info.deviation)
+    info = model.info
+    front_end = FrontEnd(info.front_end, info.mean, info.deviation, info.encoder)
     network = ModelStream(model)
     sound = np.concatenate((resampler.push(mono, rate), resampler.finish()))
     recent = np.zeros(0, np.bool_)
@@ -483,6 +484,7 @@ def summary(
         network.push(front_end.push(hop, spoken))
         if start + _HOP_SAMPLES >= len(sound):
             network.push(front_end.finish())
+            network.finish()
         recent = np.concatenate((recent, spoken))[-blocks:]
         seconds += float(np.count_nonzero(spoken)) * BLOCK_SAMPLES / SAMPLE_RATE
         weights.append(float(np.count_nonzero(recent)) ** 2 if spoken.any() else 0.0)

@@ -13,7 +13,7 @@ from export.peers.readings import PAPER
 from export.peers.timing import HOP, RATE, Table, hops, ms
 from livesr.app.bench import stage_times
 from livesr.arrays import Float32
-from livesr.model.load import DEFAULT, bundled, load_model, models_directory
+from livesr.model.load import bundled, load_model, models_directory
 from livesr.settings import FrontEndSettings
 from livesr.stages.logmel import mel_filterbank
 from livesr.stages.vad import BLOCK_SAMPLES
@@ -36,7 +36,10 @@ def table(samples: Float32, quick: bool) -> Table:
 
     arithmetic = {"features": features(), "voice activity": voice()}
     rows = []
-    for size, path in (("acrnn-compact", bundled()[DEFAULT]), ("the paper's widths", PAPER)):
+    for size, path in (
+        ("acrnn-compact", bundled()["acrnn-compact"]),
+        ("the paper's widths", PAPER),
+    ):
         feed = network_feed(path)
         counts = multiply_adds(path, feed)
         spent = stages(samples, path, rounds)

@@ -64,7 +64,7 @@ def windows(samples: Float32, quick: bool) -> Table:
 
 def hops(samples: Float32, quick: bool) -> Table:
     """The compact network at other hops."""
-    calls = {f"{hop:g} s": hop_by_hop(None, samples, hop) for hop in _HOPS}
+    calls = {f"{hop:g} s": hop_by_hop("acrnn-compact", samples, hop) for hop in _HOPS}
     cost = medians(calls, 3 if quick else 15)
     rows = [
         (name, ms(spent), core(spent, hop))
@@ -78,7 +78,7 @@ def voices(samples: Float32, quick: bool) -> Table:
     rows = []
     for count in _VOICES[:: 4 if quick else 1]:
         coming = cycle(said(samples, count))
-        each, together = ([Recognizer() for _ in range(count)] for _ in range(2))
+        each, together = ([Recognizer("acrnn-compact") for _ in range(count)] for _ in range(2))
         calls: dict[str, Callable[[], object]] = {
             "each": partial(_one_by_one, each, coming),
             "together": partial(_together, together, coming),
@@ -108,7 +108,7 @@ def _kilobytes(rate: int) -> float:
 def memory(rate: int, count: int = 256) -> None:
     """Print the resident kB that each of `count` voices adds, once its window is full."""
     sound = np.random.default_rng(0).standard_normal(rate // 4).astype(np.float32) / 10
-    one, others = Recognizer(), [Recognizer() for _ in range(count)]
+    one, others = Recognizer("acrnn-compact"), [Recognizer() for _ in range(count)]
     for _ in range(16):
         one.push(sound, rate)
     before = resident_mb()

@@ -14,7 +14,7 @@ import onnx
 
 from export.peers.timing import HOP, Table, hops, medians, ms
 from livesr.arrays import Float32
-from livesr.model.load import DEFAULT, Model, bundled
+from livesr.model.load import Model, bundled
 from livesr.recognizer import Recognizer
 
 Feed = dict[str, Float32]
@@ -22,7 +22,7 @@ Feed = dict[str, Float32]
 
 def table(samples: Float32, quick: bool) -> Table:
     """The compact network alone: milliseconds per hop, and how far its probabilities move."""
-    source = bundled()[DEFAULT]
+    source = bundled()["acrnn-compact"]
     feeds, truth = heard(samples)
     calls: dict[str, Callable[[], object]] = {}
     told: dict[str, tuple[str, str, str]] = {}
@@ -54,7 +54,7 @@ def table(samples: Float32, quick: bool) -> Table:
 
 def heard(samples: Float32) -> tuple[list[Feed], Float32]:
     """The network's inputs in a real stream, hop by hop, and its probabilities."""
-    recognizer = Recognizer()
+    recognizer = Recognizer("acrnn-compact")
     network = recognizer._network
     feeds: list[Feed] = []
     found: list[Float32] = []

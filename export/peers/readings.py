@@ -23,9 +23,9 @@ def table(samples: Float32, quick: bool) -> Table:
     """Milliseconds per reading, and the ratio to livesr's two sizes."""
     window = samples[:WINDOW]
     calls = {
-        _COMPACT: hop_by_hop(None, samples),
+        _COMPACT: hop_by_hop("acrnn-compact", samples),
         _PAPER: hop_by_hop(PAPER, samples),
-        "acrnn-compact, the whole window again": again(None, window),
+        "acrnn-compact, the whole window again": again("acrnn-compact", window),
         "the paper's widths, the whole window again": again(PAPER, window),
         "openSMILE, eGeMAPS functionals of the window": egemaps(window, functionals=True),
         "a network of wav2vec2-base's size on the window": wav2vec2(window),

@@ -46,10 +46,11 @@ def run(model: str | Path | None = None, *, quick: bool = False) -> None:
 def _network_table(model: str | Path | None, repeats: int) -> Table:
     table = _table("The network: a hop of new frames, or the whole window again", "ms")
     paper = next(iter(sorted(models_directory().glob(f"*{_TIMING}"))), None)
-    features = np.random.default_rng(0).standard_normal((400, 40, 3)).astype(np.float32)
-    hop = features[:_HOP_FRAMES]
     for name in [model, *([paper] if paper else [])]:
         loaded = load_model(name)
+        shape = (400, *loaded.frame_shape)
+        features = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+        hop = features[:_HOP_FRAMES]
         window = features[: loaded.steps * STEP_FRAMES]
         running, hops, windows = ModelStream(loaded), [], []
         running.push(window)

@@ -19,7 +19,8 @@ from livesr.model.onnxsizes import follow
 from livesr.model.runtime import open_session
 from livesr.settings import EncoderSettings, FrontEndSettings
 
-DEFAULT = "acrnn-compact"
+DEFAULT = "acrnn-whisper"
+ALIASES = {"whisper": "acrnn-whisper", "compact": "acrnn-compact"}
 # Of one frame, as `FrontEnd` gives it without and with a pretrained encoder's input.
 FRAME_SHAPES = (
     (FrontEndSettings().bands, 3),
@@ -157,6 +158,7 @@ def load_model(model: str | Path | None = None) -> Model:
     """
     known = bundled()
     name = DEFAULT if model is None else str(model)
+    name = ALIASES.get(name, name)
     path = known.get(name, Path(name))
     try:
         stat = path.stat()

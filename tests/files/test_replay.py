@@ -115,7 +115,7 @@ def test_a_full_disk_is_one_sentence(options: str) -> None:
 
 
 def test_models_lists_what_is_bundled() -> None:
-    assert "acrnn-compact (default)" in cli("models").stdout
+    assert "acrnn-whisper (default)" in cli("models").stdout
 
 
 def reading(end: float, status: str, label: str | None = None) -> Reading:

@@ -464,7 +464,7 @@ def test_a_busy_machine_loses_nothing_uncounted(
         player.kill()
     assert told.returncode == 0, told.stderr
     assert "8 s each" in told.stdout
-    assert "acrnn-compact" in told.stdout
+    assert "acrnn-whisper" in told.stdout
 
 
 def test_a_device_that_drops_sound_is_noticed(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from livesr.model.load import bundled, load_model
+from livesr.model.load import DEFAULT, bundled, load_model
 from livesr.model.metadata import LABELS
 from livesr.model.runtime import open_session
 from livesr.stages.model_stream import ModelStream
@@ -115,7 +115,8 @@ def test_widths_of_the_tiny_network(tiny: Path) -> None:
 
 
 def test_bundled_models_describe_themselves() -> None:
-    assert "acrnn-compact" in bundled()
+    assert {DEFAULT, "acrnn-compact", "open"} <= set(bundled())
+    assert load_model("compact") is load_model("acrnn-compact")
     for name in bundled():
         info = load_model(name).info
         assert info.name == name
