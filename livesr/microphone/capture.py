@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -40,6 +41,11 @@ class Capture:
     def seconds(self) -> float:
         """Stream time so far; other threads may ask."""
         return self._position / RATE
+
+    def note_session(self, about: Mapping[str, str | float | None]) -> list[Item]:
+        """How it is listened to: the first event of all, beside the recording too."""
+        event = Event("session", self.seconds, about=about)
+        return [event, *self._record(event)]
 
     def begin(self, rate: int) -> list[Item]:
         """From now on a device with this rate delivers."""

@@ -23,10 +23,12 @@ from livesr.files.recording import RATE
 from livesr.microphone.devices import Device, check_query
 from livesr.microphone.stream import Microphone
 from livesr.microphone.worker import PAUSED, Worker
+from livesr.model.load import load_model
 from livesr.profile import Profile
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 from livesr.stages.samples import check_channel
+from livesr.version import __version__
 
 if TYPE_CHECKING:  # most programs do without asyncio, and it takes long to load
     import asyncio
@@ -94,7 +96,16 @@ class Listener:
     ) -> None:
         query, channel = check_query(device), check_channel(channel)
         recognizer = Recognizer(model, hop=hop, profile=profile, adapt=adapt)
-        self._worker = Worker(query, recognizer, record, reconnect, self._give, channel)
+        loaded = load_model(model)
+        about: dict[str, str | float | None] = {
+            "livesr": __version__,
+            "model": loaded.info.name,
+            "model_sha256": loaded.identity,
+            "hop": recognizer.hop,
+            "channel": channel,
+            "profile": recognizer.profile.name if recognizer.profile else None,
+        }
+        self._worker = Worker(query, recognizer, record, reconnect, self._give, channel, about)
         self._on_reading = on_reading
         self._async = _is_async(on_reading)
         self._calls: asyncio.Task[None] | None = None  # of an async on_reading

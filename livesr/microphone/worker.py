@@ -8,8 +8,9 @@ import queue
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,7 @@ class Worker:
         reconnect: wait for a device that goes, rather than raise.
         give: takes what came of it, in this thread.
         channel: the only input to use, counted from 1; None averages those that are opened.
+        about: what the session's event says beside when it was started.
 
     Attributes:
         latencies: seconds from the arrival of a reading's last sound to the reading.
@@ -75,7 +77,9 @@ class Worker:
         reconnect: bool,
         give: Callable[[list[Item]], None],
         channel: int | None = None,
+        about: Mapping[str, str | float | None] | None = None,
     ) -> None:
+        self._about = dict(about or {})
         self._query, self._recognizer, self._record = query, recognizer, record
         self._reconnect, self._give, self._channel = reconnect, give, channel
         self.latencies: deque[float] = deque(maxlen=4096)
@@ -111,7 +115,8 @@ class Worker:
         self.capture = Capture(self._recognizer, recording)
         self.capture.begin(microphone.rate)
         self.microphone, self._mixdown = microphone, Mixdown(microphone.rate)
-        self._give(self.capture.begin_profile())
+        self._about["started"] = datetime.now().astimezone().isoformat(timespec="milliseconds")
+        self._give(self.capture.note_session(self._about) + self.capture.begin_profile())
 
     def stop(self) -> None:
         """Have `run` return, from any thread."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 import itertools
 import json
 import os
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,34 @@ def sleepy(seconds: float, at: float = 1.0) -> Callable[[Reading], None]:
     return one
 
 
+def test_a_session_begins_with_how_it_is_listened_to(
+    microphone: VirtualMicrophone, tiny: Path, tmp_path: Path
+) -> None:
+    record = tmp_path / "a.flac"
+    before = datetime.now().astimezone()
+    with livesr.listen("vmic", model=tiny, hop=0.5, channel=1, record=record) as listener:
+        items = collect(listener, lambda items: len(readings(items)) > 1)
+    session = items[0]
+    assert isinstance(session, livesr.Event)
+    assert (session.kind, session.at) == ("session", 0)
+    about = dict(session.about)
+    started = datetime.fromisoformat(str(about.pop("started")))
+    assert before <= started + timedelta(seconds=0.01) <= datetime.now().astimezone()
+    assert about == {
+        "livesr": livesr.__version__,
+        "model": "tiny",
+        "model_sha256": hashlib.sha256(tiny.read_bytes()).hexdigest(),
+        "hop": 0.5,
+        "channel": 1,
+        "profile": None,
+    }
+    assert list(play(record, model=tiny, hop=0.5)) == items  # with no clock of its own
+    first, note, *_ = play(record, hop=0.5)
+    assert first == session
+    assert isinstance(note, livesr.Event)
+    assert "listened to with the model tiny" in note.text
+
+
 @pytest.mark.parametrize("what", ["mark", "reset", "pause"])
 def test_what_is_asked_for_just_before_the_end_is_done(
     microphone: VirtualMicrophone, tiny: Path, tmp_path: Path, what: str
@@ -54,7 +84,8 @@ def test_what_is_asked_for_just_before_the_end_is_done(
         until(lambda: slow.slept)  # type: ignore[attr-defined]
         getattr(listener, what)()
         time.sleep(0.3)
-    (event,) = read_events(record)
+    session, event = read_events(record)
+    assert session.kind == "session"
     assert event.kind == {"mark": "mark", "reset": "reset", "pause": "gap"}[what]
     assert 0.9 < event.at < 1.6
     if what == "pause":
@@ -76,7 +107,7 @@ def test_a_mark_and_a_stop_from_the_callback(
     done: list[Reading] = []
     with livesr.listen("vmic", model=tiny, record=tmp_path / "a.wav", on_reading=one) as listener:
         until(lambda: not listener.running)
-    (event,) = read_events(tmp_path / "a.wav")
+    _session, event = read_events(tmp_path / "a.wav")
     assert (event.kind, event.text) == ("mark", "here")
 
 
@@ -422,7 +453,7 @@ def test_with_a_long_hop_a_slow_worker_drops_only_sound_that_came(
         assert ring.read <= ring.written
     assert slow.slept  # type: ignore[attr-defined]
     assert max(ahead) < 0.2
-    assert read_events(record) == [] or {e.kind for e in read_events(record)} == {"silence"}
+    assert {event.kind for event in read_events(record)} <= {"session", "silence"}
 
 
 @pytest.mark.parametrize("hop", [0.02, 0.25, 0.7, 1.0, 1.5, 3.0])

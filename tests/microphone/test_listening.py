@@ -208,7 +208,8 @@ def test_pause_reset_and_mark(
             listener.reset()
             items = collect(listener, lambda items: listener.seconds > 5.5)
         player.kill()
-    assert [event.kind for event in items if isinstance(event, Event)] == ["mark", "gap", "reset"]
+    kinds = [event.kind for event in items if isinstance(event, Event)]
+    assert kinds == ["session", "mark", "gap", "reset"]
     (gap,) = events(items, "gap")
     assert gap.text == "paused"
     assert gap.seconds == pytest.approx(1.5, abs=0.2)
@@ -435,7 +436,7 @@ def test_the_view(
         assert "status 0" in terminal.until(lambda text: "back-42" in text)
         player.wait()
     kinds = [json.loads(line).get("event") for line in out.read_text().splitlines()]
-    assert [kind for kind in kinds if kind] == ["mark", "gap", "reset", "device"]
+    assert [kind for kind in kinds if kind] == ["session", "mark", "gap", "reset", "device"]
 
 
 @TMUX
