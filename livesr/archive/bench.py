@@ -23,7 +23,7 @@ import soundfile as sf
 
 from livesr.files.replay import replay
 
-_TICKS = os.sysconf("SC_CLK_TCK")
+_TICKS = 100  # of /proc's times, a second
 _MARK = "<!-- archive figures -->"
 
 
@@ -119,7 +119,8 @@ def made(folder: Path, sound: Path, count: int, seconds: float) -> list[Path]:
 def run(sound: Path, minutes: float, files: int, clips: int, hours: float) -> list[str]:
     """Lines of a Markdown table, each a figure."""
     rows: list[tuple[str, str]] = []
-    load = f"{os.getloadavg()[0]:.0f} other processes wanted {os.cpu_count()} processors"
+    busy = Path("/proc/loadavg").read_text().split()[0]
+    load = f"{busy} processes wanted {os.cpu_count()} processors"
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
 

@@ -28,6 +28,14 @@ def command(
         str | None,
         typer.Option(help="One channel, counted from 1, or each by itself.", metavar="N|each"),
     ] = None,
+    profile_by: Annotated[
+        str | None,
+        typer.Option(
+            "--profile-by",
+            help="The column that names the file of each voice's profile.",
+            metavar="COLUMN",
+        ),
+    ] = None,
     hop: HopOption = None,
     workers: Annotated[
         int | None,
@@ -87,6 +95,7 @@ def command(
         limit=limit,
         reports=reports,
         audformat=audformat,
+        profile_by=profile_by,
     )
     if dry_run:
         from livesr.archive.estimate import estimate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ from livesr.archive.places import Place, local_path, opened
 from livesr.archive.settings import MIX, Scoring
 from livesr.archive.sound import open_sound
 from livesr.errors import AudioError, LivesrError
+from livesr.profile import Profile
 
 SOUND = {
     *("aif", "aifc", "aiff", "au", "caf", "flac", "m4a", "mp3", "mp4", "oga", "ogg", "opus"),
@@ -36,6 +38,8 @@ SCHEMA = pa.schema(
         ("duration", pa.float64()),
         ("size", pa.int64()),
         ("mtime", pa.int64()),
+        ("profile", pa.string()),
+        ("profile_sha256", pa.string()),
     ]
 )
 _OWN = frozenset(SCHEMA.names)
@@ -240,6 +244,7 @@ def build(
     scoring: Scoring,
     channel: str | None = None,
     known: pa.Table | None = None,
+    profile_by: str | None = None,
 ) -> pa.Table:
     """The manifest: a row for each file and channel, the longest first, unknown lengths before.
 
@@ -250,22 +255,31 @@ def build(
         channel: None to average them, a number counted from 1, or "each".
         known: an earlier manifest; of files in there that have not changed the header is not
             read again.
+        profile_by: the carried column that names the file of each voice's profile; where it is
+            empty, nothing is known of the voice.
 
     Returns:
         Columns key, uri, channel (0: averaged), channels of the file, duration in seconds (null:
-        not known), size, mtime in microseconds, and the carried ones.
+        not known), size, mtime in microseconds, the profile and its SHA-256, and the carried ones.
 
     Raises:
-        LivesrError: if the channel is not one.
+        LivesrError: if the channel is not one, or there is no such column.
+        ProfileError: if a profile cannot be used.
     """
     number = _channel(channel)
+    if profile_by is not None and profile_by not in carried.names:
+        raise LivesrError(
+            f"The sources have no column {profile_by!r} for --profile-by; they have "
+            f"{', '.join(carried.names) or 'none'}."
+        )
+    profiles = _profiles(files, profile_by)
     before = _known(known)
     with ThreadPoolExecutor(_PROBES) as pool:
         headers = pool.map(
             lambda file: before.get((file.uri, file.size, file.mtime)) or probe(file.uri), files
         )
         rows = [
-            _row(file, header, one, scoring)
+            _row(file, header, one, scoring, profiles.get(_profile_of(file, profile_by)))
             for file, header in zip(files, headers, strict=True)
             for one in _channels(file, header, number)
         ]
@@ -294,16 +308,43 @@ def _channels(file: Found, header: Header | None, number: int | None) -> list[in
     return list(range(1, header.channels + 1)) if header else [1]
 
 
-def _row(file: Found, header: Header | None, channel: int, scoring: Scoring) -> dict[str, Any]:
+def _profile_of(file: Found, column: str | None) -> str | None:
+    value = file.carried.get(column) if column else None
+    return None if value in (None, "") else str(value)
+
+
+def _profiles(files: Sequence[Found], column: str | None) -> dict[str | None, tuple[str, str]]:
+    """As the column names it -> absolute path and SHA-256 of each profile."""
+    found: dict[str | None, tuple[str, str]] = {}
+    for name in sorted({_profile_of(file, column) or "" for file in files} - {""}):
+        path = os.path.abspath(os.path.expanduser(name))
+        found[name] = path, profile_sha(Profile.load(path))
+    return found
+
+
+def profile_sha(profile: Profile) -> str:
+    """SHA-256 of a profile."""
+    return hashlib.sha256(profile.to_bytes()).hexdigest()
+
+
+def _row(
+    file: Found,
+    header: Header | None,
+    channel: int,
+    scoring: Scoring,
+    profile: tuple[str, str] | None,
+) -> dict[str, Any]:
     seconds = header.seconds if header and math.isfinite(header.seconds) else None
     return {
-        "key": scoring.key(file.uri, file.size, file.mtime, channel),
+        "key": scoring.key(file.uri, file.size, file.mtime, channel, profile and profile[1]),
         "uri": file.uri,
         "channel": channel,
         "channels": header.channels if header else None,
         "duration": seconds,
         "size": file.size,
         "mtime": file.mtime,
+        "profile": profile and profile[0],
+        "profile_sha256": profile and profile[1],
         **file.carried,
     }
 

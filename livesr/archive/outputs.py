@@ -63,20 +63,24 @@ class Readings:
         key: of the manifest.
         uri: of the manifest.
         channel: of the manifest.
-        labels: of the model.
+        labels: of the model. A profile's own words get columns when a reading has them.
         attention: whether to keep it.
+
+    Attributes:
+        labels: that have columns.
     """
 
     def __init__(
         self, key: str, uri: str, channel: int, labels: Sequence[str], attention: bool = False
     ) -> None:
-        self._whose, self._labels, self._attention = (key, uri, channel), labels, attention
-        self.schema = readings_schema(labels, attention)
+        self._whose, self._attention = (key, uri, channel), attention
+        self.labels = list(labels)
         self._tables: list[pa.Table] = []
         self._waiting: list[Reading] = []
 
     def add(self, reading: Reading) -> None:
         """Take one more."""
+        self.labels += [label for label in reading.smoothed if label not in self.labels]
         self._waiting.append(reading)
         if len(self._waiting) >= 2048:
             self._fold()
@@ -94,29 +98,33 @@ class Readings:
             columns[name] = [micros(getattr(reading, name)) for reading in readings]
         for name in ("status", "label", "reason"):
             columns[name] = [getattr(reading, name) for reading in readings]
-        for label in self._labels:
-            columns[f"p_{label}"] = [reading.probabilities[label] for reading in readings]
-            columns[f"smoothed_{label}"] = [reading.smoothed[label] for reading in readings]
+        for label in self.labels:
+            columns[f"p_{label}"] = [reading.probabilities.get(label) for reading in readings]
+            columns[f"smoothed_{label}"] = [reading.smoothed.get(label) for reading in readings]
         for name in ("speech", "level_dbfs", "gap"):
             columns[name] = [getattr(reading, name) for reading in readings]
         if self._attention:
             columns["attention"] = [reading.attention for reading in readings]
             columns["attention_times"] = [reading.attention_times for reading in readings]
-        self._tables.append(pa.table(columns, schema=self.schema))
+        schema = readings_schema(self.labels, self._attention)
+        self._tables.append(pa.table(columns, schema=schema))
 
     def table(self) -> pa.Table:
         """All of them so far."""
         self._fold()
         if not self._tables:
-            return self.schema.empty_table()
+            return readings_schema(self.labels, self._attention).empty_table()
         if len(self._tables) > 1:
-            whole = pa.concat_tables(self._tables).unify_dictionaries()
+            whole = pa.concat_tables(self._tables, promote_options="default").unify_dictionaries()
             self._tables = [whole.combine_chunks()]
         return self._tables[0]
 
     def take(self, table: pa.Table) -> None:
         """Go on after those of a killed worker."""
-        self._tables, self._waiting = [table.cast(self.schema)], []
+        names = [name for name in table.column_names if name.startswith("p_")]
+        self.labels = [name.removeprefix("p_") for name in names]
+        schema = readings_schema(self.labels, self._attention)
+        self._tables, self._waiting = [table.cast(schema)], []
 
 
 def packed(table: pa.Table, about: dict[bytes, bytes] | None = None) -> bytes:
@@ -138,6 +146,8 @@ def summary_schema(labels: Sequence[str]) -> pa.Schema:
             ("status", pa.string()),
             ("error", pa.string()),
             ("message", pa.string()),
+            ("note", pa.string()),
+            ("profile", pa.string()),
             ("duration", pa.float64()),
             ("heard", pa.float64()),
             ("labelled", pa.float64()),
@@ -171,6 +181,7 @@ def summary_row(
     metadata: dict[str, str],
     *,
     seconds: float,
+    notes: Sequence[str] = (),
     error: Exception | None = None,
 ) -> dict[str, Any]:
     """What one file and channel came to.
@@ -182,6 +193,7 @@ def summary_row(
         table: of them.
         metadata: `Scoring.metadata`.
         seconds: of work that it took.
+        notes: what else is to be said of the file.
         error: why it ended early; None if all was heard.
     """
     shares = summary.shares
@@ -192,6 +204,8 @@ def summary_row(
         "status": ERROR if error else OK,
         "error": type(error).__name__ if error else None,
         "message": str(error)[:1000] if error else None,
+        "note": "; ".join(notes)[:1000] or None,
+        "profile": manifest_row["profile"],
         "heard": summary.end,
         "labelled": spent.get("speech", 0.0),
         "no_speech": spent.get("no-speech", 0.0),
@@ -218,7 +232,7 @@ def _course(table: pa.Table, labels: Sequence[str]) -> dict[str, list[float]]:
     ends = table["end"].to_pylist()
     whole, before = max(1, ends[-1] if ends else 1), 0
     for end, label in zip(ends, table["label"].to_pylist(), strict=True):
-        if label is not None:
+        if label in course:
             course[label][min(TENTHS - 1, (end - 1) * TENTHS // whole)] += (end - before) / 1e6
         before = end
     return course

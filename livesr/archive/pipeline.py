@@ -27,7 +27,6 @@ from livesr.errors import LivesrError
 SHORT_SECONDS = 60.0  # of sound that a task has at least, where a file has less
 _MOST_IN_TASK = 64
 _SUMMARY_FILES = 8  # tasks whose rows share a file of the summary
-_STARTS = 3  # tries
 _STORE_BYTES = 128 * 2**20  # tables of a few rows pass through it, no sound
 _OURS = re.compile(r"^livesr\.[\w.]*\b(\w+Error): (.+)$", re.MULTILINE)
 _OTHERS = re.compile(r"^[\w.]+(?:Error|Exception|Died)\w*: .+$", re.MULTILINE)
@@ -56,16 +55,14 @@ def cluster(workers: int, address: str | None) -> Iterator[None]:
         "include_dashboard": False,
         "object_store_memory": _STORE_BYTES,
     }
-    for left in reversed(range(_STARTS)):
-        try:
-            ray.init(address=address, **quiet, **({} if address else options))
-            break
-        except Exception as error:  # Ray's own are of many kinds, and some of none
-            ray.shutdown()
-            if left and "timed out" in str(error):
-                continue  # Ray gives a node half a minute, which is little on a busy machine
-            what = f"The Ray cluster at {address}" if address else "Ray on this machine"
-            raise LivesrError(f"{what} cannot be used: {error!s:.300}") from None
+    try:
+        ray.init(address=address, **quiet, **({} if address else options))
+    except Exception as error:  # Ray's own are of many kinds, and some of none
+        what = f"The Ray cluster at {address}" if address else "Ray on this machine"
+        late = (
+            "; the machine is busy, try again" if "timed out during startup" in str(error) else ""
+        )
+        raise LivesrError(f"{what} cannot be used: {error!s:.300}{late}") from None
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     try:
         yield

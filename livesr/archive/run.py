@@ -53,6 +53,7 @@ class Archive:
         limit: rows to score at most in this run.
         reports: write a page for each file.
         audformat: write an audEERING table too.
+        profile_by: the column that names the file of each voice's profile.
     """
 
     sources: Sequence[str]
@@ -65,6 +66,7 @@ class Archive:
     limit: int | None = None
     reports: bool = False
     audformat: bool = False
+    profile_by: str | None = None
 
 
 def survey(archive: Archive) -> tuple[Place, pa.Table, pa.Schema]:
@@ -76,7 +78,9 @@ def survey(archive: Archive) -> tuple[Place, pa.Table, pa.Schema]:
     out = Place.of(archive.out)
     files, carried = manifest.find(archive.sources, out=out.address)
     known = manifest.load(out, MANIFEST)
-    table = manifest.build(files, carried, archive.scoring, archive.channel, known)
+    table = manifest.build(
+        files, carried, archive.scoring, archive.channel, known, archive.profile_by
+    )
     return out, table, carried
 
 

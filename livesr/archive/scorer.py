@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from livesr.app.report.report import Report
-from livesr.archive.manifest import stat
+from livesr.archive.manifest import profile_sha, stat
 from livesr.archive.outputs import (
     READINGS,
     REPORTS,
@@ -29,12 +29,15 @@ from livesr.archive.places import OutputError, Place, local_path
 from livesr.archive.report import reading_of
 from livesr.archive.settings import MIX, Scoring
 from livesr.archive.sound import open_sound
-from livesr.errors import AudioError, ModelError
+from livesr.errors import AudioError, AudioWarning, ModelError, ProfileError
 from livesr.event import Item
 from livesr.files.recording import RATE, events_path
 from livesr.files.replay import play
+from livesr.model.load import DEFAULT
+from livesr.profile import Profile
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
+from livesr.stages.samples import Mixdown
 from livesr.summary import Summary
 
 Told = Callable[[str, float], None]  # a key, and seconds of it that are heard
@@ -75,6 +78,7 @@ class Scorer:
                 f"the run was started it is {identity[:8]}; install the same on every machine."
             )
         self._scoring, self._reports, self._told = scoring, reports, told
+        self._model = scoring.model or DEFAULT  # not a profile's
         self._readings, self._states, self._pages = out / READINGS, out / STATES, out / REPORTS
         for place in (self._readings, self._states, *([self._pages] if reports else [])):
             place.make()
@@ -117,6 +121,7 @@ class Scorer:
             table,
             self._metadata,
             seconds=time.monotonic() - began,
+            notes=heard.notes,
             error=error,
         )
         if len(table):
@@ -134,21 +139,23 @@ class Scorer:
             change = "is no longer there" if now[0] is None else "has changed since the run began"
             raise AudioError(f"{uri} {change}; give the same command again.")
         path = local_path(uri)
+        channel = None if row["channel"] == MIX else row["channel"]
         if path and events_path(path).is_file():  # `listen` recorded it: gaps and resets count
-            for item in play(path, model=self._scoring.model, hop=self._scoring.hop):
+            hop, profile = self._scoring.hop, self._profile(row)
+            items = play(path, model=self._model, hop=hop, channel=channel, profile=profile)
+            for item in items:
                 self._take(row, item, heard, page)
             return
-        channel = None if row["channel"] == MIX else row["channel"]
         with open_sound(uri) as sound:
-            recognizer = Recognizer(self._scoring.model, hop=self._scoring.hop)
-            gone = self._resumed(row, heard, recognizer)
-            if page:
-                for told in heard.readings.table().to_pylist() if gone else []:
-                    page.add(reading_of(told, self._labels))
+            recognizer = Recognizer(self._model, hop=self._scoring.hop, profile=self._profile(row))
+            mixdown = Mixdown(sound.rate) if channel is None and sound.channels > 1 else None
+            gone = self._resumed(row, heard, recognizer, page)
             frames, kept = 0, recognizer.position
             for block in sound.blocks():
                 fresh = block[max(0, gone - frames) :]  # decoded once more, and not heard again
                 frames += len(block)
+                if mixdown and mixdown.loses(block):
+                    heard.notes.append(Mixdown.words(sound.channels))
                 if not len(fresh):
                     continue
                 try:
@@ -163,6 +170,21 @@ class Scorer:
                     self._keep(row, heard, recognizer, frames)
             for reading in recognizer.finish():
                 self._take(row, reading, heard, page)
+            heard.notes += [found.text for found in sound.findings if not found.lost]
+            if lost := [found.text for found in sound.findings if found.lost]:
+                raise AudioWarning(f"{uri}: {'; '.join(lost)}")
+
+    def _profile(self, row: dict[str, Any]) -> Profile | None:
+        """What is known of the voice, as it was when the run began."""
+        if row["profile"] is None:
+            return None
+        profile = Profile.load(row["profile"])
+        if profile_sha(profile) != row["profile_sha256"]:
+            raise ProfileError(
+                f"The profile {row['profile']} has changed since the run began; give the same "
+                "command again."
+            )
+        return profile
 
     def _take(self, row: dict[str, Any], item: Item, heard: _Heard, page: Report | None) -> None:
         if page:
@@ -171,6 +193,10 @@ class Scorer:
             heard.readings.add(item)
             heard.summary.add(item)
             self._tell(row["key"], item.end)
+        elif item.kind == "note":
+            heard.notes.append(item.text)
+        elif item.kind == "file":
+            raise AudioWarning(item.text)
 
     def _keep(
         self, row: dict[str, Any], heard: _Heard, recognizer: Recognizer, frames: int
@@ -183,7 +209,9 @@ class Scorer:
         }
         self._states.write(f"{row['key']}.parquet", packed(heard.readings.table(), about))
 
-    def _resumed(self, row: dict[str, Any], heard: _Heard, recognizer: Recognizer) -> int:
+    def _resumed(
+        self, row: dict[str, Any], heard: _Heard, recognizer: Recognizer, page: Report | None
+    ) -> int:
         """Take up what a killed worker kept; frames of the file that are heard already."""
         data = self._states.read(f"{row['key']}.parquet") if _long(row) else None
         if data is None:
@@ -195,10 +223,13 @@ class Scorer:
             summary["turns"] = [(at, label) for at, label in summary["turns"]]
             recognizer.restore(base64.b64decode(about[_STATE]))
             heard.readings.take(table.replace_schema_metadata(None))
-            heard.summary = Summary(**summary)
-            return int(about[_FRAMES])
+            heard.summary, frames = Summary(**summary), int(about[_FRAMES])
         except (ModelError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
             return 0  # of another version, or damaged: from the beginning then
+        if page:
+            for told in table.to_pylist():
+                page.add(reading_of(told, heard.readings.labels))
+        return frames
 
     def _tell(self, key: str, seconds: float, at_once: bool = False) -> None:
         now = time.monotonic()
@@ -213,6 +244,7 @@ class _Heard:
     def __init__(self, row: dict[str, Any], labels: tuple[str, ...], attention: bool) -> None:
         self.readings = Readings(row["key"], row["uri"], row["channel"], labels, attention)
         self.summary = Summary(labels)
+        self.notes: list[str] = []
 
 
 def _long(row: dict[str, Any]) -> bool:

@@ -27,7 +27,14 @@ class Scoring:
     hop: float = HOP_SECONDS
     attention: bool = False
 
-    def key(self, uri: str, size: int | None, mtime: int | None, channel: int) -> str:
+    def key(
+        self,
+        uri: str,
+        size: int | None,
+        mtime: int | None,
+        channel: int,
+        profile: str | None = None,
+    ) -> str:
         """SHA-256 of all that decides a file's readings, in hexadecimal.
 
         Args:
@@ -35,8 +42,9 @@ class Scoring:
             size: in bytes, None if it is not known.
             mtime: microseconds since 1970, None if it is not known.
             channel: counted from 1; 0 is all of them averaged.
+            profile: SHA-256 of the voice's profile; None where nothing is known of it.
         """
-        settings = {"hop": self.hop, "attention": self.attention}
+        settings = {"hop": self.hop, "attention": self.attention, "profile": profile}
         told = [uri, size, mtime, channel, self.model_sha, settings]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode(errors="replace")).hexdigest()
 
