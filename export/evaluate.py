@@ -55,12 +55,25 @@ def _telephone(samples: Float32, _rng: np.random.Generator) -> Float32:
     return augment.band_pass(samples, 300, 3400)
 
 
+def _hum(samples: Float32, _rng: np.random.Generator) -> Float32:
+    """Mains hum of 50 Hz with four harmonics, -20 dBFS."""
+    time = np.arange(len(samples)) / RATE
+    wave = sum(np.sin(2 * np.pi * 50 * k * time) / k for k in range(1, 6))
+    return samples + (0.1 * wave / np.std(wave)).astype(np.float32)
+
+
+def _offset(samples: Float32, _rng: np.random.Generator) -> Float32:
+    return samples + np.float32(0.1)
+
+
 AS_RECORDED = "as recorded"
 CONDITIONS: dict[str, Condition] = {
     AS_RECORDED: partial(_gain, 0.0),
     "gain -20 dB": partial(_gain, -20.0),
     "gain +20 dB": partial(_gain, 20.0),
     "white noise, 10 dB": partial(_noise, 10.0),
+    "hum, -20 dBFS": _hum,
+    "an offset of 0.1": _offset,
     "telephone band": _telephone,
     "a room": augment.room,
 }

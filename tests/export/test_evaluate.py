@@ -23,6 +23,7 @@ from export import calibrate, ensemble, metrics
 from export.conversation import Conversation, Passage, Streaming, converse, count, string
 from export.corpora import Clip, read_clips
 from export.evaluate import (
+    CONDITIONS,
     ClipResult,
     Evaluation,
     clip_result,
@@ -303,3 +304,14 @@ def test_the_report_has_every_network_and_seed(
     with pytest.raises(SystemExit):
         report.main()
     assert "nothing to report" in capsys.readouterr().err
+
+
+def test_conditions_leave_sound_of_the_same_length(speech: np.ndarray) -> None:
+    clip = speech[:16000]
+    for name, alter in CONDITIONS.items():
+        altered = alter(clip, np.random.default_rng(1))
+        assert (altered.shape, altered.dtype) == (clip.shape, np.float32), name
+    hum = CONDITIONS["hum, -20 dBFS"](clip, np.random.default_rng(1)) - clip
+    assert 20 * np.log10(hum.std()) == pytest.approx(-20, abs=0.1)
+    offset = CONDITIONS["an offset of 0.1"](clip, np.random.default_rng(1)) - clip
+    np.testing.assert_allclose(offset, 0.1, atol=1e-6)
