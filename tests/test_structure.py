@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("version", "errors", "arrays", "state", "settings", "reading", "event"),
     ("model",),
     ("stages",),
-    ("profile", "recognizer", "batch", "summary", "saved", "table"),
+    ("profile", "recognizer", "batch", "summary", "saved", "table", "picture"),
     ("files",),
     ("microphone",),
     ("app",),

@@ -70,6 +70,7 @@ class Playback:
         view: the session's.
         clock: None to go as fast as the machine does.
         sleep: waits so many seconds.
+        start: seconds of the recording at which it begins.
     """
 
     def __init__(
@@ -79,13 +80,14 @@ class Playback:
         view: View,
         clock: Clock | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        start: float = 0.0,
     ) -> None:
         self._items, self._session, self._view = iter(items), session, view
         self._clock, self._sleep = clock, sleep
         self._kept: deque[Item] = deque(maxlen=_KEPT)
         self._behind = 0  # how many of the kept are yet to be shown again
         self._next: Item | None = None
-        self._place = 0.0  # seconds that are shown
+        self._place = start  # seconds that are shown
         self._paused = self._quit = False
 
     def run(self) -> ExitStatus:

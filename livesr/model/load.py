@@ -45,6 +45,17 @@ def bundled() -> dict[str, Path]:
     return {name: path for name, path in found.items() if not name.endswith(("-timing", "-vad"))}
 
 
+def models() -> dict[str, ModelInfo]:
+    """Name -> what it says of itself, of every model that came with livesr; the default first.
+
+    Example:
+        >>> livesr.models()["open"].licence  # doctest: +SKIP
+        'CC-BY-4.0'
+    """
+    names = sorted(bundled(), key=lambda name: (name != DEFAULT, name))
+    return {name: load_model(name).info for name in names}
+
+
 class Model:
     """A loaded model; every stream on it shares one onnxruntime session."""
 

@@ -52,3 +52,10 @@ ExecOption = Annotated[
 HopOption = Annotated[
     float | None, typer.Option(help="Seconds between readings.", show_default="0.25")
 ]
+ChannelOption = Annotated[
+    str | None,
+    typer.Option(
+        help="The only channel to hear, counted from 1; each: every one as a stream of its own.",
+        metavar="N|each",
+    ),
+]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from livesr.app.commands.options import (
+    AttentionOption,
+    ChannelOption,
     CsvOption,
+    EventsOption,
     ExecOption,
     ForceOption,
     HopOption,
@@ -19,28 +22,108 @@ from livesr.app.commands.options import (
     ReportOption,
 )
 
+if TYPE_CHECKING:  # a command imports what it needs when it runs
+    from livesr.app.exit_status import ExitStatus
+    from livesr.app.many import How
+    from livesr.app.outputs import Outputs
+    from livesr.files.replay import Channel
+
 
 def replay(
-    file: Annotated[
-        str,
+    files: Annotated[
+        list[str],
         typer.Argument(
-            help="A recording (wav, flac, ogg, mp3 …) or a session's .jsonl.", metavar="FILE"
+            help="Recordings (wav, flac, ogg, mp3 …), folders and patterns of them, - for "
+            "standard input; or a session's .jsonl.",
+            metavar="FILE...",
         ),
     ],
     jsonl: JsonlOption = None,
     csv: CsvOption = None,
     report: ReportOption = None,
+    events: EventsOption = None,
+    summary: Annotated[
+        str | None,
+        typer.Option(
+            help="Write a verdict for each file: .csv, or .parquet with the extra `table`.",
+            metavar="PATH",
+        ),
+    ] = None,
     force: ForceOption = False,
     exec_: ExecOption = None,
+    attention: AttentionOption = True,
     pace: Annotated[bool, typer.Option("--pace", help="In real time, as if live.")] = False,
     play: Annotated[
         bool, typer.Option("--play", help="Play the sound too, in step with the view.")
     ] = False,
+    channel: ChannelOption = None,
+    start: Annotated[
+        float, typer.Option(help="Begin so many seconds into the file.", metavar="SECONDS")
+    ] = 0.0,
+    end: Annotated[
+        float | None, typer.Option(help="End so many seconds into the file.", metavar="SECONDS")
+    ] = None,
+    processes: Annotated[
+        int, typer.Option("-j", "--processes", help="Files heard at once.", min=1, max=256)
+    ] = 1,
+    rate: Annotated[
+        int | None, typer.Option(help="Of samples without a header, Hz.", metavar="HZ")
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="Of samples without a header.", metavar="N")
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="Of samples without a header: s16le, s24le, s32le, f32le, f64le, their be, s8, "
+            "u8, alaw, mulaw."
+        ),
+    ] = None,
     model: ModelOption = None,
     hop: HopOption = None,
 ) -> None:
-    """Hear a recording: what a live stream of it would have said, bit for bit."""
-    from livesr.app.outputs import Outputs, Place
+    """Hear recordings: what a live stream of each would have said, bit for bit."""
+    from livesr.app.inputs import find_inputs
+    from livesr.app.many import How, is_folder, replay_many
+    from livesr.app.outputs import Outputs
+    from livesr.app.terminal import quiet_libraries
+    from livesr.errors import LivesrError
+    from livesr.files.soundfile import RawFormat
+    from livesr.settings import HOP_SECONDS
+
+    inputs = find_inputs(files)
+    raw = None
+    if rate is not None or channels is not None or format is not None:
+        raw = RawFormat(rate or 16000, 1 if channels is None else channels, format or "s16le")
+    which = _channel(channel)
+    how = How(model, hop or HOP_SECONDS, which, start, end, raw, attention, force)
+    one = len(inputs) == 1 and inputs[0].path == files[0] and which != "each" and not summary
+    if one and not (jsonl and is_folder(jsonl)):
+        outputs = Outputs(
+            jsonl, csv, report, force=force, events=events, attention=attention, command=exec_
+        )
+        raise typer.Exit(_replay_one(inputs[0].path, how, outputs, pace, play, hop))
+    if pace or play or exec_:
+        raise LivesrError("--pace, --play and --exec are for one recording and one stream of it.")
+    with quiet_libraries():
+        status = replay_many(
+            inputs,
+            how,
+            jsonl=jsonl,
+            events=events,
+            csv_path=csv,
+            report=report,
+            summary=summary,
+            processes=processes,
+        )
+    raise typer.Exit(status)
+
+
+def _replay_one(
+    file: str, how: How, outputs: Outputs, pace: bool, play: bool, hop: float | None
+) -> ExitStatus:
+    """One recording, or a session's readings, with the view."""
+    from livesr.app.outputs import Place
     from livesr.app.playback import KEYS, Clock, Playback, RealTime
     from livesr.app.speaker import Speaker
     from livesr.app.terminal import Session, quiet_libraries
@@ -49,18 +132,27 @@ def replay(
     from livesr.files.jsonl import is_session, readings_from_jsonl
     from livesr.files.recording import events_path
     from livesr.files.replay import play as readings_of
-    from livesr.files.soundfile import SoundFile
+    from livesr.files.soundfile import STDIN, SoundFile
     from livesr.model.load import DEFAULT, load_model
-    from livesr.settings import HOP_SECONDS
 
-    path = _named(file)
-    inputs = [Place("the file to replay", path), Place("its events", events_path(path))]
-    if model:
-        inputs.append(Place("the model", model))
-    outputs = Outputs(jsonl, csv, report, force, command=exec_).checked(inputs)
+    path = Path(file)
+    inputs = [Place("the file to replay", file)]
+    if file != STDIN:
+        inputs.append(Place("its events", events_path(path)))
+    if how.model:
+        inputs.append(Place("the model", how.model))
+    outputs = outputs.checked(inputs)
     with quiet_libraries():
         if is_session(path):
-            given = {"--play": play, "--model": model, "--hop": hop is not None}
+            given = {
+                "--play": play,
+                "--model": how.model,
+                "--hop": hop is not None,
+                "--channel": how.channel,
+                "--start": how.start,
+                "--end": how.end is not None,
+                "--rate": how.raw,
+            }
             if idle := [option for option, was in given.items() if was]:
                 raise LivesrError(
                     f"{file} holds readings, not sound: {' and '.join(idle)} cannot change them."
@@ -68,29 +160,45 @@ def replay(
             view = View(source=path.name, model="", keys=KEYS)
             items = readings_from_jsonl(path)
         else:
-            with SoundFile(path) as sound:
-                seconds, facts = sound.seconds, {"rate": f"{sound.rate} Hz"}
-            duration = seconds if math.isfinite(seconds) else None
-            settings = load_model(model).info.decision
-            view = View(path.name, model or DEFAULT, duration, facts, KEYS, settings)
-            items = readings_of(path, model=model, hop=HOP_SECONDS if hop is None else hop)
+            if play and not path.is_file():
+                raise LivesrError(f"{file} can be heard only once; --play needs a file.")
+            sound = SoundFile(file, raw=how.raw)
+            length = min(sound.seconds, math.inf if how.end is None else how.end)
+            facts = {"rate": f"{sound.rate} Hz"}
+            if how.channel:
+                facts["channel"] = f"{how.channel} of {sound.channels}"
+            view = View(
+                "standard input" if file == STDIN else path.name,
+                how.model or DEFAULT,
+                length if math.isfinite(length) else None,
+                facts,
+                KEYS,
+                load_model(how.model).info.decision,
+            )
+            items = readings_of(
+                file,
+                model=how.model,
+                hop=how.hop,
+                channel=how.channel,
+                start=how.start,
+                end=how.end,
+                sound=sound,
+            )
         clock: Clock | None = RealTime() if pace or play else None
         if play:
             try:
-                clock = Speaker(lambda: SoundFile(path))
+                clock = Speaker(lambda: SoundFile(path, raw=how.raw))
             except DeviceError as error:
                 view.note = f"silent: {error}"
                 print(f"livesr: {error} The replay goes on silently.", file=sys.stderr)
-        status = Playback(items, Session(view, outputs), view, clock).run()
-    raise typer.Exit(status)
+        return Playback(items, Session(view, outputs), view, clock, start=how.start).run()
 
 
-def _named(file: str) -> Path:
-    """The path of a file that was named, if it can be one."""
+def _channel(text: str | None) -> Channel:
     from livesr.errors import LivesrError
 
-    if not file:
-        raise LivesrError("The file's name is empty; name a recording.")
-    if "://" in file:
-        raise LivesrError(f"{file} is an address; livesr reads files: fetch it first.")
-    return Path(file)
+    if text is None or text == "each":
+        return text  # type: ignore[return-value]
+    if not text.isdecimal():
+        raise LivesrError(f"--channel {text} is neither a number, counted from 1, nor `each`.")
+    return int(text[:20])

@@ -1,0 +1,92 @@
+"""A verdict on a whole clip, and a session's readings and events read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from livesr.event import Event
+from livesr.files.jsonl import readings_from_jsonl
+from livesr.files.replay import Source, replay
+from livesr.profile import Profile
+from livesr.reading import Reading
+from livesr.settings import HOP_SECONDS, SAMPLE_RATE
+from livesr.summary import Summary
+
+
+def judge(
+    path_or_samples: Source,
+    sample_rate: int = SAMPLE_RATE,
+    *,
+    model: str | Path | None = None,
+    hop: float = HOP_SECONDS,
+    channel: int | None = None,
+    profile: Profile | str | Path | None = None,
+    adapt: bool = True,
+) -> Summary:
+    """A verdict on all of a clip: the mean of its readings' probabilities, by their speech.
+
+    Args:
+        path_or_samples: as the source of `replay`.
+        sample_rate: of samples, in Hz.
+        model: as for `Recognizer`.
+        hop: as for `Recognizer`.
+        channel: the only channel to hear, counted from 1; None averages them.
+        profile: as for `Recognizer`.
+        adapt: as for `Recognizer`.
+
+    Returns:
+        What all of it came to: `.label` (None if nobody spoke), `.probabilities`, `.shares` of
+        the labelled time, `.turning_points`, `.to_dict()`.
+
+    Raises:
+        AudioError: if the clip cannot be heard.
+        ModelError: if the model cannot be used.
+
+    Example:
+        >>> livesr.judge("tests/data/banglaser.flac").label  # doctest: +SKIP
+        'neutral'
+    """
+    summary = Summary()
+    for reading in replay(
+        path_or_samples,
+        sample_rate,
+        model=model,
+        hop=hop,
+        channel=channel,
+        profile=profile,
+        adapt=adapt,
+    ):
+        summary.add(reading)
+    return summary
+
+
+class SavedSession(NamedTuple):
+    """What a session's JSON lines hold.
+
+    Attributes:
+        readings: in order of time, of each channel.
+        events: in order of time.
+    """
+
+    readings: list[Reading]
+    events: list[Event]
+
+
+def read_session(path: str | Path) -> SavedSession:
+    """Readings and events back from JSON lines; a last line that was cut is left out.
+
+    Args:
+        path: a file that `--jsonl` wrote; it may be gzipped.
+
+    Raises:
+        LivesrError: naming the file, and the line that is not what livesr writes.
+
+    Example:
+        >>> readings, events = livesr.read_session("talk.jsonl")  # doctest: +SKIP
+    """
+    items = list(readings_from_jsonl(path))
+    return SavedSession(
+        [item for item in items if isinstance(item, Reading)],
+        [item for item in items if isinstance(item, Event)],
+    )
