@@ -293,6 +293,11 @@ class SoundFile:
                 f"{self.name} is {kind[1]}, which needs pip install 'livesr[media]'; "
                 f"or convert it: {convert_command(self.name)}"
             ) from None
+        except AudioError as error:
+            if not self.findings:
+                raise
+            told = str(error).rstrip(".")
+            raise AudioError(f"{told}: {self.findings[0].text}.") from None
 
     def _unreadable(self, why: str) -> AudioError:
         why = "; ".join([why, *(finding.text for finding in self.findings[:1])])

@@ -73,10 +73,15 @@ def test_a_file_that_was_cut_is_heard_to_the_cut_and_told(
     cut = tmp_path / f"cut.{kind}"
     cut.write_bytes(data[: int(len(data) * share)])
     if kind in ("m4a", "mp4", "3gp"):  # whose index stands at the end
-        with pytest.raises(AudioError, match=r"cut\.\w+ cannot be decoded|its index is missing"):
+        with pytest.raises(AudioError, match="its index is missing: it was cut"):
             hear(cut)
         return
-    samples, texts, lost = hear(cut)
+    try:
+        samples, texts, lost = hear(cut)
+    except AudioError:  # a word too, where hardly a page or a cluster is left
+        assert share < 0.5
+        assert kind in ("mkv", "webm", "vorbis.ogg", "opus.ogg")
+        return
     assert texts
     if kind != "aac":  # its frames have no count: a cut within one is damage of that one
         assert lost

@@ -40,14 +40,16 @@ def need_ffmpeg() -> None:
 def convert(source: Path, target: Path, *options: str) -> Path:
     """`source` as ffmpeg writes it; the ending of `target` decides what, or options do."""
     kind = KINDS.get(target.name.partition(".")[2], [])
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", source, "-map_metadata", "-1"]
-    subprocess.run([*command, *kind, *options, target], check=True)
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", str(source)]
+    command += ["-map_metadata", "-1"]
+    subprocess.run([*command, *kind, *options, str(target)], check=True)
     return target
 
 
 def heard_by_ffmpeg(path: Path) -> float:
     """Seconds that ffmpeg decodes."""
-    command = ["ffmpeg", "-nostdin", "-v", "quiet", "-i", path, "-map", "0:a:0"]
+    command = ["ffmpeg", "-nostdin", "-v", "quiet", "-i", str(path)]
+    command += ["-map", "0:a:0"]
     command += ["-f", "s16le", "-ac", "1", "-ar", "16000", "-"]
     told = subprocess.run(command, capture_output=True, check=False)
     return len(told.stdout) / 32000
