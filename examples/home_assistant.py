@@ -61,3 +61,4 @@ if __name__ == "__main__":
     client.loop_start()
     send(source, client)
     client.disconnect()
+    client.loop_stop()  # waits until the good-bye is sent; without it the broker sends the will

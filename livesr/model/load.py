@@ -29,7 +29,7 @@ FRAME_SHAPES = (
 STEP_FRAMES = 2  # the network pools pairs of frames: a step is 20 ms
 _LARGEST_BYTES = 256 * 2**20
 _MOST_STEPS = 3000  # a minute
-_MOST_MEMORY = 2**24  # numbers that a stream of a model may remember
+_MOST_MEMORY = 2**24  # numbers in the state of one stream
 
 
 def models_directory() -> Path:
@@ -102,11 +102,14 @@ class Model:
                 "export it with a shorter window."
             )
         if sum(math.prod(dims) for dims in self.memory_shapes.values()) > _MOST_MEMORY:
-            raise ModelError(f"{source} wants more memory for a stream than livesr gives a model.")
+            raise ModelError(
+                f"{source} needs more memory for a stream than livesr allows; "
+                "export it with a shorter window."
+            )
         self._try()
 
     def _try(self) -> None:
-        """See that it runs and remembers, before a stream depends on it."""
+        """Run the network once, to check its outputs and its state."""
         features = np.zeros((1, STEP_FRAMES, *self.frame_shape), np.float32)
         outputs = self.run(features, self.memory())
         for name, before in self.memory().items():
@@ -115,7 +118,7 @@ class Model:
                 raise self._failed(f"{name} becomes {after.dtype} {after.shape}")
 
     def memory(self) -> dict[str, Float32]:
-        """What a stream remembers before its first frame."""
+        """The network's state of a new stream, before its first frame."""
         return {
             name: np.zeros((1, *shape), np.float32) for name, shape in self.memory_shapes.items()
         }
@@ -124,7 +127,7 @@ class Model:
         """A call for N streams: float32 [N, frames, *frame_shape] and their memory to all outputs.
 
         Raises:
-            ModelError: if the graph fails, or what it gives are no probabilities.
+            ModelError: if the graph fails, or its outputs are not probabilities.
         """
         try:
             found = self.session.run(self.outputs, {"features": features, **memory})
@@ -145,7 +148,7 @@ class Model:
                 continue
             sums = values.sum(1)
             if not (values.min() >= 0 and sums.min() > 0 and sums.max() < np.inf):
-                raise self._failed(f"{name} are not shares")
+                raise self._failed(f"{name} are not positive, or do not sum to a number")
         return outputs
 
     def _failed(self, why: str) -> ModelError:
@@ -165,7 +168,11 @@ def load_model(model: str | Path | None = None) -> Model:
     """A bundled model by name, or any livesr model by path; None means the default.
 
     Raises:
-        ModelError: if there is no such model, or it is not one livesr can run.
+        ModelError: if there is no such model, or livesr cannot run it.
+
+    Example:
+        >>> load_model().info.labels
+        ('angry', 'happy', 'neutral', 'sad')
     """
     known = bundled()
     name = DEFAULT if model is None else str(model)
@@ -199,10 +206,10 @@ def _load(path: Path, source: str, _version: tuple[int, int]) -> Model:
 
 
 def foreign_model(data: bytes, source: str) -> None:
-    """Look through a file that did not come with livesr, before onnxruntime does.
+    """Check a file that did not come with livesr, before onnxruntime opens it.
 
     Raises:
-        ModelError: if it asks for what no model of livesr's does.
+        ModelError: if it asks for something that no livesr model needs.
     """
     try:
         follow(look_through(data), FRAME_SHAPES)

@@ -1,4 +1,4 @@
-"""What a model file says of itself."""
+"""The description that a model file carries: labels, front end, training data, licence."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ METADATA_KEY = "livesr"
 FORMAT = 1
 LABELS = ("angry", "happy", "neutral", "sad")
 _KIND = "emotion"
-_LARGEST = 1000.0  # of log-mels and of their deviations, whose inverse is as bounded
+_LARGEST = 1000.0  # of log-mels and of their deviations; the least deviation is its inverse
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a model file says of itself; see `export.graph` for the graph beside it."""
+    """The description that a model file carries; `export.graph` describes the graph."""
 
     name: str
     labels: tuple[str, ...]

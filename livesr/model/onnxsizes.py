@@ -1,8 +1,8 @@
-"""How large a network's arrays become, before onnxruntime makes any of them.
+"""Computes how large a network's arrays become, before onnxruntime allocates any of them.
 
-A few hundred bytes of usual operators can ask for any memory: constants joined with themselves
-thirty times over, or a product of two long vectors. So the shapes are followed from operator to
-operator. Each is an upper bound: a Slice counts as all that it cuts from.
+A few hundred bytes of ordinary operators can ask for any amount of memory: constants joined with
+themselves thirty times, or the product of two long vectors. So the shapes are followed from
+operator to operator. Each is an upper bound: a Slice counts as large as its input.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from collections.abc import Mapping, Sequence
 from livesr.model.onnxfile import MOST_AXES, Graph, Node, Refused, Shape
 
 _MOST_NUMBERS = 2**26  # of one stream's call, all arrays together; the paper's widths need 2**24
-_FRAMES = 302  # of the longest hop, and what waited
+_FRAMES = 302  # of the longest hop, and two that waited for it
 
 
 def follow(graph: Graph, frames: Sequence[Shape]) -> int:
-    """See that no array becomes larger than a model of livesr's may need.
+    """Check that no array becomes larger than a livesr model may need.
 
     Args:
         graph: what `look_through` found.
         frames: shapes that a frame of features may have.
 
     Returns:
-        The numbers in all arrays that a call of one stream makes, at most.
+        An upper bound of the numbers in all arrays of one stream's call.
 
     Raises:
-        Refused: if they are too many, or no bound can be told.
+        Refused: if they are too many, or no bound can be given.
     """
     shapes = {name: (1, *dims[1:]) for name, dims in graph.inputs.items()}
     frame = shapes.get("features", ())[2:]
@@ -52,7 +52,7 @@ def follow(graph: Graph, frames: Sequence[Shape]) -> int:
 
 
 def _made(node: Node, shapes: list[Shape], indices: Mapping[str, Shape]) -> tuple[Shape, int]:
-    """The shape of what an operator makes, and how many numbers it needs beside that.
+    """The shape of an operator's output, and how many numbers it needs besides.
 
     Raises:
         IndexError, KeyError, ValueError: if it cannot be told.
@@ -90,7 +90,7 @@ def _made(node: Node, shapes: list[Shape], indices: Mapping[str, Shape]) -> tupl
 
 
 def _arranged(node: Node, shapes: list[Shape], indices: Mapping[str, Shape]) -> Shape:
-    """The shape where numbers are only put in another order, or beside each other."""
+    """The output's shape of operators that only move or join numbers."""
     first = shapes[0]
     axes = range(len(first))
     match node.operator:
@@ -133,7 +133,7 @@ def _reshaped(shape: Shape, wanted: Shape) -> Shape:
 
 
 def _places(node: Node, sizes: Shape, kernel: Shape) -> Shape:
-    """Along each axis, how many places a kernel has; dilations could only make them fewer."""
+    """How many positions a kernel has along each axis; dilations could only reduce them."""
     if "auto_pad" in node.numbers:
         raise ValueError("auto_pad")
     count = len(sizes)

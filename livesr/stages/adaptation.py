@@ -1,5 +1,4 @@
-"""Getting used to a voice without fading its mood: what a voice always sounds like is taken out,
-what it sounds like just now is not."""
+"""Adaptation to a voice: removes the offset of the voice, and keeps its mood."""
 
 from __future__ import annotations
 
@@ -20,19 +19,19 @@ _SHARPENED = 2  # the power of the probabilities that says how far a window is o
 
 
 class Adaptation(Stage):
-    """Takes a voice's offset, in log-probabilities and over the speech before the window, out.
+    """Removes a voice's offset in log-probabilities, estimated from the speech before the window.
 
-    Of some voices a network names one emotion in everything, and of an emotion that it never
-    leads with it still shows when there is more of it than usual. Cepstral mean normalisation
-    takes out the mean of a channel (Atal 1974); here a mean over time would take out the mood of
-    whoever stays in one. Three things tell the offset from the mood:
+    With some voices a network gives one emotion the highest probability all the time; another
+    emotion then only shows as more of it than usual. Cepstral mean normalisation removes the mean
+    of a channel (Atal 1974). Here a mean over time would also remove the mood of a voice that stays
+    in one. Three things separate the offset from the mood:
 
-    - The offset is a mean over emotions, not over time: each window counts to the emotions that
-      it is believed to be, and an emotion that lasts for long counts as one.
-    - It is taken out only if the voice has been heard in more than one emotion: the mutual
+    - The offset is a mean over emotions, not over time: each window counts for the emotions that
+      it probably has, and an emotion that lasts for long counts as one.
+    - It is removed only if the voice has had more than one emotion: the mutual
       information of time and emotion, the entropy of the mean probabilities less the mean of
       their entropies (nats), is near 0 for a voice that stays in one.
-    - A window that the network is sure of keeps what it is.
+    - A window with a confident result is left as it is.
 
     The speech of the window itself does not count, so a short clip alone is judged as it is.
     Measured by `python -m export.steady`.
@@ -55,14 +54,14 @@ class Adaptation(Stage):
         self._heard: Float64 = np.zeros(self._size)
         self._window: Float64 = np.zeros((0, self._size))  # of the hops still in the window
 
-    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
+    def _lengths(self, values: Mapping[str, Any], taken: int) -> dict[str, tuple[Any, Any]]:
         """After so many hops."""
         heard_row, window = values["_heard"], values["_window"]
         if len(heard_row) != self._size:
             return {"labels": (self._size, len(heard_row))}
         sums = np.delete(np.vstack((heard_row, window)), self._parts[1], axis=1)
         return {
-            "window": (min(heard, self.hops), len(window)),
+            "window": (min(taken, self.hops), len(window)),
             "sums": (True, sums.min() >= 0),
         }
 
@@ -88,7 +87,7 @@ class Adaptation(Stage):
         return adapted
 
     def variety(self) -> float:
-        """In how different emotions the voice was heard, nats; 0 is one alone, or nothing yet."""
+        """How different the voice's emotions were so far, nats; 0: only one, or nothing yet."""
         _, _, shares, entropy, seconds = (self._heard[part] for part in self._parts)
         if not seconds[0]:
             return 0.0
@@ -102,7 +101,7 @@ class Adaptation(Stage):
         return settings.adaptation * varied * (1 - sure)
 
     def _offset(self) -> Float64:
-        """Mean over the emotions heard of the mean log-probabilities in each, [labels]."""
+        """Mean over the emotions so far of the mean log-probabilities in each, [labels]."""
         settings = self._settings
         believed, sums, _, _, seconds = (self._heard[part] for part in self._parts)
         if not seconds[0]:

@@ -31,7 +31,7 @@ class Decision(Stage):
     """Voice activity gates, smoothing steadies, hysteresis holds, doubt abstains.
 
     Its clock is speech: a pause neither moves the smoothed probabilities nor is it scored, and
-    once nobody has spoken for `silence_seconds` the next speech starts afresh. A window's
+    after `silence_seconds` without speech the next speech starts afresh. A window's
     probabilities weigh by the square of the speech in it: a word's worth says little.
     """
 
@@ -93,11 +93,11 @@ class Decision(Stage):
         self._label = best
         return Verdict("speech", best, None, self._smoothed.copy())
 
-    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
+    def _lengths(self, values: Mapping[str, Any], taken: int) -> dict[str, tuple[Any, Any]]:
         """After so many blocks of voice activity."""
         smoothed = values["_smoothed"]
         return {
-            "blocks": (min(heard, self.blocks), len(values["_recent"])),
+            "blocks": (min(taken, self.blocks), len(values["_recent"])),
             "labels": (self._labels, len(smoothed)),
             "label": (True, -1 <= values["_label"] < self._labels),
             "sums": (True, min(smoothed.min(initial=0), values["_weight"]) >= 0),

@@ -46,8 +46,8 @@ class Delta(Stage):
             total += np.float32(n) * (ahead - behind)
         return total / self._norm
 
-    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
-        kept = min(heard + self._reach, 2 * self._reach) if heard else 0
+    def _lengths(self, values: Mapping[str, Any], taken: int) -> dict[str, tuple[Any, Any]]:
+        kept = min(taken + self._reach, 2 * self._reach) if taken else 0
         return {"kept": (kept, len(values["_held"]))}
 
     def finish(self) -> Float32:
@@ -96,20 +96,20 @@ class Deltas(Stage):
     def state(self) -> State:
         return {**super().state(), "first": self._first.state(), "second": self._second.state()}
 
-    def given(self, heard: int) -> int:
-        """How many frames `push` has given once it has heard so many."""
-        return max(0, heard - 2 * self._reach)
+    def given(self, taken: int) -> int:
+        """How many frames `push` has given after it took `taken`."""
+        return max(0, taken - 2 * self._reach)
 
-    def restore(self, state: Mapping[str, Any], heard: int) -> None:
+    def restore(self, state: Mapping[str, Any], taken: int) -> None:
         rest = dict(state)
         first, second = rest.pop("first", {}), rest.pop("second", {})
-        self._first.restore(first, heard)
-        self._second.restore(second, max(0, heard - self._reach))
-        super().restore(rest, heard)
+        self._first.restore(first, taken)
+        self._second.restore(second, max(0, taken - self._reach))
+        super().restore(rest, taken)
 
-    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
-        given = self.given(heard)
+    def _lengths(self, values: Mapping[str, Any], taken: int) -> dict[str, tuple[Any, Any]]:
+        given = self.given(taken)
         return {
-            "static": (heard - given, len(values["_static"])),
-            "delta": (max(0, heard - self._reach) - given, len(values["_delta"])),
+            "static": (taken - given, len(values["_static"])),
+            "delta": (max(0, taken - self._reach) - given, len(values["_delta"])),
         }

@@ -1,4 +1,4 @@
-"""Frames to what Whisper's encoder hears: 80 log-mels, relative to the voice's level.
+"""Frames to the input of Whisper's encoder: 80 log-mels, relative to the voice's level.
 
 Whisper (Radford et al. 2022, section 2.2) takes the log10 of 80 mel energies and scales it by the
 loudest of 30 s. A stream has no such loudest; `Level` stands in for it.
@@ -78,10 +78,10 @@ class EncoderMels(Stage):
     def state(self) -> State:
         return {**super().state(), "level": self._level.state()}
 
-    def restore(self, state: Mapping[str, Any], heard: int) -> None:
+    def restore(self, state: Mapping[str, Any], taken: int) -> None:
         rest = dict(state)
-        self._level.restore(rest.pop("level", {}), heard)
-        super().restore(rest, heard)
+        self._level.restore(rest.pop("level", {}), taken)
+        super().restore(rest, taken)
 
-    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
-        return {"frames": (min(heard, self._behind), len(values["_held"]))}
+    def _lengths(self, values: Mapping[str, Any], taken: int) -> dict[str, tuple[Any, Any]]:
+        return {"frames": (min(taken, self._behind), len(values["_held"]))}

@@ -71,7 +71,7 @@ class FrontEnd(Stage):
         for stage in self._stages():
             stage.reset()
         self._frames = 0  # framed so far
-        # Verdicts that frames to come may need; before the first block, nobody spoke.
+        # Speech or not, for frames to come; before the first block there is no speech.
         self._speech: Bool = np.zeros(1, np.bool_)
         self._speech_start = -1  # index of the first of them
 
@@ -85,7 +85,7 @@ class FrontEnd(Stage):
         Returns:
             float32 [m, bands, 3]: m = n / 160 in the long run, 40 ms behind. With an encoder
             float32 [m, 3 bands + 80 + 1]: the same, then the encoder's log-mels, then 1 where
-            somebody speaks and 0 elsewhere.
+            there is speech and 0 elsewhere.
         """
         self._speech = np.concatenate((self._speech, speech))
         frames = self.framer.push(samples)
@@ -116,7 +116,7 @@ class FrontEnd(Stage):
         return self._speech[blocks - self._speech_start]
 
     def _joined(self, mels: EncoderMels, features: Float32) -> Float32:
-        """With the encoder's log-mels of the same frames, and where somebody speaks."""
+        """Features with the encoder's log-mels of the same frames, and where there is speech."""
         count = len(features)
         taken = mels.take(count)
         first = self._frames - mels.held - count
@@ -153,26 +153,26 @@ class FrontEnd(Stage):
         children = {type(stage).__name__: stage.state() for stage in self._stages()}
         return {**super().state(), **children}
 
-    def given(self, heard: int) -> int:
-        """How many frames `push` has given once it has heard so many samples."""
-        return self.deltas.given(self._frames_of(heard))
+    def given(self, taken: int) -> int:
+        """How many frames `push` has given after `taken` samples."""
+        return self.deltas.given(self._frames_of(taken))
 
-    def _frames_of(self, heard: int) -> int:
+    def _frames_of(self, taken: int) -> int:
         settings = self.settings
-        return max(0, (heard - settings.window_samples) // settings.shift_samples + 1)
+        return max(0, (taken - settings.window_samples) // settings.shift_samples + 1)
 
-    def restore(self, state: Mapping[str, Any], heard: int) -> None:
-        rest, frames = dict(state), self._frames_of(heard)
+    def restore(self, state: Mapping[str, Any], taken: int) -> None:
+        rest, frames = dict(state), self._frames_of(taken)
         for stage in self._stages():
-            own = heard if stage is self.framer else frames
+            own = taken if stage is self.framer else frames
             stage.restore(rest.pop(type(stage).__name__, {}), own)
-        super().restore(rest, heard)
+        super().restore(rest, taken)
 
-    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
-        frames = self._frames_of(heard)
+    def _lengths(self, values: Mapping[str, Any], taken: int) -> dict[str, tuple[Any, Any]]:
+        frames = self._frames_of(taken)
         start = self._first_block(frames)
         return {
             "frames": (frames, values["_frames"]),
             "start of speech": (start, values["_speech_start"]),
-            "speech": (heard // BLOCK_SAMPLES - start, len(values["_speech"])),
+            "speech": (taken // BLOCK_SAMPLES - start, len(values["_speech"])),
         }

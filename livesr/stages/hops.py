@@ -63,16 +63,16 @@ class HopCutter(Stage):
         self.start = round(start * self._rate)
         self.position = self.jumped = self.lost = 0
 
-    def restore(self, state: Mapping[str, Any], heard: int) -> None:
+    def restore(self, state: Mapping[str, Any], taken: int) -> None:
         for name in self._fields[1:]:
             if type(state.get(name)) is not int or not 0 <= state[name] <= _MOST_SAMPLES:
                 raise ModelError(f"The saved state cannot be used: {name} is no sample count.")
-        super().restore(state, heard)
+        super().restore(state, taken)
 
-    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
-        """`heard` is the position that readings have covered."""
+    def _lengths(self, values: Mapping[str, Any], taken: int) -> dict[str, tuple[Any, Any]]:
+        """`taken` is the position that readings have covered."""
         return {
-            "position": (0, heard % self.hop_samples),
+            "position": (0, taken % self.hop_samples),
             "waiting": (True, len(values["waiting"]) < self.hop_samples),
         }
 
@@ -83,7 +83,7 @@ class HopCutter(Stage):
 
     @property
     def now(self) -> int:
-        """Stream time of the newest sample heard or skipped."""
+        """Stream time of the newest sample pushed or skipped."""
         return self.ahead + self.position + len(self.waiting)
 
     @property
@@ -97,7 +97,7 @@ class HopCutter(Stage):
             room = self.hop_samples - len(self.waiting)
             self.lost += room if lost else 0
             hop = np.concatenate((self.waiting, samples[:room]))
-            # Taken out before it is given: if a stage fails, no frame is heard twice.
+            # Removed before it is given, so that no frame counts twice if a stage fails.
             self.waiting, samples = self.waiting[:0], samples[room:]
             yield hop
         self.lost += len(samples) if lost else 0
@@ -115,12 +115,12 @@ class HopCutter(Stage):
         return lost
 
     def silence_of(self, lost: int) -> int:
-        """How many of `lost` samples are heard as silence; the others are whole hops."""
+        """How many of `lost` samples count as silence; the others are whole hops."""
         most = self._longest_silence
         return lost if lost <= most else most + (lost - most) % self.hop_samples
 
     def jump(self, count: int) -> None:
-        """The clock moves on by so many that nobody hears."""
+        """Move the clock on by `count` samples without readings."""
         self.jumped += count
         self.lost += count
 

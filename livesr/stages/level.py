@@ -36,7 +36,7 @@ class Level(Stage):
         self._power = 0.0
         self._weight = 0.0
 
-    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
+    def _lengths(self, values: Mapping[str, Any], taken: int) -> dict[str, tuple[Any, Any]]:
         return {name: (True, value >= 0) for name, value in values.items()}
 
     def push(self, log_mels: Float64, speech: Bool) -> Float64:

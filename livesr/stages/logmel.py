@@ -58,9 +58,9 @@ class Framer(Stage):
         strides = (self._shift * step, step)
         return np.ndarray((count, self._window), held.dtype, held, strides=strides)
 
-    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
-        frames = max(0, (heard - self._window) // self._shift + 1)
-        return {"tail": (heard - frames * self._shift, len(values["_tail"]))}
+    def _lengths(self, values: Mapping[str, Any], taken: int) -> dict[str, tuple[Any, Any]]:
+        frames = max(0, (taken - self._window) // self._shift + 1)
+        return {"tail": (taken - frames * self._shift, len(values["_tail"]))}
 
 
 class LogMel(Stage):

@@ -104,7 +104,7 @@ class ModelStream(Stage):
     def state(self) -> State:
         return {**super().state(), "memory": {k: v.copy() for k, v in self.memory.items()}}
 
-    def restore(self, state: Mapping[str, Any], heard: int) -> None:
+    def restore(self, state: Mapping[str, Any], taken: int) -> None:
         rest = dict(state)
         memory = rest.pop("memory", None)
         if not isinstance(memory, dict) or any(
@@ -115,18 +115,18 @@ class ModelStream(Stage):
             for name, like in self.memory.items()
         ):
             raise ModelError("The saved state's network memory does not fit this model.")
-        super().restore(rest, heard)
+        super().restore(rest, taken)
         self.memory = {name: memory[name].copy() for name in self.memory}
 
-    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
+    def _lengths(self, values: Mapping[str, Any], taken: int) -> dict[str, tuple[Any, Any]]:
         probabilities, attention = values["_probabilities"], values["_attention"]
-        steps = heard // STEP_FRAMES
+        steps = taken // STEP_FRAMES
         if self.model.info.encoder:
             steps = max([0, *block_ends(max(0, steps - 26), steps)])
         shares = min(probabilities.min(initial=0), attention.min(initial=0)) >= 0
         return {
             "steps": (steps, values["_steps"]),
-            "odd frame": (heard - steps * STEP_FRAMES, len(values["_odd"])),
+            "odd frame": (taken - steps * STEP_FRAMES, len(values["_odd"])),
             "probabilities": (len(self._probabilities), len(probabilities)),
             "attention": (len(self._attention), len(attention)),
             "context": (len(self._context), len(values["_context"])),

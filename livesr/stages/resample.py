@@ -52,11 +52,11 @@ class Resampler(Stage):
         self.reset()
         return rest
 
-    def restore(self, state: Mapping[str, Any], heard: int) -> None:
-        super().restore(state, heard)
+    def restore(self, state: Mapping[str, Any], taken: int) -> None:
+        super().restore(state, taken)
         self._begin(self._epoch, self._given, self._history)
 
-    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
+    def _lengths(self, values: Mapping[str, Any], taken: int) -> dict[str, tuple[Any, Any]]:
         most = (_LEAD_SECONDS + _EPOCH_SECONDS) * self._target
         return {
             "epoch": (True, values["_epoch"] >= 0),
@@ -161,16 +161,16 @@ class InputResampler(Stage):
     def state(self) -> State:
         return {**super().state(), "resampler": self._resampler.state() if self._resampler else {}}
 
-    def restore(self, state: Mapping[str, Any], heard: int) -> None:
+    def restore(self, state: Mapping[str, Any], taken: int) -> None:
         rest = dict(state)
         inner, resampler = rest.pop("resampler", {}), None
         if rest.get("input_rate"):
             resampler = Resampler(check_rate(rest["input_rate"]), self._target)
-            resampler.restore(inner, heard)
-        super().restore(rest, heard)
+            resampler.restore(inner, taken)
+        super().restore(rest, taken)
         self._resampler = resampler
 
-    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
+    def _lengths(self, values: Mapping[str, Any], taken: int) -> dict[str, tuple[Any, Any]]:
         return {"input": (True, values["input"] >= 0)}
 
     def _opened(self, rate: int) -> Resampler:

@@ -2,7 +2,7 @@
 
 `push(...)` takes what has newly arrived and gives what follows from it. `reset()` forgets the
 stream. `state()` gives all that the stage keeps between two calls, as plain numbers and arrays;
-`restore(state, heard)` takes it up in another object, which then goes on bit for bit.
+`restore(state, taken)` takes it up in another object, which then goes on bit for bit.
 
 What a stage keeps stands in the attributes named by `_fields` (and in the stages that it is made
 of), and nowhere else. Each is bounded: a stage keeps what its next output needs, at most the
@@ -42,13 +42,13 @@ class Stage:
             for name, value in ((name, getattr(self, name)) for name in self._fields)
         }
 
-    def restore(self, state: Mapping[str, Any], heard: int) -> None:
+    def restore(self, state: Mapping[str, Any], taken: int) -> None:
         """Go on with a stream where `state()` left it.
 
         Args:
             state: what `state()` gave.
-            heard: how much the stage had been given by then, in the unit of its `push`. It
-                decides the length of all that the stage keeps.
+            taken: how much the stage had taken by then, in the unit of its `push`. It decides
+                the length of everything that the stage keeps.
 
         Raises:
             ModelError: if a value is missing, unknown, or one that no stream leaves. The stage
@@ -61,14 +61,14 @@ class Stage:
                 "Save the state again with state()."
             )
         values = {name: _same_kind(name, state[name], getattr(self, name)) for name in self._fields}
-        for name, (right, found) in self._lengths(values, heard).items():
+        for name, (right, found) in self._lengths(values, taken).items():
             if found != right:
                 raise _unlike(f"{type(self).__name__}, {name}")
         for name, value in values.items():
             setattr(self, name, value)
 
-    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
-        """What must agree after so much was heard: name -> what is right, what was found."""
+    def _lengths(self, values: Mapping[str, Any], taken: int) -> dict[str, tuple[Any, Any]]:
+        """What must agree after `taken`: name -> what is right, what was found."""
         return {}
 
 

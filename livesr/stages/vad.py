@@ -64,8 +64,8 @@ class VoiceActivity(Stage):
         speech, self._memory = self._session.run(["speech", "new_memory"], feed)
         return np.asarray(speech)
 
-    def _lengths(self, values: Mapping[str, Any], heard: int) -> dict[str, tuple[Any, Any]]:
+    def _lengths(self, values: Mapping[str, Any], taken: int) -> dict[str, tuple[Any, Any]]:
         return {
-            "held": (CONTEXT_SAMPLES + heard % BLOCK_SAMPLES, len(values["_held"])),
+            "held": (CONTEXT_SAMPLES + taken % BLOCK_SAMPLES, len(values["_held"])),
             "memory": (2, len(values["_memory"])),
         }
