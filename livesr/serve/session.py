@@ -7,6 +7,7 @@ import json
 import math
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -94,7 +95,8 @@ class Session:
         self._began = hub.clock()
         self._leaving = False
         self._unread = 0
-        self._saving: set[asyncio.Task[None]] = set()
+        self._saving: asyncio.Task[None] | None = None
+        self._unsaved: str | None = None  # the newest profile, base64
         self.cause = "dropped"
 
     @property
@@ -302,6 +304,9 @@ class Session:
                         "later.",
                     )
                     continue
+            elif isinstance(message, SessionEnded) and self._saving and not self._saving.done():
+                self._saving.add_done_callback(partial(self._put_last, one))
+                continue
             self._put(one)
             if isinstance(message, SessionCreated):
                 for text in self._missed:
@@ -311,18 +316,23 @@ class Session:
             self._space.set()
 
     def _keep(self, data: str) -> None:
-        """In the server's directory too, if the profile is one of there."""
+        """In the server's directory too, if the profile is one of there; one after the other."""
         name = self.voice.update.profile if self.voice else None
         if name is not None:
-            task = asyncio.create_task(self._save(name, data))
-            self._saving.add(task)
-            task.add_done_callback(self._saving.discard)
+            self._unsaved = data
+            if self._saving is None or self._saving.done():
+                self._saving = asyncio.create_task(self._save(name))
 
-    async def _save(self, name: str, data: str) -> None:
-        try:
-            await asyncio.to_thread(self._hub.profiles.save, name, data)
-        except LivesrError as error:
-            self._put(Told(ErrorMessage(code="cannot_keep", message=str(error))))
+    def _put_last(self, told: Told, _saved: asyncio.Task[None]) -> None:
+        self._put(told)
+
+    async def _save(self, name: str) -> None:
+        while self._unsaved is not None:
+            data, self._unsaved = self._unsaved, None
+            try:
+                await asyncio.to_thread(self._hub.profiles.save, name, data)
+            except LivesrError as error:
+                self._put(Told(ErrorMessage(code="cannot_keep", message=str(error))))
 
     def _put(self, told: Told) -> None:
         outbox, most = self._outbox, self._hub.limits.outbox

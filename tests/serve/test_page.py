@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import soundfile as sf
 import soxr
@@ -21,6 +23,7 @@ from tests.helpers.browser import Browser
 from tests.helpers.server import Server, serving
 from tests.helpers.tiny import DATA
 
+MODEL = "acrnn-compact"
 RATE = 48000
 SECONDS = 7.0
 
@@ -36,7 +39,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with serving("--max-voices", "8") as server:
+    with serving("--model", MODEL, "--max-voices", "8") as server:
         yield server
 
 
@@ -67,13 +70,18 @@ new MutationObserver(() => {
 """
 
 
-def turns(clip: Path) -> list[str]:
-    """The labels that a replay shows, one after the other."""
-    found: list[str] = []
-    for reading in livesr.replay(clip):
-        if reading.label and reading.label not in found[-1:]:
-            found.append(reading.label)
-    return found
+def turns(clip: Path) -> list[list[str]]:
+    """The labels that a replay shows, one after the other; whichever part of a hop goes before."""
+    samples, _ = sf.read(clip, dtype="float32")
+    possible = []
+    for lead in np.arange(0, 0.25, 0.025):
+        found: list[str] = []
+        late = np.concatenate([np.zeros(round(lead * RATE), np.float32), samples])
+        for reading in livesr.replay(late, sample_rate=RATE, model=MODEL):
+            if reading.label and reading.label not in found[-1:]:
+                found.append(reading.label)
+        possible.append(found)
+    return possible
 
 
 def sockets(browser: Browser) -> list[dict[str, Any]]:
@@ -100,10 +108,10 @@ def test_consent_then_what_replay_says_by_keyboard_on_a_phone(
     assert browser.evaluate("window.asked") == 1
     assert browser.evaluate("document.activeElement.id") == "pause"
     time.sleep(SECONDS)
-    expected = turns(clip)
-    assert expected
-    browser.until(f"window.words.length >= {len(expected)}")
-    assert browser.evaluate("window.words") == expected
+    possible = turns(clip)
+    assert all(possible)
+    browser.until(f"{json.dumps([found[-1] for found in possible])}.includes(window.words.at(-1))")
+    assert browser.evaluate("window.words") in possible
     width = "document.documentElement.scrollWidth <= innerWidth"
     assert browser.evaluate(width)
     assert browser.evaluate(
