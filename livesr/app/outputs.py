@@ -44,6 +44,7 @@ class Outputs:
         attention: whether the readings in `jsonl` have theirs.
         force: whether existing files are replaced.
         command: what is run at a change of label.
+        sound: what the report plays, Ogg Opus.
     """
 
     jsonl: str | None = None
@@ -53,6 +54,7 @@ class Outputs:
     events: str | None = None
     attention: bool = True
     command: str | None = None
+    sound: bytes | None = None
 
     def checked(self, inputs: Iterable[Place], others: Iterable[Place] = ()) -> Outputs:
         """These, with every name of standard output as "-".

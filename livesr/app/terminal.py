@@ -84,7 +84,7 @@ class Session:
                 rows = CsvWriter(outputs.csv, force=outputs.force)
                 self._writers.append(stack.enter_context(rows))
             if outputs.report:
-                page = Report(self._view.source, self._view.model, outputs.report)
+                page = Report(self._view.source, self._view.model, outputs.report, outputs.sound)
                 self._writers.append(page.__enter__())
                 stack.push(partial(self._close, page))
             if outputs.command:

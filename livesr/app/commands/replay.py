@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,6 +42,9 @@ def replay(
     jsonl: JsonlOption = None,
     csv: CsvOption = None,
     report: ReportOption = None,
+    with_sound: Annotated[
+        bool, typer.Option("--with-sound", help="Let the report hold the sound, to be played.")
+    ] = False,
     events: EventsOption = None,
     summary: Annotated[
         str | None,
@@ -98,13 +102,17 @@ def replay(
     which = _channel(channel)
     how = How(model, hop or HOP_SECONDS, which, start, end, raw, attention, force)
     one = len(inputs) == 1 and inputs[0].path == files[0] and which != "each" and not summary
+    if with_sound and report is None:
+        raise LivesrError("--with-sound puts the sound into a report; give --report PATH too.")
     if one and not (jsonl and is_folder(jsonl)):
         outputs = Outputs(
             jsonl, csv, report, force=force, events=events, attention=attention, command=exec_
         )
-        raise typer.Exit(_replay_one(inputs[0].path, how, outputs, pace, play, hop))
-    if pace or play or exec_:
-        raise LivesrError("--pace, --play and --exec are for one recording and one stream of it.")
+        raise typer.Exit(_replay_one(inputs[0].path, how, outputs, pace, play, hop, with_sound))
+    if pace or play or exec_ or with_sound:
+        raise LivesrError(
+            "--pace, --play, --with-sound and --exec are for one recording and one stream of it."
+        )
     with quiet_libraries():
         status = replay_many(
             inputs,
@@ -120,11 +128,18 @@ def replay(
 
 
 def _replay_one(
-    file: str, how: How, outputs: Outputs, pace: bool, play: bool, hop: float | None
+    file: str,
+    how: How,
+    outputs: Outputs,
+    pace: bool,
+    play: bool,
+    hop: float | None,
+    with_sound: bool,
 ) -> ExitStatus:
     """One recording, or a session's readings, with the view."""
     from livesr.app.outputs import Place
     from livesr.app.playback import KEYS, Clock, Playback, RealTime
+    from livesr.app.report.sound import as_opus
     from livesr.app.speaker import Speaker
     from livesr.app.terminal import Session, quiet_libraries
     from livesr.app.ui.view import View
@@ -146,6 +161,7 @@ def _replay_one(
         if is_session(path):
             given = {
                 "--play": play,
+                "--with-sound": with_sound,
                 "--model": how.model,
                 "--hop": hop is not None,
                 "--channel": how.channel,
@@ -160,8 +176,10 @@ def _replay_one(
             view = View(source=path.name, model="", keys=KEYS)
             items = readings_from_jsonl(path)
         else:
-            if play and not path.is_file():
-                raise LivesrError(f"{file} can be heard only once; --play needs a file.")
+            if (play or with_sound) and not path.is_file():
+                raise LivesrError(
+                    f"{file} can be heard only once; --play and --with-sound need a file."
+                )
             sound = SoundFile(file, raw=how.raw)
             length = min(sound.seconds, math.inf if how.end is None else how.end)
             facts = {"rate": f"{sound.rate} Hz"}
@@ -184,6 +202,11 @@ def _replay_one(
                 end=how.end,
                 sound=sound,
             )
+        if with_sound:
+            encoded = as_opus(lambda: SoundFile(path, raw=how.raw))
+            told = f"The report will hold {len(encoded) * 4 / 3 / 1e6:.1f} MB of sound."
+            print(f"livesr: {told}", file=sys.stderr)
+            outputs = replace(outputs, sound=encoded)
         clock: Clock | None = RealTime() if pace or play else None
         if play:
             try:

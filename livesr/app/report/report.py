@@ -46,13 +46,17 @@ class Report:
         source: the file or device, for the heading.
         model: the model's name, for the heading.
         path: the page's; a file of that name is replaced; "-" is standard output.
+        sound: the recording as Ogg Opus (`livesr.app.report.sound`), for the page to play; None
+            for a page without sound.
 
     Raises:
         LivesrError: if the page cannot be written there, on entering or on leaving.
     """
 
-    def __init__(self, source: str, model: str, path: str | Path) -> None:
-        self._source, self._model, self._named = source, model, path
+    def __init__(
+        self, source: str, model: str, path: str | Path, sound: bytes | None = None
+    ) -> None:
+        self._source, self._model, self._named, self._sound = source, model, path, sound
         self._path = Path(os.path.realpath(path))
         self._streams = str(path) == STDOUT or (os.path.exists(path) and not self._path.is_file())
         self._part = self._path.with_name(f".livesr-{secrets.token_hex(8)}.part")
@@ -173,6 +177,7 @@ class Report:
             inline = page.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
             digest = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
             page = page.replace(f"{{{{{tag}}}}}", f"sha256-{digest}", 1)
+        page = page.replace("{{media}}", "media-src data:; " if self._sound else "", 1)
         return page.replace("{{data}}", text, 1)
 
     def _data(self) -> dict[str, Any]:
@@ -183,6 +188,7 @@ class Report:
             "source": self._source,
             "model": self._model,
             "version": __version__,
+            "sound": _as_address(self._sound),
             "begin": max(self._begin, 0.0),
             "end": summary.end,
             "labels": [
@@ -223,6 +229,11 @@ class Report:
         numbers = row[_LEVEL], row[_SPEECH] / row[_SECONDS], row[_LOST], *shares
         rounded = [round(float(number), 3) for number in numbers]
         return [round(float(row[_END]), 4), kind, within, *rounded]
+
+
+def _as_address(sound: bytes | None) -> str | None:
+    """Sound as a data: address, which asks no network."""
+    return f"data:audio/ogg;base64,{base64.b64encode(sound).decode()}" if sound else None
 
 
 def _joined(first: Float64, second: Float64) -> Float64:
