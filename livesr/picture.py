@@ -44,7 +44,8 @@ def plot(
         AudioError: if the samples cannot be.
 
     Example:
-        >>> livesr.plot(livesr.replay("talk.flac")).savefig("talk.png")  # doctest: +SKIP
+        >>> import livesr
+        >>> plot(livesr.replay("talk.flac")).savefig("talk.png")
     """
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415  (an extra)

@@ -27,8 +27,12 @@ class Summary:
         spoken: seconds of voice: of each reading's time, its probability of speech.
 
     Example:
-        >>> livesr.judge("tests/data/banglaser.flac").label  # doctest: +SKIP
-        'neutral'
+        >>> import livesr
+        >>> summary = Summary()
+        >>> for reading in livesr.replay("talk.flac"):
+        ...     summary.add(reading)
+        >>> round(sum(summary.probabilities.values()), 6)
+        1.0
     """
 
     labels: Sequence[str] = ()

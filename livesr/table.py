@@ -44,9 +44,10 @@ def to_frame(
         LivesrError: if the library is not one of those, or is not installed.
 
     Example:
-        >>> livesr.to_frame(livesr.replay("talk.flac"))[["end", "label"]]  # doctest: +SKIP
-            end  label
-        0  0.25   None
+        >>> import livesr
+        >>> frame = to_frame(livesr.replay("talk.flac"))
+        >>> len(frame), list(frame.columns[:4])
+        (15, ['start', 'end', 'status', 'label'])
     """
     if library not in ("pandas", "polars"):
         raise LivesrError(f"{library!s:.40} makes no data frames here; use 'pandas' or 'polars'.")

@@ -31,21 +31,21 @@ def judge(
         sample_rate: of samples, in Hz.
         model: as for `Recognizer`.
         hop: as for `Recognizer`.
-        channel: the only channel to hear, counted from 1; None averages them.
+        channel: the only channel to use, counted from 1; None averages them.
         profile: as for `Recognizer`.
         adapt: as for `Recognizer`.
 
     Returns:
-        What all of it came to: `.label` (None if nobody spoke), `.probabilities`, `.shares` of
-        the labelled time, `.turning_points`, `.to_dict()`.
+        The verdict: `.label` (None without speech), `.probabilities`, `.shares` of the labelled
+        time, `.turning_points`, `.to_dict()`.
 
     Raises:
-        AudioError: if the clip cannot be heard.
+        AudioError: if the clip cannot be used.
         ModelError: if the model cannot be used.
 
     Example:
-        >>> livesr.judge("tests/data/banglaser.flac").label  # doctest: +SKIP
-        'neutral'
+        >>> judge("talk.flac").label in ("angry", "happy", "neutral", "sad")
+        True
     """
     summary = Summary()
     for reading in replay(
@@ -67,6 +67,10 @@ class SavedSession(NamedTuple):
     Attributes:
         readings: in order of time, of each channel.
         events: in order of time.
+
+    Example:
+        >>> SavedSession(readings=[], events=[Event("mark", 1.0)]).events[0].kind
+        'mark'
     """
 
     readings: list[Reading]
@@ -83,7 +87,13 @@ def read_session(path: str | Path) -> SavedSession:
         LivesrError: naming the file, and the line that is not what livesr writes.
 
     Example:
-        >>> readings, events = livesr.read_session("talk.jsonl")  # doctest: +SKIP
+        >>> import json
+        >>> with open("talk.jsonl", "w") as file:
+        ...     for reading in replay("talk.flac"):
+        ...         print(json.dumps(reading.to_dict()), file=file)
+        >>> readings, events = read_session("talk.jsonl")
+        >>> len(readings), events
+        (15, [])
     """
     items = list(readings_from_jsonl(path))
     return SavedSession(

@@ -49,7 +49,11 @@ class RawFormat:
             mulaw.
 
     Raises:
-        AudioError: if they cannot be.
+        AudioError: if one of them is not possible.
+
+    Example:
+        >>> RawFormat(8000, format="mulaw")
+        RawFormat(rate=8000, channels=1, format='mulaw')
     """
 
     rate: int = 16000

@@ -49,7 +49,7 @@ def models() -> dict[str, ModelInfo]:
     """Name -> what it says of itself, of every model that came with livesr; the default first.
 
     Example:
-        >>> livesr.models()["open"].licence  # doctest: +SKIP
+        >>> models()["open"].licence
         'CC-BY-4.0'
     """
     names = sorted(bundled(), key=lambda name: (name != DEFAULT, name))
