@@ -15,6 +15,7 @@ import pytest
 import soundfile as sf
 
 from export.corpora import (
+    UNLABELLED,
     Clip,
     CorpusError,
     Folds,
@@ -24,6 +25,7 @@ from export.corpora import (
     leave_one_corpus_out,
     leave_one_speaker_out,
     read_clips,
+    read_unlabelled,
     split_speakers,
 )
 from export.readers import read_corpora, read_iemocap, read_named
@@ -485,3 +487,31 @@ def test_published_names_agree_with_the_shared_table(shared: Path, tmp_path: Pat
 def test_reading_takes_no_torch() -> None:
     code = "import sys, export.readers; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_votes_make_soft_targets_and_unlabelled_speech_has_none(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        sf.write(tmp_path / f"{name}.wav", np.zeros(800), 16000)
+    head = "path,corpus,speaker,emotion,text_id,licence,split,heard_as"
+    rows = ["a.wav,c,s1,sad,t,CC0-1.0,train,N:S", "b.wav,c,s1,happy,t,CC0-1.0,train,D"]
+    rows += ["c.wav,c,s1,angry,t,CC0-1.0,train,"]
+    table = tmp_path / "clips.csv"
+    table.write_text("\n".join([head, *rows]))
+    targets = [clip.target(0.5).tolist() for clip in read_clips(tmp_path)]
+    assert targets == [[0, 0, 0.25, 0.75], [0, 1, 0, 0], [1, 0, 0, 0]]
+    table.write_text("\n".join([head, rows[0].replace("N:S", "N:X")]))
+    with pytest.raises(CorpusError, match=r"line 2: heard_as 'NX' is no vote; .* not X"):
+        read_clips(tmp_path)
+
+    with pytest.raises(CorpusError, match=r"unlabelled\.csv is missing"):
+        read_unlabelled(tmp_path)
+    listed = tmp_path / "unlabelled.csv"
+    listed.write_text("path,corpus,speaker,licence\na.wav,cv,p1,CC0-1.0\n")
+    (clip,) = read_unlabelled(tmp_path)
+    assert (clip.label, clip.split, clip.key) == (UNLABELLED, "train", "cv/a.wav")
+    listed.write_text("path,corpus,speaker,licence\nz.wav,cv,p1,CC0-1.0\n")
+    with pytest.raises(CorpusError, match=r"line 2: .*z\.wav is missing"):
+        read_unlabelled(tmp_path)
+    listed.write_text("path\na.wav\n")
+    with pytest.raises(CorpusError, match="needs the columns"):
+        read_unlabelled(tmp_path)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import soundfile as sf
 import torch
 
-from export import beside
+from export import augment, beside, train_pretrained
 from export.encoder import LAYERS, VALUES, encode
 from export.head import Head
 from export.pretrained_graph import HeadWidths, build_pretrained
 from livesr import Recognizer, push_all
 from livesr.arrays import Float32
 from livesr.model.load import foreign_model, load_model
+from livesr.model.metadata import LABELS
 from livesr.settings import EncoderSettings, FrontEndSettings
 from livesr.stages.model_stream import block_ends
 from tests.helpers.tiny import tiny_info
@@ -146,3 +149,43 @@ def test_the_papers_network_beside_it_says_the_mean_of_both(
     for piece in np.split(samples, [777, 20_000]):
         found += cut.push(piece)
     assert found == Recognizer(both).push(samples)
+
+
+def test_the_command_trains_and_leaves_a_corpus_out(
+    speech: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = ["path,corpus,speaker,emotion,text_id,licence,split"]
+    for place in range(8):
+        corpus, emotion = "ab"[place % 2], LABELS[place // 2]
+        sf.write(tmp_path / f"{place}.wav", speech[place * 30_000 :][:24_000], 16000)
+        rows.append(f"{place}.wav,{corpus},{corpus}{place},{emotion},t,CC0-1.0,train")
+    (tmp_path / "clips.csv").write_text("\n".join(rows))
+    recipe = train_pretrained.Recipe(epochs=1, batches=2, batch=4)
+    monkeypatch.setattr(train_pretrained, "Recipe", lambda **changes: replace(recipe, **changes))
+    command = ["train", "--corpora", str(tmp_path), "--cache", str(tmp_path / "cache")]
+    command += ["--epochs", "1", "--threads", "1"]
+    monkeypatch.setattr("sys.argv", [*command, "--output", str(tmp_path / "all.onnx")])
+    train_pretrained.main()
+    info = load_model(tmp_path / "all.onnx").info
+    assert (info.name, info.licence, info.encoder) == ("all", "CC0-1.0", EncoderSettings())
+    assert "Whisper tiny (MIT)" in info.training_data
+    cached = sorted((tmp_path / "cache").iterdir())
+    made = [file.stat().st_mtime_ns for file in cached]
+    monkeypatch.setattr("sys.argv", [*command, "--left-out", str(tmp_path), "--only", "b"])
+    train_pretrained.main()
+    assert "without b: UAR 0." in capsys.readouterr().out
+    assert load_model(tmp_path / "b" / "b.onnx").info.training_data.startswith("a (train split)")
+    assert [file.stat().st_mtime_ns for file in cached] == made
+
+
+def test_what_lies_between_a_voice_and_us_keeps_its_length(speech: np.ndarray) -> None:
+    clip = speech[:20_000]
+    for change in (augment.hum, augment.offset, augment.codec):
+        for seed in range(6):
+            altered = change(clip, np.random.default_rng(seed))
+            assert (altered.shape, altered.dtype) == (clip.shape, np.float32)
+    line = augment.mu_law(clip)
+    assert 0.9 < np.corrcoef(line[1000:], clip[1000:])[0, 1] < 0.9999
