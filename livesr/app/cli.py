@@ -18,8 +18,10 @@ import typer
 from livesr.app.commands.bench import bench
 from livesr.app.commands.config import config
 from livesr.app.commands.devices import devices
+from livesr.app.commands.enrol import enrol
 from livesr.app.commands.listen import listen
 from livesr.app.commands.models import models
+from livesr.app.commands.profiles import profiles
 from livesr.app.commands.replay import replay
 from livesr.app.config import config_path, defaults, read
 from livesr.app.exit_status import ExitStatus, of_signal
@@ -50,7 +52,7 @@ def add(name: str, command: Callable[..., None]) -> None:
     app.command(name)(run)
 
 
-for _command in (replay, listen, devices, models, bench, config):
+for _command in (replay, listen, enrol, profiles, devices, models, bench, config):
     add(_command.__name__, _command)
 
 

@@ -31,6 +31,7 @@ from livesr.files.recording import events_path
 from livesr.files.replay import Channel, play
 from livesr.files.soundfile import RawFormat
 from livesr.model.load import DEFAULT
+from livesr.profile import Profile
 from livesr.reading import Reading
 from livesr.summary import Summary
 
@@ -45,6 +46,7 @@ class How:
         model: as for `replay`; so are hop, channel, start, end and raw.
         attention: whether JSON lines hold it.
         force: whether existing files are replaced.
+        profile: as for `replay`; so is adapt.
     """
 
     model: str | None = None
@@ -55,6 +57,8 @@ class How:
     raw: RawFormat | None = None
     attention: bool = True
     force: bool = False
+    profile: Profile | None = None
+    adapt: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,8 @@ def hear(job: Job, how: How) -> Heard:
                 job.input.path,
                 model=how.model,
                 hop=how.hop,
+                profile=how.profile,
+                adapt=how.adapt,
                 channel=how.channel,
                 start=how.start,
                 end=how.end,

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from types import FrameType
@@ -32,6 +32,7 @@ from livesr.reading import Reading
 from livesr.summary import Summary
 
 FRAME_SECONDS = 1 / 15
+_NUMBERS = "123456789"
 _NOTICE_SECONDS = 2.0  # that a mark is confirmed for
 _ENDING = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
 
@@ -153,6 +154,7 @@ class Session:
                 self._writers.remove(writer)
                 self.fail(error)
         if isinstance(item, Reading):
+            self._summary.labels = tuple(item.smoothed)  # a profile may have its own
             self._summary.add(item)
         elif item.kind == "file":  # told at the end, status 3
             self.fail(AudioError(f"{item.text}."))
@@ -267,7 +269,20 @@ def _obey(key: str, listener: Listener) -> str:
     elif key == "m":
         listener.mark()
         return "marked"
+    elif key == "u":
+        return _corrected(listener.untaught, "taken back")
+    elif key in _NUMBERS and _NUMBERS.index(key) < len(listener.labels):
+        label = listener.labels[_NUMBERS.index(key)]
+        return _corrected(lambda: listener.teach(label), f"it was {label}")
     return ""
+
+
+def _corrected(correct: Callable[[], None], done: str) -> str:
+    try:
+        correct()
+    except LivesrError as error:
+        return str(error)
+    return done
 
 
 def _tell_state(view: View, listener: Listener) -> None:

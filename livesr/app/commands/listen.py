@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from livesr.app.commands.options import (
+    AdaptOption,
     CsvOption,
     DeviceOption,
     ExecOption,
@@ -15,8 +16,11 @@ from livesr.app.commands.options import (
     HopOption,
     JsonlOption,
     ModelOption,
+    ProfileOption,
     ReportOption,
 )
+
+_KEYS = "q quit  space pause  r reset  m mark  1-9 correct  ? help"
 
 
 def listen(
@@ -31,6 +35,8 @@ def listen(
     exec_: ExecOption = None,
     model: ModelOption = None,
     hop: HopOption = None,
+    profile: ProfileOption = None,
+    adapt: AdaptOption = True,
     seconds: Annotated[float | None, typer.Option(help="End after so much stream time.")] = None,
     reconnect: Annotated[
         bool,
@@ -47,8 +53,13 @@ def listen(
         ),
     ] = None,
 ) -> None:
-    """Hear a microphone. Keys: q quit, space pause, r reset, m mark."""
+    """Hear a microphone.
+
+    Keys: q quit, space pause, r reset, m mark; 1 to 9: what was said just now was the first,
+    second … label; u takes that back.
+    """
     from livesr.app.outputs import Outputs, Place
+    from livesr.app.profiles import keep_corrections, load
     from livesr.app.terminal import Session, quiet_libraries, show_listening
     from livesr.app.ui.view import View
     from livesr.errors import LivesrError
@@ -59,7 +70,10 @@ def listen(
 
     if seconds is not None and not seconds >= 0:
         raise LivesrError(f"--seconds {seconds:g} cannot be; give 0 or more.")
+    path, known = load(profile)
     inputs = [Place("the model", model)] if model else []
+    if path:
+        inputs.append(Place("the profile", path))
     recording = []
     if record:
         recording = [
@@ -73,15 +87,22 @@ def listen(
             model=model,
             hop=HOP_SECONDS if hop is None else hop,
             record=record,
+            profile=known,
+            adapt=adapt,
             reconnect=reconnect,
             channel=channel,
         )
-        keys = "q quit  space pause  r reset  m mark  ? help"
-        settings = load_model(model).info.decision
-        view = View(source="", model=model or DEFAULT, keys=keys, settings=settings)
+        used = model or (known.model if known else DEFAULT)
+        settings = load_model(used).info.decision
+        view = View(source="", model=used, keys=_KEYS, settings=settings)
         with listener:
             view.source = listener.device.name + (f"  ● recording {record}" if record else "")
             view.facts["rate"] = f"{listener.rate} Hz"
+            if known:
+                view.facts["profile"] = known.name
             session = Session(view, outputs)
-            status = show_listening(session, view, listener, seconds)
+            try:
+                status = show_listening(session, view, listener, seconds)
+            finally:
+                keep_corrections(known, listener.profile, path)
     raise typer.Exit(status)

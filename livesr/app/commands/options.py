@@ -59,3 +59,11 @@ ChannelOption = Annotated[
         metavar="N|each",
     ),
 ]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option("--profile", help="Of the voice: a name, or a file's path.", metavar="NAME|PATH"),
+]
+AdaptOption = Annotated[
+    bool,
+    typer.Option("--adapt/--no-adapt", help="Take out what the voice always sounds like, or not."),
+]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from livesr.app.commands.options import (
+    AdaptOption,
     AttentionOption,
     ChannelOption,
     CsvOption,
@@ -20,6 +21,7 @@ from livesr.app.commands.options import (
     HopOption,
     JsonlOption,
     ModelOption,
+    ProfileOption,
     ReportOption,
 )
 
@@ -85,11 +87,14 @@ def replay(
     ] = None,
     model: ModelOption = None,
     hop: HopOption = None,
+    profile: ProfileOption = None,
+    adapt: AdaptOption = True,
 ) -> None:
     """Hear recordings: what a live stream of each would have said, bit for bit."""
     from livesr.app.inputs import find_inputs
     from livesr.app.many import How, is_folder, replay_many
     from livesr.app.outputs import Outputs
+    from livesr.app.profiles import load
     from livesr.app.terminal import quiet_libraries
     from livesr.errors import LivesrError
     from livesr.files.soundfile import RawFormat
@@ -100,7 +105,8 @@ def replay(
     if rate is not None or channels is not None or format is not None:
         raw = RawFormat(rate or 16000, 1 if channels is None else channels, format or "s16le")
     which = _channel(channel)
-    how = How(model, hop or HOP_SECONDS, which, start, end, raw, attention, force)
+    _, known = load(profile)
+    how = How(model, hop or HOP_SECONDS, which, start, end, raw, attention, force, known, adapt)
     one = len(inputs) == 1 and inputs[0].path == files[0] and which != "each" and not summary
     if with_sound and report is None:
         raise LivesrError("--with-sound puts the sound into a report; give --report PATH too.")
@@ -147,6 +153,7 @@ def _replay_one(
     from livesr.files.jsonl import is_session, readings_from_jsonl
     from livesr.files.recording import events_path
     from livesr.files.replay import play as readings_of
+    from livesr.files.replay import recorded_profile
     from livesr.files.soundfile import STDIN, SoundFile
     from livesr.model.load import DEFAULT, load_model
 
@@ -168,6 +175,8 @@ def _replay_one(
                 "--start": how.start,
                 "--end": how.end is not None,
                 "--rate": how.raw,
+                "--profile": how.profile,
+                "--no-adapt": not how.adapt,
             }
             if idle := [option for option, was in given.items() if was]:
                 raise LivesrError(
@@ -185,18 +194,24 @@ def _replay_one(
             facts = {"rate": f"{sound.rate} Hz"}
             if how.channel:
                 facts["channel"] = f"{how.channel} of {sound.channels}"
+            known = how.profile or (recorded_profile(path) if file != STDIN else None)
+            if known:
+                facts["profile"] = known.name
+            used = how.model or (known.model if known else DEFAULT)
             view = View(
                 "standard input" if file == STDIN else path.name,
-                how.model or DEFAULT,
+                used,
                 length if math.isfinite(length) else None,
                 facts,
                 KEYS,
-                load_model(how.model).info.decision,
+                load_model(used).info.decision,
             )
             items = readings_of(
                 file,
                 model=how.model,
                 hop=how.hop,
+                profile=how.profile,
+                adapt=how.adapt,
                 channel=how.channel,
                 start=how.start,
                 end=how.end,

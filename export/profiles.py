@@ -1,0 +1,370 @@
+"""What a few examples of a voice bring: the curves and tables of known voices.
+
+    python -m export.profiles --corpora ../shared/speech --others ../shared/speech-more
+
+Of each speaker some clips of each emotion, drawn at random, are enrolled and the others judged:
+what is shown when somebody had last spoken, as in `export.evaluate`. UAR, mean over draws and
+speakers; a speaker counts where two clips of each emotion are left to judge. Beside it the same
+where no sentence that was enrolled is judged. Own words are all emotions of the speakers whose
+other emotions `other-emotions.csv` in --others holds. --conditions: enrolled as recorded and
+judged in another condition, and the other way round.
+
+What the network says is kept in --cache: the command can be rerun for another classifier in a
+minute, and for another model in a quarter of an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+from export.corpora import RATE, SPLITS, Clip, CorpusError, read_clips
+from export.evaluate import AS_RECORDED, CONDITIONS, generator
+from export.metrics import calibration_error
+from export.readers import read_corpora
+from export.steady import first_speakers
+from export.windows import BLOCK_SECONDS, Windows, hear
+from livesr.arrays import Array, Float32, Float64
+from livesr.errors import LivesrError
+from livesr.model.load import load_model
+from livesr.model.metadata import LABELS
+from livesr.profile import MOST_LABELS
+from livesr.settings import DecisionSettings
+from livesr.stages.decision import Decision
+from livesr.stages.known_voice import LEAST_PROBABILITY, KnownVoice
+
+COUNTS = (1, 2, 3, 5)  # examples of each emotion
+_LEFT = 2  # clips of each emotion that must be left to judge
+_OPUS = "Opus"
+OTHER_DAYS = ("telephone band", "a room", "white noise, 10 dB", _OPUS, "gain -20 dB")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a network says of one clip.
+
+    Attributes:
+        clip: the clip.
+        context: c of the windows that count at its end, float64 [n, c].
+        probabilities: of the same, float64 [n, labels].
+        weights: how much each counts in what is shown, [n]; sum to 1.
+        example: c of it as an example, float64 [c].
+        logs: log-probabilities of it as an example, float64 [labels].
+    """
+
+    clip: Clip
+    context: Float64
+    probabilities: Float64
+    weights: Float64
+    example: Float64
+    logs: Float64
+
+    @property
+    def sentence(self) -> str:
+        return self.clip.text.split("|")[0]
+
+
+def heard(clip: Clip, windows: Windows, settings: DecisionSettings) -> Heard:
+    """From windows to what enrolling and judging need."""
+    count = len(windows.ends)
+    decision = Decision(settings, max(2, count), BLOCK_SECONDS)
+    weights = np.zeros(max(2, count))
+    recent = np.zeros(0, np.bool_)
+    squares = []
+    for row, (speech, end) in enumerate(zip(windows.speech, windows.ends, strict=True)):
+        verdict = decision.push(np.eye(max(2, count))[row], speech, end)
+        if verdict.status in ("speech", "unsure"):
+            weights = verdict.smoothed
+        recent = np.concatenate((recent, speech))[-decision.blocks :]
+        squares.append(float(np.count_nonzero(recent)) ** 2 if speech.any() else 0.0)
+    if not weights.any():
+        weights[count - 1] = 1.0
+    shares = np.array(squares) / sum(squares) if any(squares) else np.full(count, 1 / count)
+    logs = np.log(np.maximum(windows.probabilities, LEAST_PROBABILITY))
+    kept = weights[:count] > 1e-4
+    return Heard(
+        clip,
+        windows.context[kept].astype(np.float64),
+        windows.probabilities[kept],
+        weights[:count][kept] / weights[:count][kept].sum(),
+        (shares @ windows.context).astype(np.float16).astype(np.float64),
+        (shares @ logs).astype(np.float16).astype(np.float64),
+    )
+
+
+class Voice:
+    """One speaker's clips, enrolled from and judged in one go."""
+
+    def __init__(self, clips: Sequence[Heard], labels: Sequence[str]) -> None:
+        self.clips, self.labels = clips, tuple(labels)
+        self.truth = np.array([self.labels.index(one.clip.emotion) for one in clips])
+        self.present = np.unique(self.truth)
+        self._context = np.concatenate([one.context for one in clips])
+        self._probabilities = np.concatenate([one.probabilities for one in clips])
+        self._weights = np.concatenate([one.weights for one in clips])
+        lengths = [len(one.weights) for one in clips]
+        self._starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
+
+    def shown(self, known: KnownVoice | None) -> Float64:
+        """What is shown at the end of each clip, [clips, labels]."""
+        shares = self._probabilities
+        if known is not None:
+            shares = known.push(self._context, shares)
+        shown: Float64 = np.add.reduceat(shares * self._weights[:, None], self._starts, axis=0)
+        return shown
+
+    def enrol(self, places: Sequence[int], other: Voice | None = None) -> KnownVoice:
+        """Fitted from these clips, as `other` heard them (in another condition)."""
+        clips = [(other or self).clips[place] for place in places]
+        return KnownVoice(
+            np.stack([one.example for one in clips]),
+            np.stack([one.logs for one in clips]),
+            self.truth[list(places)].tolist(),
+            self.labels,
+            LABELS,
+        )
+
+    def draw(self, count: int, rng: np.random.Generator) -> list[int] | None:
+        """So many clips of each emotion; None where too few would be left."""
+        if len(self.present) < 3 or np.bincount(self.truth)[self.present].min() < count + _LEFT:
+            return None
+        drawn = [rng.choice(np.flatnonzero(self.truth == k), count, False) for k in self.present]
+        return [int(place) for place in np.concatenate(drawn)]
+
+    def apart(self, places: Sequence[int]) -> Array:
+        """Clips that are not enrolled and whose sentence is not either."""
+        said = {self.clips[place].sentence for place in places}
+        return np.array([i for i, one in enumerate(self.clips) if one.sentence not in said], int)
+
+
+@dataclass(slots=True)
+class Curve:
+    """What came of so many examples: a speaker's scores, and how sure it was."""
+
+    scores: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+    before: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+    apart: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+    shares: list[Float64] = field(default_factory=list)
+    truth: list[int] = field(default_factory=list)
+
+    def corpora(self, which: Mapping[tuple[str, str], Sequence[float]]) -> dict[str, float]:
+        """Mean over the speakers of each corpus of their mean over draws."""
+        found: dict[str, list[float]] = defaultdict(list)
+        for (corpus, _), scores in which.items():
+            found[corpus].append(float(np.mean(scores)))
+        return {corpus: float(np.mean(scores)) for corpus, scores in found.items()}
+
+    def worst(self) -> tuple[str, float]:
+        """The speaker who gains least, and what."""
+        gains = {
+            key: float(np.mean(scores) - np.mean(self.before[key]))
+            for key, scores in self.scores.items()
+        }
+        key = min(gains, key=gains.__getitem__)
+        return key[1], gains[key]
+
+    @property
+    def error(self) -> float:
+        return calibration_error(np.stack(self.shares), self.truth)
+
+
+def _uar(truth: Array, shares: Float64) -> float:
+    """Over the labels that occur; of whatever labels there are."""
+    right = shares.argmax(1) == truth
+    return float(np.mean([right[truth == label].mean() for label in np.unique(truth)]))
+
+
+def curve(voices: Sequence[Voice], count: int, draws: int, others: Sequence[Voice] = ()) -> Curve:
+    """So many examples of each emotion, of every speaker with enough clips.
+
+    Args:
+        voices: who is judged.
+        count: examples of each emotion.
+        draws: of each speaker.
+        others: the same clips in another condition, to enrol from.
+    """
+    found = Curve()
+    for number, voice in enumerate(voices):
+        rng = np.random.default_rng(0)
+        plain = voice.shown(None) if voice.labels == LABELS else None
+        for _ in range(draws):
+            places = voice.draw(count, rng)
+            if places is None:
+                break
+            shown = voice.shown(voice.enrol(places, others[number] if others else None))
+            rest = np.setdiff1d(np.arange(len(voice.truth)), places)
+            key = voice.clips[0].clip.corpus, voice.clips[0].clip.speaker
+            found.scores[key].append(_uar(voice.truth[rest], shown[rest]))
+            if plain is not None:
+                before = _uar(voice.truth[rest], plain[rest])
+                found.before[key].append(before)
+            apart = voice.apart(places)
+            if len(np.unique(voice.truth[apart])) == len(voice.present):
+                score = _uar(voice.truth[apart], shown[apart])
+                found.apart[key].append(score)
+            wide = np.zeros((len(rest), MOST_LABELS))
+            wide[:, : len(voice.labels)] = shown[rest]
+            found.shares.extend(wide)
+            found.truth.extend(voice.truth[rest].tolist())
+    return found
+
+
+def voices_of(clips: Sequence[Heard], labels: Sequence[str] | None = LABELS) -> list[Voice]:
+    """A voice for each speaker; `labels` None are all emotions that the speaker has."""
+    own: dict[str, list[Heard]] = defaultdict(list)
+    for one in clips:
+        own[one.clip.speaker].append(one)
+    return [Voice(of, labels or sorted({one.clip.emotion for one in of})) for of in own.values()]
+
+
+def _opus(samples: Float32) -> Float32:
+    """Through Opus and back."""
+    file = io.BytesIO()
+    sf.write(file, samples, RATE, format="OGG", subtype="OPUS")
+    file.seek(0)
+    decoded, rate = sf.read(file, dtype="float32")
+    assert rate == RATE
+    return np.asarray(decoded, np.float32)
+
+
+def sound(clip: Clip, condition: str) -> Float32:
+    """A clip as it sounds in a condition."""
+    if condition == _OPUS:
+        return _opus(clip.samples())
+    return CONDITIONS[condition](clip.samples(), generator(clip))
+
+
+def listen(
+    clips: Sequence[Clip], model: str | None, cache: Path | None, what: str, condition: str = ""
+) -> list[Heard]:
+    """All clips, corpus by corpus."""
+    settings, found = load_model(model).info.decision, []
+    for corpus in sorted({clip.corpus for clip in clips}):
+        own = [clip for clip in clips if clip.corpus == corpus]
+        if condition:
+            named = [(f"{clip.key} {condition}", partial(sound, clip, condition)) for clip in own]
+        else:
+            named = [(clip.key, clip.samples) for clip in own]
+        windows = hear(named, model, cache, f"{corpus}-{what}")
+        found += [heard(clip, one, settings) for clip, one in zip(own, windows, strict=True)]
+    return found
+
+
+def table(voices: Sequence[Voice], draws: int) -> Iterator[str]:
+    """UAR by examples of each emotion, a row a corpus."""
+    curves = {count: curve(voices, count, draws) for count in COUNTS}
+    corpora = sorted({voice.clips[0].clip.corpus for voice in voices})
+    own_words = any(voice.labels != LABELS for voice in voices)
+    start = "chance" if own_words else "no profile"
+    yield f"| speakers never heard in training | {start} | " + " | ".join(map(str, COUNTS)) + " |"
+    yield "|---" * (len(COUNTS) + 2) + "|"
+    cells: dict[str, list[str]] = {corpus: [] for corpus in corpora}
+    for corpus in corpora:
+        if own_words:
+            of = [v for v in voices if v.clips[0].clip.corpus == corpus]
+            cells[corpus].append(f"{np.mean([1 / len(v.labels) for v in of]):.3f}")
+        else:
+            cells[corpus].append(f"{curves[1].corpora(curves[1].before).get(corpus, np.nan):.3f}")
+        for found in curves.values():
+            scores, apart = found.corpora(found.scores), found.corpora(found.apart)
+            cell = f"{scores[corpus]:.3f}" if corpus in scores else "-"
+            cells[corpus].append(cell + (f" ({apart[corpus]:.3f})" if corpus in apart else ""))
+        yield f"| {corpus} | " + " | ".join(cells[corpus]) + " |"
+    best = [
+        {**curves[2].corpora(curves[2].scores), **curves[3].corpora(curves[3].scores)}.get(c)
+        for c in corpora
+    ]
+    known = [score for score in best if score is not None]
+    yield ""
+    yield f"With 3 examples (2 where there are no more), mean of the corpora: {np.mean(known):.3f}"
+    yield "In brackets: no sentence that was enrolled is judged."
+    for count, found in curves.items():
+        if not found.truth:
+            continue
+        line = f"{count} of each: calibration error {found.error:.3f}"
+        if not own_words:
+            name, gain = found.worst()
+            line += f"; the speaker who gains least: {name}, {gain:+.3f}"
+        yield line
+
+
+def other_days(
+    clips: Sequence[Clip], model: str | None, cache: Path | None, draws: int, count: int
+) -> Iterator[str]:
+    """Enrolled in one condition and judged in another, and both in the same."""
+    clean = voices_of(listen(clips, model, cache, "day", AS_RECORDED))
+    yield f"| {count} of each | same | enrolled as recorded | judged as recorded | loss |"
+    yield "|---|---|---|---|---|"
+    losses = []
+    for condition in OTHER_DAYS:
+        there = voices_of(listen(clips, model, cache, "day", condition))
+        scores = [
+            float(np.mean(list(found.corpora(found.scores).values())))
+            for found in (
+                curve(there, count, draws),
+                curve(there, count, draws, clean),
+                curve(clean, count, draws, there),
+                curve(clean, count, draws),
+            )
+        ]
+        same, onward, back, recorded = scores
+        losses += [same - onward, recorded - back]
+        yield (
+            f"| {condition} | {same:.3f} | {onward:.3f} | {back:.3f} (of {recorded:.3f}) | "
+            f"{100 * np.mean(losses[-2:]):.1f} points |"
+        )
+    yield f"\nMean loss against enrolment in the same condition: {100 * np.mean(losses):.1f} points"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--corpora", nargs="+", required=True, help="a folder with clips.csv, or NAME=FOLDER"
+    )
+    parser.add_argument("--others", type=Path, help="a folder with other-emotions.csv")
+    parser.add_argument("--split", choices=SPLITS, default="test")
+    parser.add_argument("--model", help="a bundled model's name or an .onnx file")
+    parser.add_argument("--draws", type=int, default=10, help="of each speaker")
+    parser.add_argument("--most", type=int, default=1000, help="speakers of a corpus")
+    parser.add_argument("--conditions", action="store_true", help="another day, instead")
+    parser.add_argument("--cache", type=Path, default=Path(".cache/windows"))
+    options = parser.parse_args()
+    model, cache = options.model, options.cache
+    try:
+        clips = [clip for clip in read_corpora(options.corpora) if clip.split == options.split]
+        clips = first_speakers(clips, options.most)
+        if options.conditions:
+            for line in other_days(clips, model, cache, options.draws, 2):
+                print(line, flush=True)
+            return
+        said = listen(clips, model, cache, "clips")
+        for line in table(voices_of(said), options.draws):
+            print(line, flush=True)
+        if options.others:
+            others = [
+                clip
+                for clip in read_clips(options.others, "other-emotions.csv", None)
+                if clip.split == options.split
+            ]
+            kept = {clip.speaker for clip in others}
+            words = [one for one in said if one.clip.speaker in kept]
+            words += listen(others, model, cache, "others")
+            print("\nWords of the speaker's own:\n")
+            for line in table(voices_of(words, None), options.draws):
+                print(line, flush=True)
+    except (CorpusError, LivesrError) as error:
+        raise SystemExit(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""`livesr enrol`: make a voice known, from clips or by the microphone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from livesr.app.commands.options import DeviceOption, ModelOption
+
+if TYPE_CHECKING:
+    from livesr.profile import Profile
+
+_EACH = 2  # sentences for each label
+
+
+def enrol(
+    name: Annotated[str, typer.Argument(help="Of the profile, or a path.", metavar="NAME|PATH")],
+    clips: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Sound files that are examples of --label.", metavar="[CLIP]..."),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="What the clips are.")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="What to enrol by the microphone: the model's emotions, or your own words.",
+            metavar="WORD,WORD...",
+        ),
+    ] = None,
+    device: DeviceOption = None,
+    model: ModelOption = None,
+    seconds: Annotated[
+        float, typer.Option(help="To speak, for each sentence.", min=1.0, max=30.0)
+    ] = 4.0,
+    channel: Annotated[
+        int | None, typer.Option(help="The only input to hear, counted from 1.", metavar="N")
+    ] = None,
+) -> None:
+    """Make a voice known: two sentences of each emotion, or clips. It goes on with a profile
+    that exists."""
+    from livesr.app.profiles import place
+    from livesr.errors import ProfileError
+    from livesr.profile import Profile, check_label
+
+    path = place(name)
+    exists = path.exists()
+    profile = Profile.load(path) if exists else Profile(model, name=path.name.split(".")[0])
+    if exists:
+        from livesr.model.load import load_model
+
+        profile.check_model(load_model(model or profile.model))
+    if clips:
+        if label is None:
+            raise ProfileError("Say what the clips are: --label happy.")
+        _enrol_clips(profile, check_label(label), clips, path)
+    elif label is not None:
+        raise ProfileError("--label is of clips; name some, or give --labels for the microphone.")
+    else:
+        words = labels.split(",") if labels else list(profile.judged)
+        wanted = [check_label(word.strip()) for word in words]
+        _enrol_microphone(profile, wanted, path, device, seconds, channel)
+    counts = ", ".join(f"{count} {kept}" for kept, count in profile.counts.items())
+    print(f"{profile.name}: {counts or 'nothing enrolled'}" + (f"  ({path})" if counts else ""))
+    if expected := profile.expectation():
+        print(f"It {expected}.")
+        if expected.uar - expected.error < expected.chance:
+            print("That is hardly better than guessing: are all examples of one voice?")
+
+
+def _keep(profile: Profile, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    profile.save(path)
+
+
+def _enrol_clips(profile: Profile, label: str, clips: list[Path], path: Path) -> None:
+    """All of them or none."""
+    import numpy as np
+
+    from livesr.errors import AudioError, ProfileError
+    from livesr.files.soundfile import SoundFile
+
+    for clip in clips:
+        try:
+            with SoundFile(clip) as sound:
+                blocks, rate = list(sound.blocks()), sound.rate
+            samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+            example = profile.add(label, samples, rate, source=clip.name[:120])
+        except ProfileError as error:
+            raise ProfileError(f"{clip}: {error} Nothing was enrolled.") from None
+        except AudioError as error:
+            raise AudioError(f"{error} Nothing was enrolled.") from None
+        print(f"{clip}: {example.seconds:.1f} s of speech, {label}")
+    _keep(profile, path)
+
+
+def _enrol_microphone(
+    profile: Profile,
+    labels: list[str],
+    path: Path,
+    device: str | None,
+    seconds: float,
+    channel: int | None,
+) -> None:
+    """Sentence by sentence; each is kept as soon as it is accepted."""
+    import sys
+
+    from livesr.app.enrolment import Enrolment
+    from livesr.app.terminal import quiet_libraries
+
+    with quiet_libraries(), Enrolment(device, channel, profile.model, seconds) as enrolment:
+        try:
+            enrolment.check_level()
+            for label in labels:
+                for number in range(1, _EACH + 1):
+                    if enrolment.take(profile, label, number, _EACH):
+                        _keep(profile, path)
+        except (KeyboardInterrupt, EOFError):
+            print("\nEnded; what was enrolled is kept.", file=sys.stderr)

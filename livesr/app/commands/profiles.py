@@ -1,0 +1,91 @@
+"""`livesr profiles`: the voices that livesr knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from livesr.profile import Profile
+
+
+def profiles(
+    name: Annotated[
+        str | None, typer.Argument(help="Show this one in full.", metavar="[NAME|PATH]")
+    ] = None,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove it, or what --label names of it.")
+    ] = False,
+    label: Annotated[
+        str | None, typer.Option(help="With --remove: the examples of this label alone.")
+    ] = None,
+    number: Annotated[
+        int | None,
+        typer.Option(help="With --label: this one of them alone, counted from 1.", min=1),
+    ] = None,
+) -> None:
+    """The known voices: list, show, remove."""
+    from livesr.app.profiles import place
+    from livesr.errors import ProfileError
+    from livesr.profile import Profile
+
+    if name is None:
+        if remove or label or number:
+            raise ProfileError("Name the profile to remove from; `livesr profiles` lists them.")
+        _list()
+        return
+    path = place(name)
+    if (label or number) and not (remove and label):
+        raise ProfileError("--label and --number say what --remove removes; give it too.")
+    profile = Profile.load(path)
+    if not remove:
+        _show(profile, path)
+    elif label:
+        profile.remove(label, number)
+        profile.save(path)
+        _show(profile, path)
+    else:
+        try:
+            path.unlink()
+        except OSError as error:
+            raise ProfileError(f"{path} cannot be removed: {error.strerror}.") from None
+        _tell(f"{path} is removed.")
+
+
+def _tell(text: str) -> None:
+    from livesr.app.console import PlainConsole
+
+    PlainConsole().print(text, markup=False, soft_wrap=True)
+
+
+def _list() -> None:
+    from livesr.app.profiles import folder, known
+    from livesr.errors import LivesrError
+    from livesr.profile import Profile
+
+    for path in known():
+        try:
+            profile = Profile.load(path)
+        except LivesrError as error:
+            _tell(f"{path.stem}: {error}")
+        else:
+            counts = ", ".join(f"{count} {label}" for label, count in profile.counts.items())
+            _tell(f"{profile.name}: {counts or 'no examples'}; changed {profile.changed}")
+    if not known():
+        _tell(f"No profile yet in {folder()}; `livesr enrol NAME` makes one.")
+
+
+def _show(profile: Profile, path: Path) -> None:
+    _tell(f"{profile.name}  ({path})")
+    _tell(f"  model    {profile.model} ({profile.identity[:8]})")
+    _tell(f"  created  {profile.created}, changed {profile.changed}")
+    for label in profile.labels:
+        of = [example for example in profile.examples if example.label == label]
+        _tell(f"  {label}")
+        for number, example in enumerate(of, start=1):
+            _tell(f"    {number:>3}  {example.seconds:5.1f} s of speech  {example.source}")
+    if expected := profile.expectation():
+        _tell(f"  It {expected}.")

@@ -1,0 +1,71 @@
+"""Where profiles lie: by name in the user's data folder, or at a path."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from livesr.errors import ProfileError
+from livesr.profile import SUFFIX, Profile
+
+VARIABLE = "LIVESR_PROFILES"
+
+
+def folder() -> Path:
+    """The folder of profiles, whether there is one or not: $LIVESR_PROFILES, or the system's."""
+    if named := os.environ.get(VARIABLE):
+        return Path(named)
+    import platformdirs  # noqa: PLC0415
+
+    return platformdirs.user_data_path("livesr", appauthor=False) / "profiles"
+
+
+def place(name: str) -> Path:
+    """The file of a profile, by its name or its path.
+
+    Raises:
+        ProfileError: if it cannot be a name.
+    """
+    if name.endswith(SUFFIX) or os.sep in name or (os.altsep and os.altsep in name):
+        return Path(name)
+    if not name or not name.isprintable() or len(name) > 100 or name.startswith("."):
+        raise ProfileError(
+            f"{name!r:.60} cannot be a profile's name; give a word, or a path ending in {SUFFIX}."
+        )
+    return folder() / f"{name}{SUFFIX}"
+
+
+def known() -> list[Path]:
+    """The profiles in the folder, by name."""
+    return sorted(folder().glob(f"*{SUFFIX}"))
+
+
+def load(name: str | None) -> tuple[Path | None, Profile | None]:
+    """A profile by name or path, and its file; None where none is asked for.
+
+    Raises:
+        ProfileError: if it cannot be used.
+    """
+    if name is None:
+        return None, None
+    path = place(name)
+    return path, Profile.load(path)
+
+
+def keep_corrections(before: Profile | None, after: Profile | None, path: Path | None) -> None:
+    """Save what was taught into the profile's file, and say so."""
+    known = before.examples if before else ()
+    taught = after.examples[len(known) :] if after else ()
+    if not taught or after is None:
+        return
+    words = f"{len(taught)} correction{'s' if len(taught) > 1 else ''}"
+    if path is None:
+        print(
+            f"livesr: {words}, kept in the recording, if any, alone; give --profile NAME (see "
+            "`livesr enrol`) to have them next time.",
+            file=sys.stderr,
+        )
+        return
+    after.save(path)
+    print(f"livesr: {words} kept in {path}.", file=sys.stderr)

@@ -1,0 +1,113 @@
+"""`livesr enrol`, `livesr profiles`, `--profile`: as a user meets them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from typer.testing import CliRunner
+
+from livesr import Event, Profile, ProfileError
+from livesr.app.cli import app
+from livesr.app.enrolment import Enrolment
+from livesr.app.profiles import keep_corrections, place
+from livesr.event import Item
+from livesr.files.recording import Recording
+from livesr.microphone.capture import Capture
+from livesr.recognizer import Recognizer
+
+
+@pytest.fixture
+def clips(tmp_path: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setenv("LIVESR_PROFILES", str(tmp_path / "voices"))
+    monkeypatch.setenv("LIVESR_CONFIG", str(tmp_path / "none.toml"))
+    paths = [tmp_path / f"{number}.wav" for number in range(4)]
+    for number, path in enumerate(paths):
+        sf.write(path, speech[number * 40_000 : (number + 1) * 40_000], 16000)
+    return [str(path) for path in paths]
+
+
+def said(*arguments: str) -> str:
+    result = CliRunner().invoke(app, arguments)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_enrol_from_clips_then_list_show_use_and_remove(
+    clips: list[str], tiny: Path, tmp_path: Path
+) -> None:
+    assert "No profile yet" in said("profiles")
+    model = ("--model", str(tiny))
+    said("enrol", "me", "--label", "angry", *model, *clips[:2])
+    out = said("enrol", "me", "--label", "sad", *clips[2:])
+    assert "me: 2 angry, 2 sad" in out
+    assert "guessing: 25%" in out
+    assert "me: 2 angry, 2 sad" in said("profiles")
+    assert "2.wav" in said("profiles", "me")
+    jsonl = tmp_path / "out.jsonl"
+    said("replay", clips[0], "--profile", "me", "--jsonl", str(jsonl))
+    read = [json.loads(line) for line in jsonl.read_text().splitlines()]
+    assert {item["profile"] for item in read if "end" in item} == {"me"}
+    said("profiles", "me", "--remove", "--label", "sad", "--number", "1")
+    assert Profile.load(place("me")).counts == {"angry": 2, "sad": 1}
+    assert "is removed" in said("profiles", "me", "--remove")
+    with pytest.raises(ProfileError, match="livesr enrol"):
+        said("replay", clips[0], "--profile", "me")
+
+
+def test_clips_are_enrolled_all_or_none(clips: list[str], tiny: Path, tmp_path: Path) -> None:
+    silence = tmp_path / "silence.wav"
+    sf.write(silence, np.zeros(32_000), 16000)
+    path = tmp_path / "a.livesr-profile"
+    with pytest.raises(ProfileError, match=r"silence\.wav.*Nothing was enrolled"):
+        said("enrol", str(path), "--label", "sad", "--model", str(tiny), clips[0], str(silence))
+    assert not path.exists()
+
+
+def test_what_cannot_be_is_told(clips: list[str], tiny: Path) -> None:
+    for arguments, words in (
+        (["enrol", "me", clips[0]], "--label happy"),
+        (["enrol", "me", "--label", "x" * 10_000, clips[0]], "cannot be a label"),
+        (["enrol", "", "--label", "sad", clips[0]], "cannot be a profile's name"),
+        (["profiles", "--remove"], "Name the profile"),
+        (["profiles", "nobody"], "cannot be read"),
+    ):
+        with pytest.raises(ProfileError, match=words):
+            said(*arguments)
+
+
+def test_enrolling_by_the_microphone_asks_until_it_is_right(
+    tiny: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The person's part is played here; tests/microphone has a real one."""
+    heard = iter([np.zeros(48_000, np.float32), *np.split(speech[:192_000], 4)])
+    answers = iter(["", "", "r", "", "", "", "s"])
+    monkeypatch.setattr("builtins.input", lambda _: next(answers))
+    monkeypatch.setattr(Enrolment, "_hear", lambda *_: (next(heard), -20.0))
+    profile = Profile(tiny)
+    with Enrolment(None, None, tiny, 3.0) as enrolment:
+        assert enrolment.take(profile, "angry", 1, 2)  # silence, repeated, kept
+        assert not enrolment.take(profile, "sad", 1, 2)  # left out
+    assert profile.counts == {"angry": 1}
+
+
+def test_corrections_are_kept_in_the_profiles_file(
+    tiny: Path, speech: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "me.livesr-profile"
+    before = Profile(tiny, name="me")
+    before.save(path)
+    recognizer = Recognizer(profile=before)
+    capture = Capture(recognizer, Recording(tmp_path / "talk.flac"))
+    items: list[Item] = capture.push(speech[:80_000, None]) + capture.teach("happy")
+    assert items[-1] == Event("teach", capture.seconds, text="happy")
+    keep_corrections(before, recognizer.profile, path)
+    assert "1 correction kept" in capsys.readouterr().err
+    assert Profile.load(path).counts == {"happy": 1}
+    keep_corrections(None, recognizer.profile, None)
+    assert "--profile NAME" in capsys.readouterr().err
