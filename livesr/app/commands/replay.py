@@ -153,9 +153,8 @@ def _replay_one(
     from livesr.files.jsonl import is_session, readings_from_jsonl
     from livesr.files.recording import events_path
     from livesr.files.replay import play as readings_of
-    from livesr.files.replay import recorded_profile
     from livesr.files.soundfile import STDIN, SoundFile
-    from livesr.model.load import DEFAULT, load_model
+    from livesr.model.load import load_model
 
     path = Path(file)
     inputs = [Place("the file to replay", file)]
@@ -194,10 +193,7 @@ def _replay_one(
             facts = {"rate": f"{sound.rate} Hz"}
             if how.channel:
                 facts["channel"] = f"{how.channel} of {sound.channels}"
-            known = how.profile or (recorded_profile(path) if file != STDIN else None)
-            if known:
-                facts["profile"] = known.name
-            used = how.model or (known.model if known else DEFAULT)
+            used = _model_and_profile(file, how, facts)
             view = View(
                 "standard input" if file == STDIN else path.name,
                 used,
@@ -230,6 +226,18 @@ def _replay_one(
                 view.note = f"silent: {error}"
                 print(f"livesr: {error} The replay goes on silently.", file=sys.stderr)
         return Playback(items, Session(view, outputs), view, clock, start=how.start).run()
+
+
+def _model_and_profile(file: str, how: How, facts: dict[str, str]) -> str:
+    """The model's name; the profile's goes among the facts, where there is one."""
+    from livesr.files.replay import recorded_profile
+    from livesr.files.soundfile import STDIN
+    from livesr.model.load import DEFAULT
+
+    known = how.profile or (recorded_profile(file) if file != STDIN else None)
+    if known:
+        facts["profile"] = known.name
+    return how.model or (known.model if known else DEFAULT)
 
 
 def _channel(text: str | None) -> Channel:
