@@ -31,7 +31,7 @@ from export.evaluate import AS_RECORDED, CONDITIONS, generator
 from export.metrics import calibration_error
 from export.readers import read_corpora
 from export.steady import first_speakers
-from export.windows import BLOCK_SECONDS, Windows, hear
+from export.windows import BLOCK_SECONDS, Sound, Windows, hear
 from livesr.arrays import Array, Float32, Float64
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
@@ -249,6 +249,7 @@ def listen(
     settings, found = load_model(model).info.decision, []
     for corpus in sorted({clip.corpus for clip in clips}):
         own = [clip for clip in clips if clip.corpus == corpus]
+        named: list[tuple[str, Sound]]
         if condition:
             named = [(f"{clip.key} {condition}", partial(sound, clip, condition)) for clip in own]
         else:
