@@ -131,7 +131,9 @@ async def voice(url: str, plan: Plan, sound: bytes, found: Heard) -> None:
     """One voice that speaks for so long."""
     await asyncio.sleep(random.random() * max(plan.hop, 0.25))
     try:
-        async with connect(url, subprotocols=["livesr.v1"], compression=None) as socket:  # type: ignore[list-item]
+        async with connect(
+            url, subprotocols=["livesr.v1"], compression=None, max_size=None
+        ) as socket:  # type: ignore[list-item]
             await socket.send(json.dumps({"type": "session.update", "hop": plan.hop}))
             sent: list[float] = []
             taker = asyncio.create_task(_take(socket, plan.packet, sent, found))
