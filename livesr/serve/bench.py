@@ -20,6 +20,7 @@ import time
 from dataclasses import dataclass, field
 from mmap import PAGESIZE
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -131,9 +132,8 @@ async def voice(url: str, plan: Plan, sound: bytes, found: Heard) -> None:
     """One voice that speaks for so long."""
     await asyncio.sleep(random.random() * max(plan.hop, 0.25))
     try:
-        async with connect(
-            url, subprotocols=["livesr.v1"], compression=None, max_size=None
-        ) as socket:  # type: ignore[list-item]
+        options: dict[str, Any] = {"subprotocols": ["livesr.v1"], "max_size": None}
+        async with connect(url, compression=None, **options) as socket:
             await socket.send(json.dumps({"type": "session.update", "hop": plan.hop}))
             sent: list[float] = []
             taker = asyncio.create_task(_take(socket, plan.packet, sent, found))
