@@ -44,7 +44,7 @@ def test_the_view_rolls_and_ctrl_c_gives_the_terminal_back(terminal: Terminal) -
 def test_without_pace_the_last_picture_and_the_summary_stay(terminal: Terminal) -> None:
     terminal.type(f"{sys.executable} -m livesr replay {CLIP}; echo status-$?", "Enter")
     screen = terminal.until(lambda text: "status-0" in text)
-    assert "turning points" in screen
+    assert "Turning points" in screen
     assert "no speech" in screen
 
 

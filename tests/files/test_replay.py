@@ -82,7 +82,7 @@ def test_plain_lines_and_a_summary_when_not_a_terminal() -> None:
     lines = cli("replay", str(CLIP)).stdout.splitlines()
     readings = list(livesr.replay(CLIP))
     assert sum(" dBFS" in line for line in lines) == len(readings)
-    assert any(line.startswith("turning points: ") for line in lines)
+    assert any(line.startswith("Turning points: ") for line in lines)
     assert not any("\x1b" in line for line in lines)
 
 
