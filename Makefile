@@ -10,7 +10,7 @@ help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: $(VENV)/installed  ## set up .venv, then replay half a minute of bundled speech in the terminal
-	$(BIN)/livesr replay tests/data/conversation.flac --pace
+	$(BIN)/livesr replay tests/data/conversation.flac --play
 
 test: $(VENV)/tested  ## lint, types and all tests but the slow ones (some minutes)
 	$(BIN)/ruff check .
