@@ -331,7 +331,7 @@ def test_without_portaudio_the_rest_works() -> None:
     hidden = "import ctypes.util, sys; ctypes.util.find_library = lambda name: None; "
     main = hidden + "sys.argv[0] = 'livesr'; from livesr.__main__ import main; main()"
     assert run("-c", main, "--help").returncode == 0
-    assert "turning points" in run("-c", main, "replay", str(CLIP)).stdout
+    assert "Turning points" in run("-c", main, "replay", str(CLIP)).stdout
     for command in ("listen", "devices"):
         told = run("-c", main, command)
         assert told.returncode == 2
