@@ -6,7 +6,7 @@ import io
 import os
 import tempfile
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 _BLOCK = 1 << 20  # bytes read at once
 _END = 1 << 60  # where a stream whose end nobody knows is said to end
@@ -220,7 +220,7 @@ def spooled(pipe: Incoming) -> BinaryIO:
     except BaseException:
         spool.close()
         raise
-    return spool
+    return cast(BinaryIO, spool)
 
 
 def read_fully(file: BinaryIO, count: int) -> bytes:

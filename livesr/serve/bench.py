@@ -68,6 +68,18 @@ class Heard:
     heard: float = 0.0
 
 
+def _cores() -> list[int]:
+    """Those that this process may use; none where the system does not say so simply."""
+    if sys.platform == "linux":
+        return sorted(os.sched_getaffinity(0))
+    return []
+
+
+def _stay_on(cores: list[int]) -> None:
+    if sys.platform == "linux":
+        os.sched_setaffinity(0, cores)
+
+
 class Server:
     """`livesr serve` in processes of its own.
 
@@ -78,14 +90,14 @@ class Server:
 
     def __init__(self, options: list[str], core: int | None) -> None:
         command = [sys.executable, "-m", "livesr", "serve", "--port", "0", *options]
-        before = os.sched_getaffinity(0) if core is not None else set()
+        before = _cores()
         if core is not None:
-            os.sched_setaffinity(0, {core})  # a child inherits it
+            _stay_on([core])  # a child inherits it
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         if core is not None:
-            os.sched_setaffinity(0, before)
+            _stay_on(before)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
@@ -187,11 +199,11 @@ def curve(
         options: of `livesr serve`.
         pin: whether the server gets a core of its own.
     """
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    cores = _cores()
     core = cores[0] if pin and len(cores) > 1 else None
     server = Server(options, core)
     if core is not None:
-        os.sched_setaffinity(0, set(cores[1:]))
+        _stay_on(cores[1:])
     rows: list[list[str]] = []
     try:
         asyncio.run(
@@ -207,7 +219,7 @@ def curve(
     finally:
         server.stop()
         if core is not None:
-            os.sched_setaffinity(0, set(cores))
+            _stay_on(cores)
     return rows, server.capacity
 
 
