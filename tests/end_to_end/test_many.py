@@ -1,0 +1,152 @@
+"""Many files in one go: one table, every reading as the file's own replay has it, faults named."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile as sf
+
+import livesr
+from livesr.app.inputs import find_inputs
+from livesr.app.many import How, replay_many
+from livesr.errors import LivesrError
+from livesr.files.jsonl import readings_from_jsonl
+from tests.helpers.media import KINDS, convert, need_ffmpeg
+from tests.helpers.tiny import DATA
+
+KINDS_OF_60 = sorted(KINDS)[:12]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 files of 12 kinds, in folders; three cannot be heard, three only in part."""
+    need_ffmpeg()
+    made = tmp_path_factory.mktemp("sixty") / "calls"
+    (made / "deep" / "er").mkdir(parents=True)
+    for kind in KINDS_OF_60:
+        whole = convert(DATA / "banglaser.flac", made / f"a.{kind}", "-t", "1.2").read_bytes()
+        for number, place in enumerate((made, made / "deep", made / "deep", made / "deep" / "er")):
+            (place / f"{number}.{kind}").write_bytes(whole)
+    for name in ("0.wav", "deep/1.flac", "deep/er/3.mp3"):
+        path = made / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    for name in ("0.m4a", "deep/1.caf", "deep/er/3.au"):
+        (made / name).write_text("no sound at all")
+    (made / ".hidden.wav").write_text("")
+    (made / "0.wav.jsonl").write_text("")
+    return made
+
+
+@pytest.mark.slow
+def test_sixty_files_of_twelve_kinds(folder: Path, tmp_path: Path, tiny: Path) -> None:
+    inputs = find_inputs([str(folder)])
+    assert len(inputs) == 60
+    out, rows, table = tmp_path / "out", tmp_path / "all.csv", tmp_path / "table.parquet"
+    status = replay_many(
+        inputs,
+        How(model=str(tiny)),
+        jsonl=f"{out}/",
+        csv_path=str(rows),
+        summary=str(table),
+        processes=2,
+    )
+    assert status == 3
+    verdicts = pq.read_table(table).to_pylist()
+    assert [row["file"] for row in verdicts] == [each.shown for each in inputs]
+    silent = {row["file"] for row in verdicts if not row["seconds"]}
+    assert {Path(name).name for name in silent} == {"0.m4a", "1.caf", "3.au"}
+    partly = {Path(r["file"]).name for r in verdicts if r["failed"] and r["seconds"]}
+    assert partly == {"0.wav", "1.flac", "3.mp3"}
+    with rows.open(newline="") as file:
+        ends: dict[str, list[float]] = {}
+        for row in csv.DictReader(file):
+            ends.setdefault(row["file"], []).append(float(row["end"]))
+    for each in inputs:
+        if each.shown in silent:
+            assert each.shown not in ends
+            continue
+        written = list(readings_from_jsonl(out / f"{each.below}.jsonl"))
+        found = [item.to_dict() for item in written if isinstance(item, livesr.Reading)]
+        own = [reading.to_dict() for reading in _quietly(each.path, tiny)]
+        assert found == own, each.shown
+        assert ends[each.shown] == [reading["end"] for reading in own]
+
+
+@pytest.mark.filterwarnings("ignore::livesr.AudioWarning")
+def _quietly(path: str, tiny: Path) -> list[livesr.Reading]:
+    import warnings  # noqa: PLC0415
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", livesr.AudioWarning)
+        return list(livesr.replay(path, model=tiny))
+
+
+def cli(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "livesr", "replay", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_a_call_s_sides_are_told_apart_in_every_output(
+    tmp_path: Path, speech: np.ndarray, tiny: Path
+) -> None:
+    call = tmp_path / "call.wav"
+    sf.write(call, np.stack((speech[:48_000], speech[48_000:96_000]), axis=1), 16000)
+    names = ("c.jsonl", "c.csv", "c.html", "s.csv")
+    jsonl, rows, page, table = (tmp_path / name for name in names)
+    options = ("--jsonl", jsonl, "--csv", rows, "--report", page, "--summary", table)
+    told = cli(call, "--channel", "each", "--model", tiny, *options)
+    assert told.returncode == 0, told.stderr
+    lines = [json.loads(line) for line in jsonl.read_text().splitlines()]
+    for channel in (1, 2):
+        alone = list(livesr.replay(call, model=tiny, channel=channel))
+        expected = [reading.to_dict() | {"channel": channel} for reading in alone]
+        assert [line for line in lines if line["channel"] == channel] == expected
+        assert f"channel {channel}" in (tmp_path / f"c.{channel}.html").read_text()
+    with table.open(newline="") as file:
+        assert [row["channel"] for row in csv.DictReader(file)] == ["1", "2"]
+    with rows.open(newline="") as file:
+        assert {row["channel"] for row in csv.DictReader(file)} == {"1", "2"}
+    readings, events = livesr.read_session(jsonl)
+    assert len(readings) == len(lines)
+    assert events == []
+
+
+def test_inputs_that_cannot_be_meant(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for given, words in (
+        ("", "name is empty"),
+        ("https://x/y.wav", "is an address"),
+        (str(tmp_path / "empty"), "holds no file that is sound"),
+        (str(tmp_path / "*.wav"), "No file matches"),
+    ):
+        with pytest.raises(LivesrError, match=words):
+            find_inputs([given])
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        sf.write(tmp_path / name / "x.wav", np.zeros(1000), 16000)
+    both = find_inputs([str(tmp_path / "a"), str(tmp_path / "*" / "x.wav")])
+    assert [each.below.name for each in both] == ["x.wav", "x.wav"]  # each once
+    with pytest.raises(LivesrError, match="would both be written"):
+        replay_many(both, How(), jsonl=f"{tmp_path}/out/")
+    with pytest.raises(LivesrError, match="name a folder"):
+        replay_many(both, How(), jsonl="-")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_only_input_that_cannot_be_heard_is_status_2(tmp_path: Path) -> None:
+    (tmp_path / "bad.wav").write_text("no sound")
+    told = cli(tmp_path / "bad.wav", "--summary", tmp_path / "s.csv")
+    assert told.returncode == 2
+    assert told.stderr.count("\n") == 1
