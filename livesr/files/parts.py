@@ -567,7 +567,7 @@ def _mpeg(content: Content, place: int, found: Layout) -> int:
     assert frame is not None
     kind, said = frame.kind, _mpeg_about(content, place, frame)
     pieces: list[Piece] = []
-    at, damaged, end = place, 0, place
+    at, damaged, end, frames = place, 0, place, 0
     while at < content.size:
         frame = _mpeg_frame(content, at)
         if frame is None or frame.kind != kind:
@@ -580,7 +580,7 @@ def _mpeg(content: Content, place: int, found: Layout) -> int:
             continue
         if at > place and _mpeg_about(content, at, frame) is not None:
             break
-        end = at + frame.size
+        end, frames = at + frame.size, frames + 1
         _append(pieces, at, min(end, content.size))
         at = min(end, content.size)
     if damaged > _LOST_FRAME:
@@ -590,22 +590,28 @@ def _mpeg(content: Content, place: int, found: Layout) -> int:
         found.findings.append(_was_cut(said, there))
     elif end > content.size:
         found.findings.append(Finding("it was cut in the midst of a frame", True))
-    found.parts.append(_mpeg_told(content, place, pieces, said, there))
+    found.parts.append(_mpeg_told(content, place, pieces, said, there, frames - 1))
     return at
 
 
 def _mpeg_told(
-    content: Content, place: int, pieces: list[Piece], said: int | None, there: int
+    content: Content, place: int, pieces: list[Piece], said: int | None, there: int, frames: int
 ) -> list[Piece]:
-    """The pieces, with the number of bytes put right: libmpg123 prints what differs."""
+    """The pieces, with the numbers of bytes and frames put right.
+
+    libmpg123 prints a note where the bytes differ, and stops after as many frames as it is told.
+    """
     if not said or said == there or not isinstance(first := pieces[0], range):
         return pieces
     head = content.at(place, 64)
     at = max(head.find(b"Xing"), head.find(b"Info"))
     if at < 0:
         return pieces
-    at += 12 if head[at + 7] & 1 else 8
+    counted = head[at + 7] & 1
+    at += 12 if counted else 8
     put = content.at(place, at) + struct.pack(">I", there)
+    if counted:
+        put = put[:-8] + struct.pack(">II", frames, there)
     return [put, range(first.start + len(put), first.stop), *pieces[1:]]
 
 

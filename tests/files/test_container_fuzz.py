@@ -67,4 +67,7 @@ def test_all_that_ffmpeg_hears_is_heard_or_a_word_is_said(
     except AudioError:
         return  # a word
     if not said:
-        assert seconds > heard_by_ffmpeg(path) - 0.15, fault
+        least = heard_by_ffmpeg(path)
+        if fault == "joined":  # ffmpeg takes the second header, and its channels, for samples
+            least = min(least, 2 * 2.0)
+        assert seconds > least - 0.15, fault
