@@ -62,7 +62,7 @@ def _found(name: str) -> Iterator[Input]:
     elif name != STDIN and "\0" not in name and os.path.isdir(name):
         inside = list(_in_folder(name))
         if not inside:
-            raise LivesrError(f"{name} holds no file that is sound by its name.")
+            raise LivesrError(f"{name} is a directory without a file that is sound by its name.")
         yield from inside
     else:
         yield Input(name, name, PurePath(Path(name).name or name))

@@ -64,10 +64,13 @@ def layout(content: Content) -> Layout:
         walk = _kind(content, place)
         if walk is None:
             break
-        end = walk(content, place, found)
+        try:
+            end = walk(content, place, found)
+        except struct.error:  # cut within a header: what came before it stands
+            break
         if end <= place:
             break
-        place = _after_tag(content, end)
+        place = _after_tag(content, _after_old_tag(content, end))
     if not found.parts:
         return found
     rest = content.size - place
@@ -115,6 +118,11 @@ def _after_tag(content: Content, place: int) -> int:
             place += len(block)
         place += len(block) - len(block.lstrip(b"\0"))
     return place
+
+
+def _after_old_tag(content: Content, place: int) -> int:
+    """Where an ID3v1 tag ends that begins here: files that were joined have one between them."""
+    return min(place + 128, content.size) if content.at(place, 3) == b"TAG" else place
 
 
 def _was_cut(promised: int, there: int) -> Finding:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,13 @@ def test_half_heard_is_3_and_not_heard_is_2(tmp_path: Path) -> None:
 def test_a_signal_s_status_is_its_own(tmp_path: Path, number: signal.Signals) -> None:
     out = tmp_path / "out"
     command = [*COMMAND, "replay", str(CLIP), "--pace", "--jsonl", str(out)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        # Ignored under nohup, say.
+        preexec_fn=partial(signal.signal, number, signal.SIG_DFL),  # noqa: PLW1509
+    ) as process:
         until_written(out)
         process.send_signal(number)
         assert process.wait(timeout=10) == of_signal(number)

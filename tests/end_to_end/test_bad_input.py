@@ -271,7 +271,7 @@ def test_options_that_cannot_be(bad_files: Path, tmp_path: Path) -> None:
     for arguments, message in (
         (["--model", "nobody"], "neither a bundled model nor a file"),
         (["--hop", "0.025"], "multiple of 0.01"),
-        (["--jsonl", str(tmp_path)], "cannot be written"),
+        (["--jsonl", str(tmp_path / "none" / "a.jsonl")], "cannot be written"),
         (["--csv", "/nowhere/at/all.csv"], "cannot be written"),
         (["--jsonl", "-", "--csv", "-"], "would mix on standard output"),
         (["--nonsense"], "No such option"),

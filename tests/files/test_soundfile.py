@@ -222,7 +222,7 @@ def test_a_pipe_that_goes_on_or_ends_early_is_told(folder: Path) -> None:
         samples, texts, lost = hear(pipe)
     assert lost
     assert "it was cut: its header promises 3.66 s, 1.56 s are there" in texts[0]
-    assert len(samples) == (50_000 - 44) // 2
+    assert len(samples) == (50_000 - data.index(b"data") - 8) // 2
 
 
 def test_a_wav_of_a_pipe_is_heard_as_it_comes(pcm: bytes) -> None:
