@@ -130,6 +130,7 @@ def test_consent_then_what_replay_says_by_keyboard_on_a_phone(
         )
     browser.press("p", "p")
     browser.until("document.getElementById('state').textContent.startsWith('paused')")
+    time.sleep(1)  # long enough to be worth a word
     browser.press("p", "p")
     browser.until("/s not heard/.test(document.getElementById('state').textContent)")
     browser.press("q", "q")
