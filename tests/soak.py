@@ -38,7 +38,7 @@ RATES = (48000, 16000, 8000, 22050, 16000, 44100)  # of the runs, one after the 
 LONG_GAP = 60.13  # seconds, of which hops are left out
 _MOST_SLOPE = 1.0  # MB an hour of sound
 _MOST_DRIFT = 0.5  # seconds
-_LEAST_GROWTH = 2.0  # MB that an allocator may take in a run too short for a slope
+_LEAST_GROWTH = 5.0  # MB that an allocator may take in a run too short for a slope
 
 Step = tuple[str, int, int]  # what, where in the sound, how many samples
 
