@@ -15,10 +15,6 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from tests.helpers.tiny import save_tiny, tiny_info
-
-pytest.importorskip("tqdm")
-
 from export import calibrate, ensemble, metrics
 from export.conversation import Conversation, Passage, Streaming, converse, count, string
 from export.corpora import Clip, read_clips
@@ -38,6 +34,7 @@ from livesr.model.load import load_model
 from livesr.model.metadata import LABELS
 from livesr.reading import Reading, Status
 from livesr.settings import DecisionSettings
+from tests.helpers.tiny import save_tiny, tiny_info
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-pytest.importorskip("tqdm")
-
 from export.corpora import Clip, read_clips
 from export.steady import Heard, Talk, first_speakers, measure, talks
 from export.windows import BLOCK_SECONDS, Windows, decide, hear

