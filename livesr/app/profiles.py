@@ -21,13 +21,18 @@ def folder() -> Path:
     return platformdirs.user_data_path("livesr", appauthor=False) / "profiles"
 
 
+def is_path(name: str) -> bool:
+    """Whether this is the path of a profile, and not its name."""
+    return name.endswith(SUFFIX) or os.sep in name or bool(os.altsep and os.altsep in name)
+
+
 def place(name: str) -> Path:
     """The file of a profile, by its name or its path.
 
     Raises:
         ProfileError: if it cannot be a name.
     """
-    if name.endswith(SUFFIX) or os.sep in name or (os.altsep and os.altsep in name):
+    if is_path(name):
         return Path(name)
     if not name or not name.isprintable() or len(name) > 100 or name.startswith("."):
         raise ProfileError(

@@ -1,7 +1,7 @@
-"""What an archive costs beside bare `replay`: `python -m livesr.archive.bench SOUND`.
+"""What an archive costs beyond `replay` alone: `python -m livesr.archive.bench SOUND`.
 
-Processor time is read from /proc (Linux), of the command and of every process that it starts, so
-that it holds on a machine that does other things too; times by the clock do not.
+Processor time of the command and of every process that it starts is read from /proc (Linux). Other
+work on the machine changes it less than it changes the times by the clock.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ import soundfile as sf
 from livesr.files.replay import replay
 
 _TICKS = 100  # of /proc's times, a second
-_MARK = "<!-- archive figures -->"
+_BARE_CLIPS = 1000  # of the short clips, that are also scored by `replay` alone
+
+
+Row = tuple[str, str]  # of a table: what, and the measured value
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of a run: seconds by the clock, processor seconds, and the largest scorer's bytes."""
+    """Seconds by the clock, seconds of processor time, and the peak memory of a worker in bytes."""
 
     clock: float
     work: float
@@ -37,7 +40,7 @@ class Cost:
 
 
 def tree(pid: int) -> dict[int, tuple[float, str]]:
-    """Processor seconds and command line of a process and all below it."""
+    """Processor seconds and command line of a process and of all processes below it."""
     parents: dict[int, list[int]] = {}
     found: dict[int, tuple[float, str]] = {}
     for folder in Path("/proc").iterdir():
@@ -57,7 +60,7 @@ def tree(pid: int) -> dict[int, tuple[float, str]]:
 
 
 def _largest(pid: int) -> int:
-    """Most bytes that a process has held, without files that others hold too."""
+    """Peak resident memory of a process, in bytes."""
     with suppress(OSError):
         status = Path(f"/proc/{pid}/status").read_text()
         held = re.search(r"VmHWM:\s+(\d+) kB", status)
@@ -66,7 +69,7 @@ def _largest(pid: int) -> int:
 
 
 def archive(source: Path, out: Path, *options: str) -> Cost:
-    """Run the command, and watch it.
+    """Run the command and measure it.
 
     Raises:
         RuntimeError: if it fails.
@@ -82,14 +85,14 @@ def archive(source: Path, out: Path, *options: str) -> Cost:
             if "MapWorker" in line:
                 memory = max(memory, _largest(pid))
         time.sleep(0.2)
-    told = process.stdout.read().decode(errors="replace") if process.stdout else ""
+    output = process.stdout.read().decode(errors="replace") if process.stdout else ""
     if process.returncode:
-        raise RuntimeError(told)
+        raise RuntimeError(output)
     return Cost(time.monotonic() - began, sum(work.values()), memory)
 
 
 def bare(files: list[Path]) -> Cost:
-    """The same files through `replay` in this process, which has loaded its model."""
+    """Score files with `replay` in this process; the model is loaded before."""
     list(replay(files[0]))[:1]
     began, worked = time.monotonic(), time.process_time()
     for path in files:
@@ -99,122 +102,139 @@ def bare(files: list[Path]) -> Cost:
 
 
 def made(folder: Path, sound: Path, count: int, seconds: float) -> list[Path]:
-    """Files of so many seconds, each another piece of a sound that goes round."""
+    """Make files of so many seconds, each a different part of a sound that is repeated."""
     samples, rate = sf.read(sound, dtype="float32")
     folder.mkdir(parents=True)
     files, length = [], round(seconds * rate)
     for number in range(count):
-        at = number * 4001 % len(samples)
+        turned = np.roll(samples, -number * 4001)
         path = folder / f"{number:05}.flac"
         with sf.SoundFile(path, "w", rate, 1) as file:
             left = length
             while left:
-                piece = np.roll(samples, -at)[:left] if left < len(samples) else samples
-                file.write(piece)
-                left -= len(piece)
+                file.write(turned[:left])
+                left -= len(turned[:left])
         files.append(path)
     return files
 
 
-def run(sound: Path, minutes: float, files: int, clips: int, hours: float) -> list[str]:
-    """Lines of a Markdown table, each a figure."""
-    rows: list[tuple[str, str]] = []
-    busy = Path("/proc/loadavg").read_text().split()[0]
-    load = f"{busy} processes wanted {os.cpu_count()} processors"
-    with tempfile.TemporaryDirectory() as temporary:
-        place = Path(temporary)
-
-        def told(what: str, value: str) -> None:
-            print(f"{what}: {value}", flush=True)
-            rows.append((what, value))
-
-        told("beside it, at the start", load)
-        made(place / "one", sound, 1, 2)
-        start = archive(place / "one", place / "one-out", "--workers", "1")
-        told(
-            "starting and ending a run, whatever its size",
-            f"{start.work:.1f} s of processor time, {start.clock:.0f} s by the clock",
+def start_up(folder: Path, sound: Path) -> tuple[Cost, list[Row]]:
+    """The cost of a run that scores 2 s of sound."""
+    made(folder / "one", sound, 1, 2)
+    cost = archive(folder / "one", folder / "one-out", "--workers", "1")
+    load = Path("/proc/loadavg").read_text().split()[0]
+    return cost, [
+        (
+            "start and end of a run, whatever its size",
+            f"{cost.work:.1f} s of processor time, {cost.clock:.0f} s by the clock (load average "
+            f"{load}, {os.cpu_count()} processors)",
         )
-        if files:
-            _long(place, sound, files, minutes, start, told)
-        if clips:
-            _short(place, sound, clips, start, told)
-        if hours:
-            made(place / "day", sound, 1, hours * 3600)
-            cost = archive(place / "day", place / "day-out", "--workers", "1")
-            told(
-                f"a file of {hours:g} hours",
-                f"{cost.memory / 1e6:.0f} MB a worker at most, "
-                f"{(cost.work - start.work) / hours:.0f} s of processor time an hour",
-            )
-    return ["| What | Measured |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)]
+    ]
 
 
-def _long(
-    place: Path,
-    sound: Path,
-    files: int,
-    minutes: float,
-    start: Cost,
-    told: Callable[[str, str], None],
-) -> None:
-    paths = made(place / "long", sound, files, minutes * 60)
-    alone = bare(paths)
+def long_files(folder: Path, sound: Path, files: int, minutes: float, start: Cost) -> list[Row]:
+    """Long files with `replay` alone, and in an archive with 1 and with 2 workers."""
+    paths = made(folder / "long", sound, files, minutes * 60)
     what = f"{files} files of {minutes:g} minutes"
-    one = archive(place / "long", place / "long-1", "--workers", "1")
-    two = archive(place / "long", place / "long-2", "--workers", "2")
-    per_hour = alone.work / (files * minutes / 60)
-    told(
-        f"`replay` alone, {what}",
-        f"{alone.work:.1f} s of processor time, {alone.clock:.0f} s by the clock; "
-        f"{per_hour:.0f} s an hour of sound",
-    )
-    for workers, cost in ((1, one), (2, two)):
-        over = (cost.work - start.work) / alone.work - 1
-        told(
-            f"archive, {workers} worker{'s'[: workers - 1]}, {what}",
-            f"{cost.work:.1f} s of processor time, {over:+.1%} over `replay` without the start; "
-            f"{cost.clock:.0f} s by the clock, {cost.memory / 1e6:.0f} MB a worker at most",
-        )
-    told(
-        "from 1 to 2 workers, without the start, by the clock",
-        f"{(one.clock - start.clock) / max(0.1, two.clock - start.clock):.2f} times as fast",
-    )
-    told("1,000 hours, at what is measured", f"{1000 * per_hour / 3600:.1f} processor hours")
-
-
-def _short(
-    place: Path, sound: Path, clips: int, start: Cost, told: Callable[[str, str], None]
-) -> None:
-    paths = made(place / "clips", sound, clips, 5.0)
     alone = bare(paths)
-    cost = archive(place / "clips", place / "clips-out", "--workers", "1")
-    each = 1000 * (cost.work - start.work - alone.work) / clips
-    told(
-        f"{clips} clips of 5 s",
-        f"{1000 * alone.work / clips:.1f} ms of processor time a clip in `replay`; archive adds "
-        f"{each:.1f} ms, {each * clips / alone.work / 10:.0f} % of it",
-    )
+    costs = {
+        workers: archive(folder / "long", folder / f"long-{workers}", "--workers", str(workers))
+        for workers in (1, 2)
+    }
+    per_hour = alone.work / (files * minutes / 60)
+    rows = [
+        (
+            f"`replay` alone, {what}",
+            f"{alone.work:.1f} s of processor time, {alone.clock:.0f} s by the clock; "
+            f"{per_hour:.0f} s for an hour of sound",
+        )
+    ]
+    for workers, cost in costs.items():
+        over = (cost.work - start.work) / alone.work - 1
+        rows.append(
+            (
+                f"archive, {workers} worker{'s'[: workers - 1]}, {what}",
+                f"{cost.work:.1f} s of processor time, {over:+.1%} over `replay` without the "
+                f"start; {cost.clock:.0f} s by the clock, {cost.memory / 1e6:.0f} MB a worker",
+            )
+        )
+    faster = (costs[1].clock - start.clock) / max(0.1, costs[2].clock - start.clock)
+    return [
+        *rows,
+        ("speed-up from 1 to 2 workers, by the clock, without the start", f"{faster:.2f}"),
+        ("1,000 hours of sound", f"{1000 * per_hour / 3600:.1f} processor hours"),
+    ]
+
+
+def short_clips(folder: Path, sound: Path, clips: int, start: Cost) -> list[Row]:
+    """Clips of 5 s in an archive with 2 workers, and some of them with `replay` alone."""
+    paths = made(folder / "clips", sound, clips, 5.0)
+    sample = paths[:: max(1, clips // _BARE_CLIPS)]
+    alone = 1000 * bare(sample).work / len(sample)
+    cost = archive(folder / "clips", folder / "clips-out", "--workers", "2")
+    extra = 1000 * (cost.work - start.work) / clips - alone
+    return [
+        (
+            f"{clips} clips of 5 s, 2 workers",
+            f"{alone:.1f} ms of processor time a clip in `replay` ({len(sample)} of them); the "
+            f"archive adds {extra:.1f} ms, {extra / alone:.0%}; {cost.clock:.0f} s by the clock",
+        )
+    ]
+
+
+def day(folder: Path, sound: Path, hours: float, start: Cost) -> list[Row]:
+    """One file of many hours."""
+    made(folder / "day", sound, 1, hours * 3600)
+    cost = archive(folder / "day", folder / "day-out", "--workers", "1")
+    return [
+        (
+            f"a file of {hours:g} hours",
+            f"{cost.memory / 1e6:.0f} MB a worker, {(cost.work - start.work) / hours:.0f} s of "
+            "processor time for an hour of sound",
+        )
+    ]
+
+
+def write(page: Path, part: str, rows: list[Row]) -> None:
+    """Replace one part of the table in a page: the lines between its two marks."""
+    mark = f"<!-- archive figures: {part} -->"
+    before, _, rest = page.read_text(encoding="utf-8").partition(mark)
+    after = rest.partition(mark)[2]
+    if not after:
+        raise SystemExit(f"{page} has no two marks {mark}")
+    table = ["| What | Measured |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)]
+    text = "\n".join([before + mark, "", *table, "", mark + after])
+    page.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
-    """Measure, print, and write between the marks of a page if asked."""
+    """Measure, print, and write into a page if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sound", type=Path, help="speech to make files of")
-    parser.add_argument("--minutes", type=float, default=10.0, help="of a long file")
-    parser.add_argument("--files", type=int, default=8, help="long files; 0 for none")
-    parser.add_argument("--clips", type=int, default=10_000, help="of 5 s; 0 for none")
-    parser.add_argument("--hours", type=float, default=6.0, help="of one file; 0 for none")
-    parser.add_argument("--write", type=Path, help="a page with two marks to write between")
+    parser.add_argument("sound", type=Path, help="speech that the files are made of")
+    parser.add_argument("--minutes", type=float, default=10.0, help="length of a long file")
+    parser.add_argument("--files", type=int, default=8, help="number of long files; 0 for none")
+    parser.add_argument("--clips", type=int, default=10_000, help="number of clips; 0 for none")
+    parser.add_argument("--hours", type=float, default=6.0, help="length of one file; 0 for none")
+    parser.add_argument("--write", type=Path, help="a page with marks for the measured parts")
     given = parser.parse_args()
-    lines = run(given.sound, given.minutes, given.files, given.clips, given.hours)
-    table = "\n".join(lines)
-    print(table)
-    if given.write:
-        before, _, rest = given.write.read_text(encoding="utf-8").partition(_MARK)
-        after = rest.partition(_MARK)[2]
-        text = f"{before}{_MARK}\n{table}\n{_MARK}{after}"
-        given.write.write_text(text, encoding="utf-8")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, sound = Path(temporary), given.sound
+        start, rows = start_up(folder, sound)
+        parts: dict[str, Callable[[], list[Row]]] = {"start": lambda: rows}
+        if given.files:
+            parts["long files"] = lambda: long_files(
+                folder, sound, given.files, given.minutes, start
+            )
+        if given.clips:
+            parts["short clips"] = lambda: short_clips(folder, sound, given.clips, start)
+        if given.hours:
+            parts["a long file"] = lambda: day(folder, sound, given.hours, start)
+        for part, measure in parts.items():
+            measured = measure()
+            for what, value in measured:
+                print(f"{what}: {value}", flush=True)
+            if given.write:
+                write(given.write, part, measured)
 
 
 if __name__ == "__main__":

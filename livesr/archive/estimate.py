@@ -1,4 +1,4 @@
-"""What a run would cost, from a measured sample: nothing is written."""
+"""`--dry-run`: the cost of a run, estimated from a measured sample. Nothing is written."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Sample:
     """What was measured.
 
     Attributes:
-        files: heard.
-        seconds: of sound.
+        files: number of files scored.
+        seconds: of sound scored.
         work: seconds of processor time.
         size: bytes of readings.
     """
@@ -40,34 +40,36 @@ class Sample:
 
 
 def measure(rows: pa.Table, scoring: Scoring) -> Sample:
-    """Hear the beginnings of some rows of a manifest, from its longest to its shortest.
+    """Score the beginnings of some rows of a manifest, from the longest to the shortest.
 
     Raises:
-        LivesrError: if none of them can be heard.
+        LivesrError: if none of them can be scored.
     """
     files, seconds, work, size = 0, 0.0, 0.0, 0
-    Recognizer(scoring.model, hop=scoring.hop)  # loading it is not what an hour costs
+    Recognizer(scoring.model, hop=scoring.hop)  # loading the model is not part of an hour's cost
     for row in _spread(rows).to_pylist():
         began = time.process_time()
         recognizer = Recognizer(scoring.model, hop=scoring.hop)
         readings = Readings("", "", 0, scoring.labels, scoring.attention)
         channel = None if row["channel"] == MIX else row["channel"]
-        heard = 0.0
+        scored = 0.0
         try:
             with open_sound(row["uri"]) as sound:
                 for block in sound.blocks():
                     for reading in recognizer.push(block, sound.rate, channel=channel):
                         readings.add(reading)
-                    heard += len(block) / sound.rate
-                    if heard >= _SECONDS:
+                    scored += len(block) / sound.rate
+                    if scored >= _SECONDS:
                         break
         except (LivesrError, OSError):
             continue
         size += len(packed(readings.table()))
         work += time.process_time() - began
-        files, seconds = files + 1, seconds + heard
+        files, seconds = files + 1, seconds + scored
     if not seconds:
-        raise LivesrError("None of the files that were tried can be heard; try --limit 10.")
+        raise LivesrError(
+            "None of the files in the sample can be scored; start a run with --limit 10 to see why."
+        )
     return Sample(files, seconds, work, size)
 
 
@@ -77,11 +79,11 @@ def _spread(rows: pa.Table) -> pa.Table:
 
 
 def estimate(archive: Archive, price: float | None = None) -> None:
-    """Tell hours, cost and time of what is not scored yet.
+    """Print hours, cost and time of the rows that are not scored yet.
 
     Args:
-        archive: what would be run.
-        price: of a processor's hour; None leaves money out.
+        archive: the run.
+        price: of an hour of one processor; None leaves the price out.
 
     Raises:
         LivesrError: if the sources cannot be read.
@@ -99,7 +101,7 @@ def estimate(archive: Archive, price: float | None = None) -> None:
     hours = manifest.hours(todo)
     print(f"{len(todo)} of {len(table)} to score, {hours:.2f} hours of sound")
     if unknown:
-        print(f"  {unknown} of unknown length, or not to be opened, are not counted")
+        print(f"  {unknown} files have an unknown length or cannot be opened, and are not counted")
     if not len(todo):
         return
     with progress.working("measuring"):
@@ -111,7 +113,7 @@ def estimate(archive: Archive, price: float | None = None) -> None:
         f"measured on {sample.seconds:.0f} s of {sample.files} files: {3600 * share:.0f} s of "
         f"processor time an hour of sound, {1 / share:.0f} times real time"
     )
-    print(f"cost: {work:.2f} processor hours" + (f", {work * price:.2f} of money" if price else ""))
+    print(f"cost: {work:.2f} processor hours" + (f", price {work * price:.2f}" if price else ""))
     busy = "1 worker" if workers == 1 else f"{workers} workers"
     print(f"time: {lasting(3600 * work / workers)} with {busy}, each on a processor of its own")
     gigabytes = sample.size / sample.seconds * 3600 * hours / 1e9

@@ -1,4 +1,4 @@
-"""What there is to score: a row for each file and channel, the longest first."""
+"""The manifest: a row for each file and channel to score, the longest first."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from livesr.app.profiles import is_path, place
+from livesr.archive.outputs import SUMMARY_NAMES
 from livesr.archive.places import Place, local_path, opened
 from livesr.archive.settings import MIX, Scoring
 from livesr.archive.sound import open_sound
@@ -28,7 +30,7 @@ SOUND = {
 }
 _LISTS = {".txt", ".list", ".lst"}
 _TABLES = {".csv", ".parquet", ".pq"}
-_PROBES = 16  # files whose headers are read at once: a bucket answers late, not slowly
+_PROBES = 16  # headers that are read at the same time, because a remote store has a latency
 SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -47,14 +49,15 @@ _OWN = frozenset(SCHEMA.names)
 
 @dataclass(slots=True)
 class Found:
-    """A file of the source, before it is opened.
+    """A file of the sources, before it is opened.
 
     Attributes:
         uri: absolute path or URL.
-        size: in bytes, None if there is no such file, or nobody knows.
-        mtime: microseconds since 1970, None as well.
-        channel: counted from 1, where the source says which.
-        carried: the source's columns about it.
+        size: in bytes; None if the file does not exist, or its store does not say.
+        mtime: microseconds since 1970; None as for the size.
+        channel: counted from 1, if the source names one.
+        carried: the source's other columns.
+        source: the table that names it, if one does.
     """
 
     uri: str
@@ -62,19 +65,20 @@ class Found:
     mtime: int | None = None
     channel: int | None = None
     carried: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
 
 
 def find(sources: Sequence[str], *, out: str | None = None) -> tuple[list[Found], pa.Schema]:
-    """The files of folders, globs, lists and tables, each once; and their carried columns.
+    """Find the files of folders, globs, lists and tables, each once; and their carried columns.
 
     Args:
-        sources: folders (looked through to the bottom), globs, sound files, text lists (`.txt`,
-            `.list`: a path or URL a line), CSV or Parquet with a column `path`; or their URLs.
+        sources: folders (with all folders below), globs, sound files, text lists (`.txt`, `.list`:
+            a path or URL in each line), CSV or Parquet with a column `path`; or their URLs.
             Relative paths in a list or table are relative to it.
-        out: where the results go; nothing in there is a source.
+        out: folder of the results; files in it are not sources.
 
     Raises:
-        LivesrError: if a source is not there, or cannot be understood.
+        LivesrError: if a source does not exist, or cannot be read.
     """
     found: dict[tuple[str, int | None], Found] = {}
     carried: list[pa.Schema] = []
@@ -157,7 +161,7 @@ def _size(entry: dict[str, Any]) -> int | None:
 
 
 def _mtime(entry: dict[str, Any]) -> int | None:
-    """Microseconds since 1970, as each kind of file system names it."""
+    """Microseconds since 1970; each fsspec file system has its own name for it."""
     for name in ("mtime", "LastModified", "last_modified", "updated", "modified", "created"):
         when = entry.get(name)
         if isinstance(when, datetime):
@@ -168,7 +172,7 @@ def _mtime(entry: dict[str, Any]) -> int | None:
 
 
 def _stat(uri: str) -> Found:
-    """A file that a list names; one that is not there is found without a size."""
+    """A file that a list names; the size of a missing one is None."""
     try:
         files, path = opened(uri)
         entry = files.info(path)
@@ -178,7 +182,7 @@ def _stat(uri: str) -> Found:
 
 
 def stat(uri: str) -> tuple[int | None, int | None]:
-    """Size in bytes and time in microseconds of a file now; None where it is not there."""
+    """Size in bytes and time of change in microseconds of a file now; None if it is missing."""
     found = _stat(uri)
     return found.size, found.mtime
 
@@ -198,7 +202,7 @@ def _in_table(table: pa.Table, source: str) -> tuple[list[Found], pa.Schema]:
             f"{source} has no column 'path'; its columns are {', '.join(table.column_names)}."
         )
     kept = [name for name in table.column_names if name not in ("path", "channel")]
-    if taken := [name for name in kept if name in _OWN or name in summary_names()]:
+    if taken := [name for name in kept if name in _OWN or name in SUMMARY_NAMES]:
         raise LivesrError(
             f"{source} has a column {taken[0]!r}, which livesr writes itself; rename it."
         )
@@ -210,27 +214,20 @@ def _in_table(table: pa.Table, source: str) -> tuple[list[Found], pa.Schema]:
     with ThreadPoolExecutor(_PROBES) as pool:
         files = list(pool.map(lambda name: _stat(_beside(name, source)), paths))
     for file, channel, values in zip(files, channels, columns.to_pylist(), strict=True):
-        file.channel, file.carried = channel, values
+        file.channel, file.carried, file.source = channel, values, source
     return files, columns.schema.remove_metadata()
-
-
-def summary_names() -> frozenset[str]:
-    """Columns of the summary that no source may carry."""
-    from livesr.archive.outputs import SUMMARY_NAMES  # noqa: PLC0415  (it carries ours)
-
-    return SUMMARY_NAMES
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the header of a file says: seconds (infinite: it does not say), channels."""
+    """From the header of a file: seconds (infinite if it does not say) and channels."""
 
     seconds: float
     channels: int
 
 
 def probe(uri: str) -> Header | None:
-    """Look at a file's header; None where it cannot be opened, which its scoring will tell."""
+    """Read a file's header; None if it cannot be opened: its scoring will report the error."""
     try:
         with open_sound(uri) as sound:
             return Header(sound.seconds, sound.channels)
@@ -246,24 +243,24 @@ def build(
     known: pa.Table | None = None,
     profile_by: str | None = None,
 ) -> pa.Table:
-    """The manifest: a row for each file and channel, the longest first, unknown lengths before.
+    """Build the manifest: a row for each file and channel; unknown lengths, then the longest first.
 
     Args:
-        files: what `find` found.
-        carried: its columns.
-        scoring: what they are scored with.
-        channel: None to average them, a number counted from 1, or "each".
-        known: an earlier manifest; of files in there that have not changed the header is not
-            read again.
-        profile_by: the carried column that names the file of each voice's profile; where it is
-            empty, nothing is known of the voice.
+        files: of `find`.
+        carried: their carried columns, of `find`.
+        scoring: the model and the settings.
+        channel: None for the mean of all channels, a number counted from 1, or "each".
+        known: an earlier manifest: headers of files that have not changed are taken from it.
+        profile_by: the carried column with each voice's profile: a file's path, relative to the
+            table, or a name of `livesr enrol`. A row where it is empty is scored without one.
 
     Returns:
-        Columns key, uri, channel (0: averaged), channels of the file, duration in seconds (null:
-        not known), size, mtime in microseconds, the profile and its SHA-256, and the carried ones.
+        Columns key, uri, channel (0: the mean of all), channels of the file, duration in seconds
+        (null: unknown), size, mtime in microseconds, the profile and its SHA-256, and the carried
+        columns.
 
     Raises:
-        LivesrError: if the channel is not one, or there is no such column.
+        LivesrError: if the channel is not a number from 1 or "each", or the column does not exist.
         ProfileError: if a profile cannot be used.
     """
     number = _channel(channel)
@@ -290,7 +287,7 @@ def build(
 
 
 def _channel(channel: str | None) -> int | None:
-    """0 for their average, 1 and on for one, None for each."""
+    """0 for the mean of all channels, a number from 1 for one of them, None for each."""
     if channel is None:
         return MIX
     if channel == "each":
@@ -309,17 +306,18 @@ def _channels(file: Found, header: Header | None, number: int | None) -> list[in
 
 
 def _profile_of(file: Found, column: str | None) -> str | None:
+    """Path of the profile that a column names: a path relative to its table, or a known name."""
     value = file.carried.get(column) if column else None
-    return None if value in (None, "") else str(value)
+    if value in (None, ""):
+        return None
+    name = str(value)
+    return _beside(name, file.source) if is_path(name) else str(place(name))
 
 
 def _profiles(files: Sequence[Found], column: str | None) -> dict[str | None, tuple[str, str]]:
-    """As the column names it -> absolute path and SHA-256 of each profile."""
-    found: dict[str | None, tuple[str, str]] = {}
-    for name in sorted({_profile_of(file, column) or "" for file in files} - {""}):
-        path = os.path.abspath(os.path.expanduser(name))
-        found[name] = path, profile_sha(Profile.load(path))
-    return found
+    """Path and SHA-256 of each profile, by its path."""
+    paths = {_profile_of(file, column) for file in files} - {None}
+    return {path: (path, profile_sha(Profile.load(path))) for path in sorted(filter(None, paths))}
 
 
 def profile_sha(profile: Profile) -> str:
@@ -350,7 +348,7 @@ def _row(
 
 
 def _known(table: pa.Table | None) -> dict[tuple[str, int | None, int | None], Header]:
-    """Headers that an earlier manifest knows."""
+    """The headers in an earlier manifest, by uri, size and mtime."""
     if table is None or not set(SCHEMA.names) <= set(table.column_names):
         return {}
     rows = table.filter(pc.field("channels").is_valid()).select(SCHEMA.names).to_pylist()
@@ -363,7 +361,7 @@ def _known(table: pa.Table | None) -> dict[tuple[str, int | None, int | None], H
 
 
 def load(place: Place, name: str) -> pa.Table | None:
-    """A manifest that was written, None if there is none that can be read."""
+    """The manifest of an earlier run; None if there is none, or it cannot be read."""
     data = place.read(name)
     try:
         return None if data is None else pq.read_table(pa.BufferReader(data))
@@ -372,6 +370,6 @@ def load(place: Place, name: str) -> pa.Table | None:
 
 
 def hours(table: pa.Table) -> float:
-    """Hours of sound in it, as far as the headers say."""
+    """Hours of sound in a manifest; unknown lengths do not count."""
     total = pc.sum(table["duration"]).as_py()
     return float(total or 0.0) / 3600

@@ -1,4 +1,4 @@
-"""What a run writes: readings, a file each; a summary row each; and how both stay whole."""
+"""What a run writes: a file of readings and a summary row for each row of the manifest."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ READINGS, SUMMARY, REPORTS = "readings", "summary", "reports"
 STATES, CHECKPOINT, PASSES = ".states", ".checkpoint", ".passes"
 MANIFEST = "manifest.parquet"
 OK, ERROR = "ok", "error"
-TENTHS = 10  # of a file, for the course of its emotions
+TENTHS = 10  # of a file, for the emotions over its time
 _SUMMARY_KEY = b"livesr.summary"
 _TERMS = pa.dictionary(pa.int32(), pa.string())
 _SUFFIX = ".parquet"
-_PENDING = ".pending.parquet"  # as Ray names the checkpoint of a file it has not written yet
+_PENDING = ".pending.parquet"  # of a checkpoint, while Ray writes the file that it is about
 
 
 def micros(seconds: float) -> int:
@@ -32,7 +32,7 @@ def micros(seconds: float) -> int:
 
 
 def readings_schema(labels: Sequence[str], attention: bool = False) -> pa.Schema:
-    """Of a file of readings; times are microseconds of stream time, all else as in `Reading`."""
+    """Schema of a file of readings: times in microseconds of stream time, the rest as `Reading`."""
     numbers = [f"{kind}_{label}" for kind in ("p", "smoothed") for label in labels]
     fields = [
         ("key", _TERMS),
@@ -56,6 +56,11 @@ def readings_schema(labels: Sequence[str], attention: bool = False) -> pa.Schema
     return pa.schema(fields)
 
 
+def labels_in(schema: pa.Schema) -> list[str]:
+    """The labels that have columns in a file of readings."""
+    return [name.removeprefix("p_") for name in schema.names if name.startswith("p_")]
+
+
 class Readings:
     """The readings of one file and channel, as columns.
 
@@ -63,36 +68,36 @@ class Readings:
         key: of the manifest.
         uri: of the manifest.
         channel: of the manifest.
-        labels: of the model. A profile's own words get columns when a reading has them.
-        attention: whether to keep it.
+        labels: of the model. A profile's own labels get columns when a reading has them.
+        attention: whether to write the attention.
 
     Attributes:
-        labels: that have columns.
+        labels: the labels that have columns.
     """
 
     def __init__(
         self, key: str, uri: str, channel: int, labels: Sequence[str], attention: bool = False
     ) -> None:
-        self._whose, self._attention = (key, uri, channel), attention
+        self._row, self._attention = (key, uri, channel), attention
         self.labels = list(labels)
         self._tables: list[pa.Table] = []
         self._waiting: list[Reading] = []
 
     def add(self, reading: Reading) -> None:
-        """Take one more."""
+        """Add one reading."""
         self.labels += [label for label in reading.smoothed if label not in self.labels]
         self._waiting.append(reading)
         if len(self._waiting) >= 2048:
             self._fold()
 
     def _fold(self) -> None:
-        """Readings are a hundred times as large as their columns."""
+        """Turn the readings into columns, which take a hundredth of the memory."""
         readings, self._waiting = self._waiting, []
         if not readings:
             return
         columns: dict[str, Any] = {
             name: [value] * len(readings)
-            for name, value in zip(("key", "uri", "channel"), self._whose, strict=True)
+            for name, value in zip(("key", "uri", "channel"), self._row, strict=True)
         }
         for name in ("start", "end"):
             columns[name] = [micros(getattr(reading, name)) for reading in readings]
@@ -110,7 +115,7 @@ class Readings:
         self._tables.append(pa.table(columns, schema=schema))
 
     def table(self) -> pa.Table:
-        """All of them so far."""
+        """All readings so far."""
         self._fold()
         if not self._tables:
             return readings_schema(self.labels, self._attention).empty_table()
@@ -120,15 +125,14 @@ class Readings:
         return self._tables[0]
 
     def take(self, table: pa.Table) -> None:
-        """Go on after those of a killed worker."""
-        names = [name for name in table.column_names if name.startswith("p_")]
-        self.labels = [name.removeprefix("p_") for name in names]
+        """Continue after the readings that a killed worker saved."""
+        self.labels = labels_in(table.schema)
         schema = readings_schema(self.labels, self._attention)
         self._tables, self._waiting = [table.cast(schema)], []
 
 
 def packed(table: pa.Table, about: dict[bytes, bytes] | None = None) -> bytes:
-    """A table as the bytes of a Parquet file, with what is said about it in its schema."""
+    """A table as the bytes of a Parquet file, with this metadata in its schema."""
     sink = pa.BufferOutputStream()
     metadata = {**(table.schema.metadata or {}), **(about or {})}
     pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
@@ -136,7 +140,7 @@ def packed(table: pa.Table, about: dict[bytes, bytes] | None = None) -> bytes:
 
 
 def summary_schema(labels: Sequence[str]) -> pa.Schema:
-    """Of the summary's rows, without the carried columns; seconds are float64."""
+    """Schema of the summary, without the carried columns; seconds are float64."""
     turn = pa.struct([("at", pa.int64()), ("label", pa.string())])
     return pa.schema(
         [
@@ -150,7 +154,7 @@ def summary_schema(labels: Sequence[str]) -> pa.Schema:
             ("profile", pa.string()),
             ("duration", pa.float64()),
             ("heard", pa.float64()),
-            ("labelled", pa.float64()),
+            ("speech", pa.float64()),
             ("no_speech", pa.float64()),
             ("unsure", pa.float64()),
             ("warming_up", pa.float64()),
@@ -184,17 +188,17 @@ def summary_row(
     notes: Sequence[str] = (),
     error: Exception | None = None,
 ) -> dict[str, Any]:
-    """What one file and channel came to.
+    """The summary row of one file and channel.
 
     Args:
-        manifest_row: of the manifest.
+        manifest_row: its row of the manifest.
         labels: of the model.
         summary: of all its readings.
-        table: of them.
+        table: of all its readings.
         metadata: `Scoring.metadata`.
-        seconds: of work that it took.
-        notes: what else is to be said of the file.
-        error: why it ended early; None if all was heard.
+        seconds: that the scoring took.
+        notes: remarks on the file.
+        error: what ended the scoring early; None if the whole file was scored.
     """
     shares = summary.shares
     course = _course(table, labels)
@@ -207,7 +211,7 @@ def summary_row(
         "note": "; ".join(notes)[:1000] or None,
         "profile": manifest_row["profile"],
         "heard": summary.end,
-        "labelled": spent.get("speech", 0.0),
+        "speech": spent.get("speech", 0.0),
         "no_speech": spent.get("no-speech", 0.0),
         "unsure": spent.get("unsure", 0.0),
         "warming_up": spent.get("warming-up", 0.0),
@@ -227,7 +231,7 @@ def summary_row(
 
 
 def _course(table: pa.Table, labels: Sequence[str]) -> dict[str, list[float]]:
-    """Labelled seconds of each emotion in each tenth of the file."""
+    """Seconds with each label, in each tenth of the file."""
     course = {label: [0.0] * TENTHS for label in labels}
     ends = table["end"].to_pylist()
     whole, before = max(1, ends[-1] if ends else 1), 0
@@ -239,7 +243,7 @@ def _course(table: pa.Table, labels: Sequence[str]) -> dict[str, list[float]]:
 
 
 def summary_in(data: bytes | None, schema: pa.Schema) -> dict[str, Any] | None:
-    """The summary row that a whole file of readings carries; None if it is not such a file."""
+    """The summary row in the metadata of a complete file of readings; None if it has none."""
     if data is None:
         return None
     try:
@@ -254,12 +258,12 @@ def summary_in(data: bytes | None, schema: pa.Schema) -> dict[str, Any] | None:
 
 
 def carrying(row: dict[str, Any]) -> dict[bytes, bytes]:
-    """The summary row, for the schema of its file of readings."""
+    """The summary row as metadata for the schema of its file of readings."""
     return {_SUMMARY_KEY: json.dumps(row, default=datetime.isoformat).encode()}
 
 
 def read_table(place: Place) -> pa.Table | None:
-    """All rows of a folder of Parquet files; None if there are none. Damaged files are left out."""
+    """All rows of a folder of Parquet files; None if there are none. Damaged files are skipped."""
     tables = [table for _, table in _tables(place) if table is not None]
     if not tables:
         return None
@@ -281,16 +285,16 @@ def _tables(
 
 
 def settle(out: Place, again: set[str] | None = None) -> set[str]:
-    """Bring summary and checkpoint to agree after whatever ended the last run.
+    """Make summary and checkpoint consistent, however the last run ended.
 
-    A row counts as done when both have it. Ray writes the checkpoint of a summary file as
-    pending, then the file, then renames the checkpoint: what was cut short has a row in one of
-    them only, or a file without an end. Each file is replaced or removed in one step, so that
-    whoever is killed here can be followed by another.
+    A row is done when it is in both. Ray writes the checkpoint of a summary file as pending, then
+    the file, then renames the checkpoint. After a kill, a row may be in one of them only, or a
+    file may be incomplete; such rows are removed. Every file is replaced or removed in one step,
+    so this function may be killed too.
 
     Args:
-        out: of the archive.
-        again: keys to forget in both.
+        out: the archive's output folder.
+        again: keys to remove from both, so that they are scored again.
 
     Returns:
         The keys that are done.
@@ -305,7 +309,8 @@ def settle(out: Place, again: set[str] | None = None) -> set[str]:
         for key in _keys(table)
     }
     done = (written & committed) - (again or set())
-    # The checkpoint first: a row without it is scored again, it without a row never would be.
+    # Checkpoint first: a row without a checkpoint is scored again; a checkpoint without a row
+    # would hide the missing row.
     for name, table in checks:
         _keep(checkpoint, name, None if name.endswith(_PENDING) else table, done)
     seen: set[str] = set()
@@ -322,13 +327,13 @@ def _keys(table: pa.Table) -> list[str]:
 
 
 def _keep(place: Place, name: str, table: pa.Table | None, keys: set[str]) -> None:
-    """Of a file of rows, keep those of `keys`; nothing is written where that is all of them.
+    """Keep only the rows of `keys` in a file; nothing is written if those are all rows.
 
     Args:
-        place: where it lies.
+        place: folder of the file.
         name: of the file.
-        table: its keys; None of a file to remove.
-        keys: to keep.
+        table: its column of keys; None to remove the file.
+        keys: of the rows to keep.
     """
     wanted = pa.array(sorted(keys), pa.string())
     kept = 0 if table is None else pc.sum(pc.is_in(table["key"], wanted)).as_py() or 0

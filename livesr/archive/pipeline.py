@@ -1,4 +1,4 @@
-"""The archive through Ray Data: manifest, scorers, summary, with Ray's checkpoint on the key."""
+"""The Ray Data pipeline: manifest, scorers, summary, with Ray's checkpoint on the key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -21,43 +21,46 @@ from ray.data.checkpoint import CheckpointConfig, CheckpointManager
 from livesr.archive.outputs import CHECKPOINT, PASSES, SUMMARY, packed
 from livesr.archive.places import OutputError, Place, full_disk
 from livesr.archive.scorer import Scorer
-from livesr.archive.settings import Scoring
+from livesr.archive.settings import Checkpoints, Scoring
 from livesr.errors import LivesrError
 
-SHORT_SECONDS = 60.0  # of sound that a task has at least, where a file has less
-_MOST_IN_TASK = 64
-_SUMMARY_FILES = 8  # tasks whose rows share a file of the summary
-_STORE_BYTES = 128 * 2**20  # tables of a few rows pass through it, no sound
+SHORT_SECONDS = 60.0  # shorter files share a task, which gets about so many seconds of sound
+_MOST_IN_TASK = 64  # files
+_SUMMARY_TASKS = 8  # whose rows are written into one file of the summary
+_STORE_BYTES = 128 * 2**20  # of Ray's object store: small tables, no sound
 _OURS = re.compile(r"^livesr\.[\w.]*\b(\w+Error): (.+)$", re.MULTILINE)
 _OTHERS = re.compile(r"^[\w.]+(?:Error|Exception|Died)\w*: .+$", re.MULTILINE)
-Shown = Callable[[dict[str, float]], None]
+OnProgress = Callable[[dict[str, float]], None]
 
 
 @contextmanager
 def cluster(workers: int, address: str | None) -> Iterator[None]:
-    """Ray, on this machine for as long as needed, or a cluster that is there.
+    """Start Ray on this machine and stop it at the end, or connect to a cluster.
 
     Args:
-        workers: processes that score at a time, for a Ray of our own.
-        address: as `ray.init` has it; None starts one here. Where Ray runs in this process
-            already, that one is used.
+        workers: processes that score at the same time, if Ray is started here.
+        address: of a cluster, as for `ray.init`; None starts Ray here. If Ray already runs in
+            this process, it is used.
 
     Raises:
-        LivesrError: if there is none, or it does not start.
+        LivesrError: if Ray does not start, or the cluster cannot be reached.
     """
     if ray.is_initialized():
         yield
         return
-    logging.getLogger("ray").setLevel(logging.CRITICAL)  # what ends a run is told once, by us
+    logging.getLogger("ray").setLevel(logging.CRITICAL)  # livesr reports the error that ends a run
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     options: dict[str, Any] = {
-        "num_cpus": workers + 1,  # Ray's own steps want a share of one
+        "num_cpus": workers + 1,  # one for Ray's own steps
         "include_dashboard": False,
         "object_store_memory": _STORE_BYTES,
     }
     try:
-        ray.init(address=address, **quiet, **({} if address else options))
-    except Exception as error:  # Ray's own are of many kinds, and some of none
+        if address:
+            ray.init(address=address, **quiet)
+        else:  # "local": Ray would otherwise join a cluster that someone else runs on this machine
+            ray.init(address="local", **quiet, **options)
+    except Exception as error:  # Ray raises exceptions of many types
         what = f"The Ray cluster at {address}" if address else "Ray on this machine"
         late = (
             "; the machine is busy, try again" if "timed out during startup" in str(error) else ""
@@ -71,44 +74,45 @@ def cluster(workers: int, address: str | None) -> Iterator[None]:
 
 
 def processors() -> int:
-    """Of the cluster."""
+    """Number of processors in the cluster."""
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return int(resources.get("CPU", 1))
 
 
 @ray.remote(num_cpus=0, max_restarts=-1)
 class Tally:
-    """Seconds heard, by key: what the progress is told from."""
+    """Seconds scored, by key: collected from the workers for the progress line."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, float] = {}
+        self._scored: dict[str, float] = {}
 
-    def tell(self, key: str, seconds: float) -> None:
-        """A worker's."""
-        self._heard[key] = max(seconds, self._heard.get(key, 0.0))
+    def add(self, key: str, seconds: float) -> None:
+        """A worker has scored so many seconds of a row."""
+        self._scored[key] = max(seconds, self._scored.get(key, 0.0))
 
-    def heard(self) -> dict[str, float]:
-        """All that was told since the last call."""
-        heard, self._heard = self._heard, {}
-        return heard
+    def take(self) -> dict[str, float]:
+        """What was added since the last call."""
+        scored, self._scored = self._scored, {}
+        return scored
 
 
 class _Settled(CheckpointManager):
-    """A checkpoint that `livesr.archive.outputs.settle` has read: what is done is not in the rows.
+    """Does not read the checkpoint: `livesr.archive.outputs.settle` has done so.
 
-    Ray's own would read it again, with a worker more that takes out nothing.
+    The rows that are done are not in the pipeline. Ray's own manager would read the checkpoint
+    again, with one more worker, and remove nothing.
     """
 
     def load_checkpoint(self, *_: Any, **__: Any) -> tuple[None, int]:
-        """Nothing to take out."""
+        """Nothing to remove."""
         return None, 0
 
 
 class RayScorer:
-    """A `Scorer` in a worker of Ray's; it tells a `Tally`."""
+    """A `Scorer` in one of Ray's workers; it reports its progress to a `Tally`."""
 
     def __init__(self, tally: Any, *arguments: Any, **options: Any) -> None:
-        self._scorer = Scorer(*arguments, **options, told=tally.tell.remote)
+        self._scorer = Scorer(*arguments, **options, on_progress=tally.add.remote)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """As `Scorer`."""
@@ -117,14 +121,15 @@ class RayScorer:
 
 @dataclass(frozen=True)
 class Job:
-    """What a run does.
+    """What a run needs.
 
     Attributes:
-        out: of the archive.
-        scoring: what with.
-        carried: columns of the manifest that go into the summary.
-        workers: processes that score at a time.
+        out: the archive's output folder.
+        scoring: the model and the settings.
+        carried: columns of the manifest that are copied into the summary.
+        workers: processes that score at the same time.
         reports: whether to write a page for each file.
+        checkpoints: when the state inside a long file is saved.
     """
 
     out: Place
@@ -132,21 +137,22 @@ class Job:
     carried: pa.Schema
     workers: int
     reports: bool = False
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
 
-def score(job: Job, rows: pa.Table, shown: Shown = lambda _heard: None) -> None:
-    """Score rows of a manifest that are not done, the longest first.
+def score(job: Job, rows: pa.Table, on_progress: OnProgress = lambda _scored: None) -> None:
+    """Score rows of a manifest, the longest first.
 
-    Only scorers count as users of a processor: whoever reads the manifest or writes the summary
-    works for milliseconds, and must find a place on a cluster that is full.
+    Only scorers reserve a processor. The tasks that read the manifest and write the summary take
+    milliseconds, and must also run on a cluster whose processors are all reserved.
 
-    Short files share a task: a task costs Ray as much as scoring a second of sound. So there are
-    two passes, each its own pipeline: files of a minute and more, and those below.
+    Short files share a task, because a task costs Ray as much as scoring a second of sound. So
+    there are two passes, each a pipeline of its own: files of a minute and more, then the others.
 
     Args:
-        job: how.
+        job: what the run needs.
         rows: of the manifest, in its order.
-        shown: is told every second or so what was heard.
+        on_progress: is called about every second with the seconds scored of each key.
 
     Raises:
         OutputError: if the output cannot be written.
@@ -155,7 +161,7 @@ def score(job: Job, rows: pa.Table, shown: Shown = lambda _heard: None) -> None:
     short = pc.fill_null(pc.less(rows["duration"], SHORT_SECONDS), False)
     long_rows, short_rows = rows.filter(pc.invert(short)), rows.filter(short)
     tally = Tally.remote()  # type: ignore[attr-defined]
-    with _watched(tally, shown):
+    with _watched(tally, on_progress):
         if len(long_rows):
             _pass(job, "long", long_rows, 1, tally)
         if len(short_rows):
@@ -166,21 +172,21 @@ def score(job: Job, rows: pa.Table, shown: Shown = lambda _heard: None) -> None:
 
 
 @contextmanager
-def _watched(tally: Any, shown: Shown) -> Iterator[None]:
+def _watched(tally: Any, on_progress: OnProgress) -> Iterator[None]:
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(1.0):
             try:
-                shown(ray.get(tally.heard.remote(), timeout=5))
+                on_progress(ray.get(tally.take.remote(), timeout=5))
             except ray.exceptions.RayError:
-                continue  # the worker that counts has died, another comes
+                continue  # the tally's worker has died; Ray starts another
 
     watcher = threading.Thread(target=watch, name="livesr-progress", daemon=True)
     watcher.start()
     try:
         yield
-        shown(ray.get(tally.heard.remote()))
+        on_progress(ray.get(tally.take.remote()))
     finally:
         over.set()
         watcher.join(timeout=10)
@@ -188,7 +194,7 @@ def _watched(tally: Any, shown: Shown) -> Iterator[None]:
 
 
 def _pass(job: Job, name: str, rows: pa.Table, together: int, tally: Any) -> None:
-    """A pipeline over rows, so many in a task."""
+    """Run a pipeline over rows, with so many rows in a task."""
     place = job.out / PASSES
     place.make()
     place.write(f"{name}.parquet", packed(rows))
@@ -196,8 +202,8 @@ def _pass(job: Job, name: str, rows: pa.Table, together: int, tally: Any) -> Non
     _, summary = (job.out / SUMMARY).arrow()
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
-    context.use_datasource_v2 = False  # which starts 32 readers for a file of a few rows
-    context.target_max_block_size = 1  # a block is a row, so that rows spread over the workers
+    context.use_datasource_v2 = False  # it starts 32 readers, for a file of a few rows
+    context.target_max_block_size = 1  # one row in a block, so that the rows spread over workers
     context.execution_options.preserve_order = True
     config = CheckpointConfig(
         "key",
@@ -210,7 +216,7 @@ def _pass(job: Job, name: str, rows: pa.Table, together: int, tally: Any) -> Non
     try:
         with ray.data.DataContext.current(context), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # Without it Ray would go on, and score everything again after a kill.
+            # Ray only warns, and would then score everything again after a kill.
             warnings.filterwarnings("error", message=".*doesn't support checkpointing.*")
             dataset = ray.data.read_parquet(
                 f"{manifest}/{name}.parquet", filesystem=files, concurrency=1, num_cpus=0
@@ -226,7 +232,7 @@ def _pass(job: Job, name: str, rows: pa.Table, together: int, tally: Any) -> Non
                     job.scoring.model_sha,
                     job.carried,
                 ),
-                fn_constructor_kwargs={"reports": job.reports},
+                fn_constructor_kwargs={"reports": job.reports, "checkpoints": job.checkpoints},
                 num_cpus=1,
                 compute=ray.data.ActorPoolStrategy(
                     min_size=min(2, job.workers), max_size=job.workers
@@ -234,21 +240,21 @@ def _pass(job: Job, name: str, rows: pa.Table, together: int, tally: Any) -> Non
             ).write_parquet(
                 summary,
                 filesystem=files,
-                min_rows_per_file=together * _SUMMARY_FILES,
+                min_rows_per_file=together * _SUMMARY_TASKS,
                 concurrency=1,
                 ray_remote_args={"num_cpus": 0},
             )
     except UserWarning as error:
         raise LivesrError(f"Ray does not keep a checkpoint of this run: {error!s:.200}") from None
     except Exception as error:
-        raise _told(error, job.out) from error
+        raise _explained(error, job.out) from error
     finally:
         place.remove(f"{name}.parquet")
 
 
-def _told(error: Exception, out: Place) -> LivesrError:
-    """What a failure inside Ray was about, as far as it is one of ours or of the disk."""
-    # Ray hands on a worker's exception as text alone.
+def _explained(error: Exception, out: Place) -> LivesrError:
+    """A failure inside Ray as one of livesr's errors."""
+    # Ray passes a worker's exception on as text.
     text = f"{error}\n{error.__cause__ or ''}"
     if ours := _OURS.findall(text):
         kind = OutputError if ours[-1][0] == OutputError.__name__ else LivesrError
@@ -257,6 +263,6 @@ def _told(error: Exception, out: Place) -> LivesrError:
         return OutputError(full_disk(out.address))
     lines = [line.strip() for line in _OTHERS.findall(text)] or [type(error).__name__]
     return LivesrError(
-        f"Ray ended the run ({lines[-1]:.300}). What is written stands; the same command goes "
-        "on from there."
+        f"Ray ended the run ({lines[-1]:.300}). What is written is kept; give the same command "
+        "again to continue."
     )

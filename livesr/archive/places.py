@@ -1,4 +1,4 @@
-"""Files wherever fsspec opens them: a local folder, an object store."""
+"""Folders that fsspec opens: on a local disk or in an object store."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _PART = ".part"  # a file that is being written
 
 
 class OutputError(LivesrError):
-    """The output cannot be written: the run ends, nothing written so far is lost."""
+    """The output cannot be written. The run ends; what is written so far is kept."""
 
 
 def local_path(address: str) -> str | None:
-    """The absolute path of an address without a protocol, None of a URL."""
+    """The absolute path of a local address; None for a URL."""
     if address.startswith("file://"):
         return os.path.abspath(address[len("file://") :])
     return None if "://" in address else os.path.abspath(os.path.expanduser(address))
@@ -35,12 +35,12 @@ def opened(address: str) -> tuple[Any, str]:
     """The fsspec file system of an absolute path or URL, and the path in it.
 
     Raises:
-        LivesrError: if nothing opens such an address.
+        LivesrError: if fsspec cannot open such an address.
     """
     try:
         if path := local_path(address):
             return LocalFileSystem(), path
-        # Others write there too: what a listing said a moment ago is no longer so.
+        # Workers write there too, so a cached listing may be out of date.
         files, path = fsspec.url_to_fs(address, use_listings_cache=False)
         return files, str(path)
     except (ImportError, ValueError) as error:
@@ -49,7 +49,7 @@ def opened(address: str) -> tuple[Any, str]:
 
 @dataclass(frozen=True)
 class Place:
-    """A folder that a run writes into. Every write is whole or not there at all.
+    """A folder that a run writes into. A file is there completely, or not at all.
 
     Attributes:
         address: absolute path, or URL.
@@ -67,16 +67,16 @@ class Place:
 
     @property
     def local(self) -> bool:
-        """Whether it lies on a disk of this machine, or one mounted there."""
+        """Whether it is on a disk of this machine, or mounted there."""
         return "://" not in self.address
 
     def path(self, name: str = "") -> tuple[Any, str]:
-        """The file system, and the path of a file in this folder."""
+        """The fsspec file system, and the path of a file in this folder."""
         files, root = opened(self.address)
         return files, f"{root}/{name}" if name else root
 
     def arrow(self) -> tuple[pyarrow.fs.FileSystem, str]:
-        """The same for pyarrow, which Ray Data writes with."""
+        """The same for pyarrow, which Ray Data uses to write."""
         files, root = opened(self.address)
         if self.local:
             return pyarrow.fs.LocalFileSystem(), root
@@ -103,7 +103,7 @@ class Place:
             return None
 
     def names(self) -> Iterator[str]:
-        """Of the files in this folder, whole or being written."""
+        """Names of the files in this folder, unfinished ones included."""
         files, root = self.path()
         try:
             found = files.ls(root, detail=True)
@@ -124,7 +124,7 @@ class Place:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
-        """A file to write; it is there, or replaced, when the block ends without an error.
+        """Open a file to write; it appears, or is replaced, when the block ends without an error.
 
         Raises:
             OutputError: as `write`.
@@ -138,7 +138,7 @@ class Place:
             if self.local:
                 os.replace(part, path)
             else:
-                files.put_file(part, path)  # an object appears whole
+                files.put_file(part, path)  # an object store shows complete objects only
         except OSError as error:
             raise self._failed(error) from None
         finally:
@@ -152,7 +152,7 @@ class Place:
             files.rm_file(path)
 
     def sweep(self) -> None:
-        """Remove what a killed process was writing."""
+        """Remove the unfinished files of a killed process."""
         for name in list(self.names()):
             if name.startswith(".") and name.endswith(_PART):
                 self.remove(name)
@@ -162,13 +162,13 @@ class Place:
             return OutputError(full_disk(self.address))
         return OutputError(
             f"{self.address} cannot be written: {error.strerror or error}. What is written "
-            "stands; the same command goes on from there."
+            "is kept; give the same command again to continue."
         )
 
 
 def full_disk(address: str) -> str:
-    """What to say of a full disk."""
+    """The message for a full disk."""
     return (
-        f"{address} cannot be written further: the disk is full. What is written stands; make "
-        "room and give the same command again."
+        f"{address} cannot be written: the disk is full. What is written is kept; free some space "
+        "and give the same command again."
     )

@@ -1,4 +1,4 @@
-"""A page over the whole archive: shares, their course, by column, and the worst files."""
+"""The report page of an archive: shares of the emotions, over time, by column; worst files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from livesr.app.report.report import Report
 from livesr.app.ui.theme import COLOURS, GLYPHS
-from livesr.archive.outputs import ERROR, READINGS, REPORTS, TENTHS
+from livesr.archive.outputs import ERROR, READINGS, REPORTS, TENTHS, labels_in
 from livesr.archive.places import Place
 from livesr.archive.progress import lasting
 from livesr.reading import Reading
@@ -23,7 +23,7 @@ from livesr.version import __version__
 
 PAGE = "report.html"
 _WORST = 20
-_MOST_VALUES = 40  # of a column; beyond, it tells rows apart and no groups
+_MOST_VALUES = 40  # of a column that groups the rows; a column with more gets no table
 _SPARE = ("#cc79a7", "#56b4e9", "#f0e442", "#999999")
 _STYLE = """
 :root { --ground: #f7f6f3; --card: #fff; --ink: #1a1c20; --quiet: #5d636d; --line: #e3e1dc; }
@@ -55,12 +55,12 @@ footer strong { color: var(--ink); display: block; }
 
 
 def write(out: Place, rows: pa.Table, carried: Sequence[str], labels: Sequence[str]) -> None:
-    """Write the archive's page, and pages of the worst files that have none.
+    """Write the archive's page, and the pages of the worst files unless they exist.
 
     Args:
-        out: of the archive.
+        out: the archive's output folder.
         rows: of the summary.
-        carried: columns that came from the source.
+        carried: names of the columns that came from the source.
         labels: of the model.
 
     Raises:
@@ -72,50 +72,58 @@ def write(out: Place, rows: pa.Table, carried: Sequence[str], labels: Sequence[s
     pages = set((out / REPORTS).names())
     for row in worst:
         name = f"{row['key']}.html"
-        if name not in pages and (page := _page_of(out, row, labels)):
+        if name not in pages and (page := _page_of(out, row)):
             (out / REPORTS).write(name, page.encode(errors="replace"))
             pages.add(name)
     out.write(PAGE, _page(out, found, worst, carried, labels, pages).encode(errors="replace"))
 
 
 def _worst(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Errors, then what was lost or judged least, among files of which anything was heard."""
+    """Errors first, then the files with the smallest share of labelled speech."""
 
     def badness(row: dict[str, Any]) -> tuple[bool, float]:
-        heard = max(row["heard"], 1e-9)
-        return row["status"] == ERROR, 1 - (row["labelled"] - row["lost"]) / heard
+        seconds = max(row["heard"], 1e-9)
+        return row["status"] == ERROR, 1 - (row["speech"] - row["lost"]) / seconds
 
     return sorted(rows, key=badness, reverse=True)[:_WORST]
 
 
-def _page_of(out: Place, row: dict[str, Any], labels: Sequence[str]) -> str | None:
-    """A file's own page, from its readings; the attention is not in them."""
+def _page_of(out: Place, row: dict[str, Any]) -> str | None:
+    """A file's own page, from its readings, without attention."""
     data = (out / READINGS).read(f"{row['key']}.parquet") if row["readings"] else None
     if data is None:
         return None
     report = Report(row["uri"], row["model"], "")
-    for batch in pq.ParquetFile(pa.BufferReader(data)).iter_batches(4096):
-        for told in batch.to_pylist():
-            report.add(reading_of(told, labels))
+    file = pq.ParquetFile(pa.BufferReader(data))
+    labels = labels_in(file.schema_arrow)
+    for batch in file.iter_batches(4096):
+        for values in batch.to_pylist():
+            report.add(reading_of(values, labels))
     return report.page()
 
 
-def reading_of(told: dict[str, Any], labels: Sequence[str]) -> Reading:
-    """The reading of a row, without attention."""
+def reading_of(values: dict[str, Any], labels: Sequence[str]) -> Reading:
+    """The reading of a row of readings, without attention."""
     return Reading(
-        start=told["start"] / 1e6,
-        end=told["end"] / 1e6,
-        status=told["status"],
-        label=told["label"],
-        reason=told["reason"],
-        probabilities={label: told[f"p_{label}"] for label in labels},
-        smoothed={label: told[f"smoothed_{label}"] for label in labels},
+        start=values["start"] / 1e6,
+        end=values["end"] / 1e6,
+        status=values["status"],
+        label=values["label"],
+        reason=values["reason"],
+        probabilities=_of_labels(values, "p", labels),
+        smoothed=_of_labels(values, "smoothed", labels),
         attention=np.zeros(0, np.float32),
         attention_times=np.zeros(0),
-        speech=told["speech"],
-        level_dbfs=told["level_dbfs"],
-        gap=told["gap"],
+        speech=values["speech"],
+        level_dbfs=values["level_dbfs"],
+        gap=values["gap"],
     )
+
+
+def _of_labels(values: dict[str, Any], kind: str, labels: Sequence[str]) -> dict[str, float]:
+    """By label; a profile with labels of its own leaves the model's empty."""
+    found = {label: values[f"{kind}_{label}"] for label in labels}
+    return {label: value for label, value in found.items() if value is not None}
 
 
 def _page(
@@ -127,17 +135,17 @@ def _page(
     pages: set[str],
 ) -> str:
     models = sorted({f"{row['model']} ({row['model_sha256'][:8]})" for row in rows})
-    heard = sum(row["heard"] for row in rows)
+    seconds = sum(row["heard"] for row in rows)
     failed = sum(row["status"] == ERROR for row in rows)
-    facts = [f"{len(rows)} scored", f"{lasting(heard)} heard", "model " + ", ".join(models)]
+    facts = [f"{len(rows)} scored", f"{lasting(seconds)} of sound", "model " + ", ".join(models)]
     if failed:
         facts.append(f"{failed} with errors")
     totals = _seconds(rows, labels)
     sections = [
-        _section("Labelled speech in all", _table(("",), [(("all",), rows)], labels)),
+        _section("All recordings", _table(("",), [(("all",), rows)], labels)),
         _section(
-            "The course of a recording",
-            "<p class='quiet'>Every recording in ten equal parts, from beginning to end.</p>"
+            "Over the time of a recording",
+            "<p class='quiet'>Every recording is divided into ten equal parts.</p>"
             + _course(rows, labels),
         ),
     ]
@@ -184,11 +192,11 @@ def _section(title: str, inner: str) -> str:
 
 
 def _seconds(rows: Iterable[dict[str, Any]], labels: Sequence[str]) -> dict[str, float]:
-    """Labelled seconds of each emotion."""
+    """Seconds with each label."""
     totals = dict.fromkeys(labels, 0.0)
     for row in rows:
         for label in labels:
-            totals[label] += row["labelled"] * (row.get(f"share_{label}") or 0.0)
+            totals[label] += row["speech"] * (row.get(f"share_{label}") or 0.0)
     return totals
 
 
@@ -210,7 +218,7 @@ def _square(label: str, labels: Sequence[str]) -> str:
 
 
 def _stack(totals: dict[str, float], labels: Sequence[str]) -> str:
-    """A bar of one length, shared out; each part says what it is."""
+    """A bar that is divided by the shares of the labels."""
     whole, at, parts = sum(totals.values()), 0.0, []
     if not whole:
         return "<span class='quiet'>no labelled speech</span>"
@@ -231,7 +239,7 @@ def _table(
     groups: list[tuple[tuple[str, ...], list[dict[str, Any]]]],
     labels: Sequence[str],
 ) -> str:
-    titles = [*heads, "files", "heard", "labelled", *labels, ""]
+    titles = [*heads, "files", "duration", "labelled", *labels, ""]
     body = []
     for names, rows in groups:
         totals = _seconds(rows, labels)
@@ -280,7 +288,7 @@ def _course(rows: list[dict[str, Any]], labels: Sequence[str]) -> str:
 def _groups(
     rows: list[dict[str, Any]], column: str
 ) -> list[tuple[tuple[str, ...], list[dict[str, Any]]]]:
-    """Rows by a column's value, in its order; days and times by their month. None if too many."""
+    """Rows by a column's value, sorted; dates by month. Empty for too many values."""
     groups: dict[Any, list[dict[str, Any]]] = {}
     for row in rows:
         value = row.get(column)
@@ -309,9 +317,12 @@ def _files(worst: list[dict[str, Any]], pages: set[str]) -> str:
         if row["channel"]:
             shown += f", channel {row['channel']}"
         why = row["message"] or (
-            f"{lasting(row['labelled'])} of {lasting(row['heard'])} with a label"
-            + (f", {lasting(row['lost'])} not heard" if row["lost"] else "")
+            f"{lasting(row['speech'])} of {lasting(row['heard'])} with a label"
+            + (f", {lasting(row['lost'])} lost" if row["lost"] else "")
         )
         body.append(f"<tr><td>{shown}</td><td>{escape(why)}</td></tr>")
-    note = "<p class='quiet'>Errors first, then those of which the least could be judged.</p>"
+    note = (
+        "<p class='quiet'>Errors first, then the files with the smallest share of labelled "
+        "speech.</p>"
+    )
     return note + _rows(["file", "what"], body)

@@ -1,4 +1,4 @@
-"""A run over an archive, from sources to exit status; a run over one that exists goes on."""
+"""A run over an archive, from sources to exit status; it resumes if the output exists."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -31,29 +31,30 @@ from livesr.archive.outputs import (
 )
 from livesr.archive.places import Place
 from livesr.archive.progress import Progress, lasting
-from livesr.archive.settings import Scoring
+from livesr.archive.settings import Checkpoints, Scoring
 from livesr.errors import LivesrError
 
-_MOST_TOLD = 10
+_MOST_SHOWN = 10
 _LOCK = ".lock"
 
 
 @dataclass(frozen=True)
 class Archive:
-    """What `livesr archive` was asked for.
+    """The options of a run.
 
     Attributes:
-        sources: as `livesr.archive.manifest.find` takes them.
+        sources: as for `livesr.archive.manifest.find`.
         out: folder or URL of the results.
-        scoring: what with.
-        channel: None, a number from 1 as text, or "each".
-        workers: processes that score at a time; None is one a processor.
-        address: of a Ray cluster; None starts Ray here.
-        retry_failed: score rows again that ended in an error.
-        limit: rows to score at most in this run.
+        scoring: the model and the settings.
+        channel: None (the mean of all channels), a number from 1 as text, or "each".
+        workers: processes that score at the same time; None is one for each processor.
+        address: of a Ray cluster; None starts Ray on this machine.
+        retry_failed: score the rows again that ended in an error.
+        limit: score at most so many rows in this run.
         reports: write a page for each file.
-        audformat: write an audEERING table too.
+        audformat: also write an audEERING table.
         profile_by: the column that names the file of each voice's profile.
+        checkpoints: when the state inside a long file is saved.
     """
 
     sources: Sequence[str]
@@ -67,13 +68,14 @@ class Archive:
     reports: bool = False
     audformat: bool = False
     profile_by: str | None = None
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
 
 def survey(archive: Archive) -> tuple[Place, pa.Table, pa.Schema]:
-    """Where the results go, the manifest of what there is, and its carried columns.
+    """The output folder, the manifest of the sources, and its carried columns.
 
     Raises:
-        LivesrError: if the sources or the options cannot be.
+        LivesrError: if the sources or the options cannot be used.
     """
     out = Place.of(archive.out)
     files, carried = manifest.find(archive.sources, out=out.address)
@@ -85,19 +87,19 @@ def survey(archive: Archive) -> tuple[Place, pa.Table, pa.Schema]:
 
 
 def run(archive: Archive) -> int:
-    """Score what is not scored yet.
+    """Score the rows that are not scored yet.
 
     Returns:
-        0 if every row of the manifest is scored, 3 while any is an error.
+        The exit status: 0 if every row of the manifest is scored, 3 while any is an error.
 
     Raises:
-        LivesrError: if nothing can be scored, or the run cannot go on.
+        LivesrError: if nothing can be scored, or the run cannot continue.
     """
     progress = Progress()
     with progress.working("reading the headers"):
         out, table, carried = survey(archive)
     out.make()
-    with _alone(out):
+    with _locked(out):
         for name in (READINGS, SUMMARY, CHECKPOINT, STATES, PASSES, REPORTS):
             (out / name).sweep()
         out.sweep()
@@ -113,7 +115,7 @@ def run(archive: Archive) -> int:
         if rows is not None:
             with progress.working("writing the report"):
                 _write_pages(archive, out, rows, carried)
-        return _tell(out, table, rows)
+        return _print_result(out, table, rows)
 
 
 def _score(
@@ -126,15 +128,23 @@ def _score(
     with quiet_libraries(), pipeline.cluster(workers, archive.address):
         if archive.address and not archive.workers:
             workers = pipeline.processors()
-        job = pipeline.Job(out, archive.scoring, carried, min(workers, len(todo)), archive.reports)
+        job = pipeline.Job(
+            out=out,
+            scoring=archive.scoring,
+            carried=carried,
+            workers=min(workers, len(todo)),
+            reports=archive.reports,
+            checkpoints=archive.checkpoints,
+        )
         try:
             with progress.scoring(todo, workers):
-                pipeline.score(job, todo, progress.heard)
+                pipeline.score(job, todo, progress.update)
         except (KeyboardInterrupt, SystemExit) as stop:
             done = settle(out)
             left = len(todo) - len(done & set(todo["key"].to_pylist()))
             print(
-                f"livesr: stopped; {left} of {len(todo)} are left. The same command goes on.",
+                f"livesr: stopped; {left} of {len(todo)} are left. Give the same command again to "
+                "continue.",
                 file=sys.stderr,
             )
             status = stop.code if isinstance(stop, SystemExit) else of_signal(signal.SIGINT)
@@ -142,10 +152,10 @@ def _score(
 
 
 def _before_ray(address: str | None) -> None:
-    """What Ray reads when it is imported: it reports nothing.
+    """Set what Ray reads when it is imported: no usage reports, and a random token.
 
-    The ports of a Ray of our own are open to the network; it obeys nobody who does not know its
-    token.
+    The ports of a Ray that runs on this machine are open to the network; without the token it
+    accepts no requests.
     """
     settings = {"RAY_USAGE_STATS_ENABLED": "0"}
     if address is None and "ray" not in sys.modules:
@@ -155,7 +165,7 @@ def _before_ray(address: str | None) -> None:
 
 
 def _errors(out: Place, table: pa.Table) -> set[str]:
-    """Keys of the manifest whose row is an error."""
+    """Keys of the manifest's rows that ended in an error."""
     rows = read_table(out / SUMMARY)
     if rows is None:
         return set()
@@ -165,7 +175,7 @@ def _errors(out: Place, table: pa.Table) -> set[str]:
 
 
 def _outdated(out: Place, table: pa.Table) -> set[str]:
-    """Keys of errors that the manifest has another row for: the file has come back, or changed."""
+    """Keys of old errors: the file has changed or come back, and has another key now."""
     rows = read_table(out / SUMMARY)
     if rows is None:
         return set()
@@ -183,8 +193,8 @@ def _outdated(out: Place, table: pa.Table) -> set[str]:
 
 
 @contextmanager
-def _alone(out: Place) -> Iterator[None]:
-    """One run at a time writes into a folder; of an object store nobody can tell."""
+def _locked(out: Place) -> Iterator[None]:
+    """Only one run may write into a folder at a time; an object store has no locks."""
     if sys.platform == "win32" or not out.local:
         yield
         return
@@ -195,13 +205,13 @@ def _alone(out: Place) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise LivesrError(
-                f"Another livesr archive is writing to {out.address}; wait for its end."
+                f"Another livesr archive is writing to {out.address}; wait until it has ended."
             ) from None
         yield
 
 
 def rows_of(out: Place, table: pa.Table) -> pa.Table | None:
-    """Rows of the summary that belong to the manifest."""
+    """The summary's rows that belong to the manifest; None if there are none."""
     rows = read_table(out / SUMMARY)
     if rows is None:
         return None
@@ -216,19 +226,19 @@ def _write_pages(archive: Archive, out: Place, rows: pa.Table, carried: pa.Schem
         audformat.write(out, rows, labels, archive.scoring.metadata())
 
 
-def _tell(out: Place, table: pa.Table, rows: pa.Table | None) -> int:
-    """What the archive has come to, and the exit status that says so."""
+def _print_result(out: Place, table: pa.Table, rows: pa.Table | None) -> int:
+    """Print what is scored and what failed; returns the exit status."""
     count = 0 if rows is None else len(rows)
     failed = [] if rows is None else rows.filter(pc.equal(rows["status"], ERROR)).to_pylist()
-    heard = 0.0 if rows is None else float(pc.sum(rows["heard"]).as_py() or 0.0)
-    print(f"{count} of {len(table)} scored, {lasting(heard)} heard: {out.address}")
+    seconds = 0.0 if rows is None else float(pc.sum(rows["heard"]).as_py() or 0.0)
+    print(f"{count} of {len(table)} scored, {lasting(seconds)} of sound: {out.address}")
     if count:
         print(f"The report is {out.address}/{report.PAGE}")
     if failed:
-        print(f"{len(failed)} could not be scored, or not to their end:", file=sys.stderr)
-        for row in failed[:_MOST_TOLD]:
+        print(f"{len(failed)} ended in an error:", file=sys.stderr)
+        for row in failed[:_MOST_SHOWN]:
             print(f"  {row['message']}", file=sys.stderr)
-        if len(failed) > _MOST_TOLD:
-            print(f"  and {len(failed) - _MOST_TOLD} more, in {SUMMARY}/", file=sys.stderr)
-        print("--retry-failed tries them again.", file=sys.stderr)
+        if len(failed) > _MOST_SHOWN:
+            print(f"  and {len(failed) - _MOST_SHOWN} more, in {SUMMARY}/", file=sys.stderr)
+        print("Give --retry-failed to score them again.", file=sys.stderr)
     return ExitStatus.PARTLY if failed else ExitStatus.DONE

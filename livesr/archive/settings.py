@@ -1,4 +1,4 @@
-"""What an archive is scored with."""
+"""The settings of a run."""
 
 from __future__ import annotations
 
@@ -10,17 +10,30 @@ from livesr.model.load import load_model
 from livesr.settings import HOP_SECONDS
 from livesr.version import __version__
 
-MIX = 0  # the channel of a file heard as one, its channels averaged; others count from 1
+MIX = 0  # the channel number of the mean of all channels; others count from 1
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """When the state inside a long file is saved, so that a killed run resumes there.
+
+    Attributes:
+        longer_than: seconds; a shorter file is scored again from its beginning.
+        every: seconds of sound between two saved states.
+    """
+
+    longer_than: float = 3600.0
+    every: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """What decides the readings of a file, and so is part of its key.
+    """The model and the settings that decide a file's readings; they are part of its key.
 
     Attributes:
         model: a bundled model's name or a path; None is the default.
         hop: seconds between readings.
-        attention: whether readings keep it; it does not change the others, but what is written.
+        attention: whether the readings are written with their attention.
     """
 
     model: str | None = None
@@ -35,18 +48,19 @@ class Scoring:
         channel: int,
         profile: str | None = None,
     ) -> str:
-        """SHA-256 of all that decides a file's readings, in hexadecimal.
+        """SHA-256 of everything that decides a file's readings, in hexadecimal.
 
         Args:
             uri: absolute path or URL.
-            size: in bytes, None if it is not known.
-            mtime: microseconds since 1970, None if it is not known.
-            channel: counted from 1; 0 is all of them averaged.
-            profile: SHA-256 of the voice's profile; None where nothing is known of it.
+            size: in bytes, None if unknown.
+            mtime: microseconds since 1970, None if unknown.
+            channel: counted from 1; 0 is the mean of all channels.
+            profile: SHA-256 of the voice's profile; None without one.
         """
         settings = {"hop": self.hop, "attention": self.attention, "profile": profile}
-        told = [uri, size, mtime, channel, self.model_sha, settings]
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode(errors="replace")).hexdigest()
+        values = [uri, size, mtime, channel, self.model_sha, settings]
+        text = json.dumps(values, sort_keys=True)
+        return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
     @property
     def model_sha(self) -> str:
@@ -55,11 +69,11 @@ class Scoring:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What readings may say."""
+        """The emotions of the model, in the order of its probabilities."""
         return load_model(self.model).info.labels
 
     def metadata(self) -> dict[str, str]:
-        """What the readings' schema says of itself."""
+        """Metadata for the schema of the readings: model, version, labels, licence, hop."""
         info = load_model(self.model).info
         return {
             "livesr.model": info.name,

@@ -1,4 +1,4 @@
-"""A file of an archive as a `SoundFile`, wherever it lies."""
+"""Open a file of an archive, local or remote, as a `SoundFile`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from livesr.files.soundfile import SoundFile
 
 @contextmanager
 def open_sound(uri: str) -> Iterator[SoundFile]:
-    """Open a path, or a URL, of which only what is heard is fetched.
+    """Open a path or a URL; of a remote file, only the parts that are read are fetched.
 
     Raises:
         AudioError: as `SoundFile`.

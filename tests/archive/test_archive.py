@@ -10,20 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import polars
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 import livesr
-from livesr import LivesrError
+from livesr import LivesrError, Profile
 from livesr.app.exit_status import ExitStatus
 from livesr.archive.outputs import READINGS, SUMMARY
 from livesr.archive.places import OutputError, Place
-from livesr.archive.run import Archive, _alone, run
+from livesr.archive.run import Archive, _locked, run
 from livesr.archive.settings import Scoring
 from tests.archive.processes import below, kill, until
 from tests.archive.test_scorer import assert_same
+from tests.helpers.commands import commands
+from tests.helpers.tiny import save_tiny
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
@@ -64,7 +68,7 @@ def test_the_rows_are_those_of_replay_and_running_again_does_nothing(
 ) -> None:
     out = tmp_path / "out"
     assert run(archive(source, out, tiny)) == ExitStatus.DONE
-    assert "4 of 4 scored, 25 s heard" in capsys.readouterr().out
+    assert "4 of 4 scored, 25 s of sound" in capsys.readouterr().out
     assert_replayed(out, str(tiny))
 
     before = contents(out)
@@ -197,5 +201,53 @@ def test_a_full_disk_ends_the_run_which_goes_on_when_there_is_room(
 def test_two_runs_do_not_write_into_one_folder(source: Path, tmp_path: Path, tiny: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    with _alone(Place.of(str(out))), pytest.raises(LivesrError, match="Another livesr archive"):
+    with _locked(Place.of(str(out))), pytest.raises(LivesrError, match="Another livesr archive"):
         run(archive(source, out, tiny))
+
+
+def test_a_changed_model_scores_anew_beside_the_old(
+    source: Path, tmp_path: Path, tiny: Path
+) -> None:
+    out, model = tmp_path / "out", tmp_path / "model.onnx"
+    shutil.copy(tiny, model)
+    assert run(archive(source, out, model)) == ExitStatus.DONE
+    before, old = contents(out), Scoring(str(model)).model_sha
+    save_tiny(model, seed=1)
+    new = Scoring(str(model)).model_sha
+    assert run(archive(source, out, model)) == ExitStatus.DONE
+    after = contents(out)
+    assert {name: after[name] for name in before} == before
+    rows = summary(out)
+    assert rows["key"].is_unique
+    assert rows.groupby("model_sha256").size().to_dict() == {old: 4, new: 4}
+    for row in rows.itertuples():
+        table = pq.read_table(out / READINGS / f"{row.key}.parquet", partitioning=None)
+        used = tiny if row.model_sha256 == old else model
+        assert_same(table, list(livesr.replay(row.uri, model=used)))
+
+
+def test_the_command_with_its_options(
+    source: Path, tmp_path: Path, tiny: Path, speech: np.ndarray
+) -> None:
+    profile = Profile(tiny)
+    for number, label in enumerate(("angry", "sad") * 2):
+        profile.add(label, speech[number * 48_000 : (number + 1) * 48_000])
+    profile.save(tmp_path / "anna.livesr-profile")
+    table, out = tmp_path / "which.csv", tmp_path / "out"
+    lines = ("path,speaker,voice", "source/long.flac,anna,anna.livesr-profile")
+    table.write_text("\n".join([*lines, "source/below/two.wav,ben,", ""]))
+    options = ["--model", tiny, "--workers", 2, "--channel", "each", "--profile-by", "voice"]
+    options += ["--attention", "--reports", "--audformat", "--resume"]
+    found = CliRunner().invoke(commands()["archive"], [str(one) for one in (table, out, *options)])
+    assert found.exit_code == ExitStatus.DONE, found.output
+    rows = {(row.speaker, row.channel): row for row in summary(out).itertuples()}
+    assert set(rows) == {("anna", 1), ("ben", 1), ("ben", 2)}
+    for (speaker, channel), row in rows.items():
+        known = profile if speaker == "anna" else None
+        expected = livesr.replay(row.uri, model=tiny, channel=channel, profile=known)
+        readings = pq.read_table(out / READINGS / f"{row.key}.parquet", partitioning=None)
+        assert_same(readings, list(expected))
+        assert "attention" in readings.column_names
+        assert (out / "reports" / f"{row.key}.html").is_file()
+    assert (out / "audformat" / "db.yaml").is_file()
+    assert "By speaker" in (out / "report.html").read_text()

@@ -103,7 +103,7 @@ def test_a_stop_is_told_and_goes_on(source: Path, tmp_path: Path) -> None:
     started = below(process.pid)
     kill(process.pid, signal.SIGINT)
     assert process.wait(ANSWER) == 128 + signal.SIGINT, log.read_text()
-    assert "are left. The same command goes on" in log.read_text()
+    assert "are left. Give the same command again" in log.read_text()
     assert "Traceback" not in log.read_text()
     assert until(lambda: not below(process.pid), 30)
     clear(process, started)

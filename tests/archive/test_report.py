@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import audformat
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
@@ -57,13 +58,13 @@ def test_the_page_tells_shares_by_column_and_the_worst(
 ) -> None:
     out, rows, _ = scored
     page = Path(out.address, "report.html").read_text()
-    assert "4 scored" in page and "20 s heard" in page and "1 with errors" in page
+    assert "4 scored" in page and "20 s of sound" in page and "1 with errors" in page
     assert "By speaker" in page and "By recorded" in page
     assert "1998-05" in page and "2001-01" in page and "1998-05-09" not in page
     assert "&lt;ben&gt;" in page and "<ben>" not in page and "gone <b>" not in page
     told = [row for row in rows.to_pylist() if row["speaker"] == "anna"]
-    whole = sum(row["labelled"] for row in told)
-    angry = sum(row["labelled"] * row["share_angry"] for row in told) / whole
+    whole = sum(row["speech"] for row in told)
+    angry = sum(row["speech"] * row["share_angry"] for row in told) / whole
     line = re.search(r"<tr><td>anna</td>.*?</tr>", page)
     assert line and f">{angry:.0%}</td>" in line[0]
     first = page.index("gone &lt;b&gt;.wav")
@@ -124,7 +125,7 @@ def test_a_dry_run_tells_the_cost_and_writes_nothing(
     told = capsys.readouterr().out
     assert "4 of 4 to score, 0.01 hours of sound" in told
     assert re.search(r"measured on 25 s of 4 files: \d+ s of processor time an hour", told)
-    assert "of money" in told and "with 4 workers" in told
+    assert "price" in told and "with 4 workers" in told
     assert not out.exists()
 
 
@@ -137,9 +138,36 @@ def test_a_dry_run_leaves_out_what_is_scored(
     assert "0 of 4 to score" in capsys.readouterr().out
 
 
-def test_a_sample_of_nothing_that_can_be_heard_is_told(tmp_path: Path, tiny: Path) -> None:
+def test_a_sample_that_cannot_be_scored_is_told(tmp_path: Path, tiny: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"RIFF")
     found, carried = manifest.find([str(tmp_path)])
     rows = manifest.build(found, carried, Scoring(str(tiny)))
-    with pytest.raises(livesr.LivesrError, match="can be heard"):
+    with pytest.raises(livesr.LivesrError, match="can be scored"):
         measure(rows, Scoring(str(tiny)))
+
+
+def test_labels_of_a_profile_are_in_page_and_table(
+    recordings: Path, tmp_path: Path, tiny: Path, speech: np.ndarray
+) -> None:
+    profile = livesr.Profile(tiny)
+    for number, label in enumerate(("calm", "tense") * 2):
+        profile.add(label, speech[number * 48_000 : (number + 1) * 48_000])
+    profile.save(tmp_path / "ben.livesr-profile")
+    paths = [str(recordings / name) for name in ("long.flac", "short.wav")]
+    listed = {"path": paths, "voice": ["ben.livesr-profile", ""]}
+    pyarrow.csv.write_csv(pa.table(listed), tmp_path / "which.csv")
+    scoring, out = Scoring(str(tiny)), Place.of(str(tmp_path / "out"))
+    found, carried = manifest.find([str(tmp_path / "which.csv")])
+    table = manifest.build(found, carried, scoring, profile_by="voice")
+    rows = Scorer(out, scoring, scoring.model_sha, carried)(table)
+    report.write(out, rows, carried.names, LABELS)
+    key = rows["key"][0].as_py()
+    assert "tense" in Path(out.address, "reports", f"{key}.html").read_text()
+    table_of.write(out, rows, LABELS, scoring.metadata())
+    database = audformat.Database.load(str(Path(out.address, "audformat")))
+    frame = database["emotion"].get()
+    expected = list(livesr.replay(paths[0], model=tiny, profile=profile))
+    own = frame.loc[paths[0]]
+    assert own["p_calm"].tolist() == [reading.probabilities["calm"] for reading in expected]
+    assert set(own["label"].dropna()) == {reading.label for reading in expected} - {None}
+    assert frame.loc[paths[1]]["p_calm"].isna().all()

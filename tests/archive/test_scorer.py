@@ -1,4 +1,4 @@
-"""A file is scored as `replay` hears it, and what cannot be heard is a row that says why."""
+"""A file is scored as `replay` scores it; a file that cannot be scored is a row with the error."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
 
 import livesr
-from livesr import ModelError, Recognizer
+from livesr import ModelError, Profile, ProfileError, Recognizer
 from livesr.archive import manifest, scorer
 from livesr.archive.outputs import READINGS, REPORTS, STATES, micros
 from livesr.archive.places import Place
 from livesr.archive.scorer import Scorer
-from livesr.archive.settings import Scoring
+from livesr.archive.settings import Checkpoints, Scoring
 from livesr.files.recording import events_path
 from livesr.reading import Reading
 
@@ -84,13 +86,13 @@ def test_rows_are_those_of_replay(recordings: Path, scoring: Scoring, out: Place
 def test_seconds_of_a_summary_add_up(recordings: Path, out: Place) -> None:
     scoring = Scoring()
     (row,) = score(rows_of([recordings / "long.flac"], scoring), out, scoring)
-    kinds = ("labelled", "no_speech", "unsure", "warming_up", "lost")
+    kinds = ("speech", "no_speech", "unsure", "warming_up", "lost")
     assert sum(row[kind] for kind in kinds) == pytest.approx(row["heard"]) == 12.0
     labels = ("angry", "happy", "neutral", "sad")
     course = {label: sum(row[f"course_{label}"]) for label in labels}
-    assert sum(course.values()) == pytest.approx(row["labelled"])
+    assert sum(course.values()) == pytest.approx(row["speech"])
     for label in labels:
-        assert course[label] / row["labelled"] == pytest.approx(row[f"share_{label}"])
+        assert course[label] / row["speech"] == pytest.approx(row[f"share_{label}"])
     assert row["turns"] == len(row["turning_points"]) > 0
 
 
@@ -151,7 +153,7 @@ def test_what_is_written_is_not_scored_again(
 ) -> None:
     rows = rows_of([recordings / "short.wav"], scoring)
     first = score(rows, out, scoring)
-    monkeypatch.setattr(Scorer, "_hear", lambda *_: pytest.fail("it is heard again"))
+    monkeypatch.setattr(Scorer, "_score", lambda *_: pytest.fail("it is scored again"))
     assert score(rows, out, scoring) == first
 
 
@@ -222,9 +224,8 @@ def test_a_long_file_is_gone_on_with_inside(
     monkeypatch: pytest.MonkeyPatch,
     ending: str,
 ) -> None:
-    monkeypatch.setattr(scorer, "LONG_SECONDS", 5.0)
-    monkeypatch.setattr(scorer, "STATE_SECONDS", 2.0)
-    monkeypatch.setattr(scorer, "_TELL_SECONDS", 0.0)
+    monkeypatch.setattr(scorer, "_PROGRESS_SECONDS", 0.0)
+    often = Checkpoints(longer_than=5.0, every=2.0)
     path = tmp_path / f"long.{ending}"
     samples, rate = sf.read(recordings / "long.flac", dtype="float32")
     sf.write(path, samples, rate)
@@ -235,11 +236,17 @@ def test_a_long_file_is_gone_on_with_inside(
             raise Killed
 
     with pytest.raises(Killed):
-        score(rows, out, scoring, told=strike)
+        score(rows, out, scoring, checkpoints=often, on_progress=strike)
     assert len(list(Path(out.address, STATES).iterdir())) == 1
-    heard: list[float] = []
-    (row,) = score(rows, out, scoring, told=lambda _key, seconds: heard.append(seconds))
-    assert heard[0] > 6.0, "it began again"
+    scored: list[float] = []
+    (row,) = score(
+        rows,
+        out,
+        scoring,
+        checkpoints=often,
+        on_progress=lambda _key, seconds: scored.append(seconds),
+    )
+    assert scored[0] > 6.0, "it began again"
     expected = list(livesr.replay(path, model=scoring.model))
     assert_same(readings(out, row["key"]), expected)
     (whole,) = score(rows, Place.of(str(tmp_path / "other")), scoring)
@@ -250,12 +257,108 @@ def test_a_long_file_is_gone_on_with_inside(
     assert not list(Path(out.address, STATES).iterdir()), "it holds voice"
 
 
-def test_a_state_that_is_damaged_is_left_aside(
-    recordings: Path, scoring: Scoring, out: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scorer, "LONG_SECONDS", 1.0)
+def test_a_damaged_state_is_ignored(recordings: Path, scoring: Scoring, out: Place) -> None:
     rows = rows_of([recordings / "short.wav"], scoring)
     (out / STATES).make()
     (out / STATES).write(f"{rows['key'][0]}.parquet", b"PAR1 no state PAR1")
-    (row,) = score(rows, out, scoring)
+    (row,) = score(rows, out, scoring, checkpoints=Checkpoints(longer_than=1.0))
     assert_same(readings(out, row["key"]), list(livesr.replay(row["uri"], model=scoring.model)))
+
+
+@pytest.fixture
+def voices(tmp_path: Path, tiny: Path, speech: np.ndarray) -> Path:
+    """A folder with a profile of the model's labels, and one with labels of its own."""
+    folder = tmp_path / "voices"
+    folder.mkdir()
+    for name, labels in (("anna", ("angry", "sad")), ("ben", ("calm", "tense"))):
+        profile = Profile(tiny)
+        for number in range(4):
+            sound = speech[number * 48_000 : (number + 1) * 48_000]
+            profile.add(labels[number % 2], sound)
+        profile.save(folder / f"{name}.livesr-profile")
+    return folder
+
+
+def table_of(recordings: Path, voices: Path, profiles: Sequence[str]) -> Path:
+    names = ("long.flac", "short.wav", "below/medium.ogg")
+    paths = [str(recordings / name) for name in names]
+    path = voices.parent / "which.csv"
+    pyarrow.csv.write_csv(pa.table({"path": paths, "profile_file": list(profiles)}), path)
+    return path
+
+
+def test_each_row_is_scored_with_its_own_profile(
+    recordings: Path,
+    voices: Path,
+    scoring: Scoring,
+    out: Place,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A path relative to the table, a name of `livesr enrol`, and none."""
+    monkeypatch.setenv("LIVESR_PROFILES", str(voices))
+    table = table_of(recordings, voices, ["voices/anna.livesr-profile", "ben", ""])
+    found, carried = manifest.find([str(table)])
+    rows = manifest.build(found, carried, scoring, profile_by="profile_file")
+    summaries = {Path(row["uri"]).name: row for row in score(rows, out, scoring)}
+    for name, voice in (("long.flac", "anna"), ("short.wav", "ben"), ("medium.ogg", None)):
+        row = summaries[name]
+        path = voices / f"{voice}.livesr-profile" if voice else None
+        assert (row["status"], row["profile"]) == ("ok", path and str(path)), row["message"]
+        expected = list(livesr.replay(row["uri"], model=scoring.model, profile=path))
+        plain = list(livesr.replay(row["uri"], model=scoring.model))
+        assert (expected != plain) == (voice is not None)
+        assert_same(readings(out, row["key"]), expected)
+    columns = readings(out, summaries["short.wav"]["key"]).column_names
+    assert {"p_calm", "p_tense", "smoothed_calm", "smoothed_tense"} <= set(columns)
+    without = manifest.build(found, carried, scoring)["key"].to_pylist()
+    same = set(rows["key"].to_pylist()) & set(without)
+    assert same == {summaries["medium.ogg"]["key"]}, "the profile is part of the key"
+
+
+def test_a_profile_that_changes_during_the_run_is_an_error(
+    recordings: Path, voices: Path, tiny: Path, speech: np.ndarray, scoring: Scoring, out: Place
+) -> None:
+    anna = voices / "anna.livesr-profile"
+    table = table_of(recordings, voices, [str(anna)] * 3)
+    found, carried = manifest.find([str(table)])
+    rows = manifest.build(found, carried, scoring, profile_by="profile_file")
+    profile = Profile.load(anna)
+    profile.add("happy", speech[-48_000:])
+    profile.save(anna)
+    for row in score(rows, out, scoring):
+        assert row["error"] == "ProfileError" and "has changed" in row["message"]
+    again = manifest.build(found, carried, scoring, profile_by="profile_file")
+    assert not set(again["key"].to_pylist()) & set(rows["key"].to_pylist())
+    assert {row["status"] for row in score(again, out, scoring)} == {"ok"}
+
+
+def test_a_profile_that_cannot_be_used_ends_the_run(
+    recordings: Path, voices: Path, scoring: Scoring
+) -> None:
+    table = table_of(recordings, voices, ["voices/carl.livesr-profile", "", ""])
+    found, carried = manifest.find([str(table)])
+    with pytest.raises(ProfileError, match=r"carl\.livesr-profile cannot be read"):
+        manifest.build(found, carried, scoring, profile_by="profile_file")
+    with pytest.raises(livesr.LivesrError, match=r"no column 'voice'.*profile_file"):
+        manifest.build(found, carried, scoring, profile_by="voice")
+
+
+def test_the_columns_of_readings_and_their_types(
+    recordings: Path, scoring: Scoring, out: Place
+) -> None:
+    (row,) = score(rows_of([recordings / "short.wav"], scoring), out, scoring)
+    text, number = pa.dictionary(pa.int32(), pa.string()), pa.float64()
+    labels = ("angry", "happy", "neutral", "sad")
+    expected = [
+        *(("key", text), ("uri", text), ("channel", pa.int32())),
+        *(("start", pa.int64()), ("end", pa.int64())),
+        *(("status", text), ("label", text), ("reason", text)),
+        *((f"p_{label}", number) for label in labels),
+        *((f"smoothed_{label}", number) for label in labels),
+        *(("speech", number), ("level_dbfs", number), ("gap", number)),
+    ]
+    schema = readings(out, row["key"]).schema
+    assert [(field.name, field.type) for field in schema] == expected
+    about = {key.decode() for key in schema.metadata}
+    names = ("model", "model_sha256", "version", "labels", "licence")
+    assert {f"livesr.{name}" for name in names} <= about
