@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from tests.helpers.tiny import DATA, save_tiny
 from tests.helpers.virtual import AVAILABLE, VirtualMicrophone
 
 os.environ["LIVESR_CONFIG"] = os.devnull  # what is tested is not this user's own choice
+# A shell's background job ignores it, and so do the commands that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
