@@ -74,7 +74,10 @@ def _common(
         log_to_stderr()
     # The command that mends the file must work while it is broken.
     if context.invoked_subcommand != "config" and not context.resilient_parsing:
-        path = config_path()
+        try:
+            path = config_path()
+        except LivesrError:  # without a home directory there is no file either
+            return
         context.default_map = defaults(read(path), context, path)
 
 

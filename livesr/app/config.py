@@ -20,18 +20,21 @@ from typing import Any
 import typer
 from typer.core import TyperGroup, TyperOption
 
+from livesr.app.user_folders import user_folder
 from livesr.errors import LivesrError
 
 VARIABLE = "LIVESR_CONFIG"
 
 
 def config_path() -> Path:
-    """Where the file lies, whether there is one or not: $LIVESR_CONFIG, or the system's place."""
+    """Where the file lies, whether there is one or not: $LIVESR_CONFIG, or the system's place.
+
+    Raises:
+        LivesrError: if there is no such place, for want of a home directory.
+    """
     if named := os.environ.get(VARIABLE):
         return Path(named)
-    import platformdirs  # noqa: PLC0415
-
-    return platformdirs.user_config_path("livesr", appauthor=False) / "config.toml"
+    return user_folder("config", VARIABLE) / "config.toml"
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from livesr.app.user_folders import user_folder
 from livesr.errors import ProfileError
 from livesr.profile import SUFFIX, Profile
 
@@ -13,12 +14,14 @@ VARIABLE = "LIVESR_PROFILES"
 
 
 def folder() -> Path:
-    """The folder of profiles, whether there is one or not: $LIVESR_PROFILES, or the system's."""
+    """The folder of profiles, whether there is one or not: $LIVESR_PROFILES, or the system's.
+
+    Raises:
+        LivesrError: if there is no such place, for want of a home directory.
+    """
     if named := os.environ.get(VARIABLE):
         return Path(named)
-    import platformdirs  # noqa: PLC0415
-
-    return platformdirs.user_data_path("livesr", appauthor=False) / "profiles"
+    return user_folder("data", VARIABLE) / "profiles"
 
 
 def is_path(name: str) -> bool:
@@ -31,6 +34,7 @@ def place(name: str) -> Path:
 
     Raises:
         ProfileError: if it cannot be a name.
+        LivesrError: if it is a name, and this user has no home directory.
     """
     if is_path(name):
         return Path(name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -145,3 +147,44 @@ def test_verbose_logs_to_standard_error(microphone: VirtualMicrophone) -> None:
     assert "INFO livesr.microphone.stream: vmic opened: 44100 Hz, inputs 1 to 2" in told.stderr
     assert "livesr.microphone" not in told.stdout
     assert "livesr.microphone" not in livesr(*listen).stderr
+
+
+NOWHERE = """
+import os, pwd
+
+def unknown(uid):
+    raise KeyError(uid)
+
+pwd.getpwuid = unknown  # as in a container that runs under any number
+os.environ.pop("HOME")
+os.environ.pop("XDG_CONFIG_HOME", None), os.environ.pop("XDG_DATA_HOME", None)
+from livesr.__main__ import main
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the user's folders are not found by HOME")
+def test_a_user_without_a_home(tmp_path: Path) -> None:
+    def run(*arguments: str, **named: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", NOWHERE, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, VARIABLE: "", "LIVESR_PROFILES": "", **named},
+        )
+
+    assert readings(run("replay", CLIP, "--jsonl", "-")) > 0  # it needs neither folder
+    for command, variable in (
+        (("config",), VARIABLE),
+        (("profiles",), "LIVESR_PROFILES"),
+        (("replay", CLIP, "--profile", "me"), "LIVESR_PROFILES"),
+    ):
+        told = run(*command)
+        assert told.returncode == 2
+        assert told.stderr == (
+            f"livesr: This user has no home directory; set HOME, or {variable} to a path.\n"
+        )
+    assert run("profiles", LIVESR_PROFILES=str(tmp_path / "voices")).returncode == 0
+    assert not list(tmp_path.iterdir())  # no folder called "~"
