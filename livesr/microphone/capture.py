@@ -141,6 +141,9 @@ class Capture:
     def finish(self) -> list[Item]:
         """The end of the session, and of its recording."""
         items: list[Item] = [*self._flush(), *self._recognizer.finish()]
+        # A thread that PortAudio never lets go keeps this object to the process's end, where
+        # soxr's binding would complain of a stream of its that is left.
+        self._resampler = Resampler(RATE, RATE)
         if self._recording:
             self._recording.close()
         return items

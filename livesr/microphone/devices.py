@@ -5,25 +5,30 @@ PortAudio (sounddevice) is loaded by the first call here and by nothing else in 
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import operator
 import os
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from livesr.errors import DeviceError
 
 LOCK = threading.RLock()  # held while PortAudio restarts, or while a device is found and opened
+ANSWER_SECONDS = 15.0  # for PortAudio to find and open a device; some take seconds
 NO_MICROPHONE = "No microphone was found; plug one in, or see the system's settings."
 _INSTALL = {
     "linux": "install it with 'apt install libportaudio2', 'dnf install portaudio' or "
     "'pacman -S portaudio'",
     "darwin": "install it with 'brew install portaudio'",
 }
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _forked = False  # whether this process is a child that got a copy of its parent's PortAudio
 
@@ -100,6 +105,60 @@ def _initialize(sd: Any) -> None:
         ) from None
 
 
+def in_background(call: Callable[[], T]) -> Future[T]:
+    """Begin a call that uses PortAudio, in a thread that does not hold up the process's end.
+
+    PortAudio waits without limit for a sound server that no longer answers, and nothing can
+    interrupt it.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="livesr-portaudio", daemon=True).start()
+    return future
+
+
+def abandon(future: Future[T], discard: Callable[[T], object]) -> None:
+    """Wait no longer for a call that has not returned; its result, if one comes, is discarded.
+
+    PortAudio is then left as it is when the process ends: closing it would wait for that call.
+    """
+    _log.warning("PortAudio does not answer")
+    future.add_done_callback(lambda late: late.exception() or discard(late.result()))
+    if "sounddevice" in sys.modules:
+        atexit.unregister(sys.modules["sounddevice"]._exit_handler)
+
+
+def in_time(call: Callable[[], T], seconds: float, discard: Callable[[T], object]) -> T:
+    """The result of a call that uses PortAudio, if it comes in time.
+
+    Args:
+        call: what to do; it runs in another thread.
+        seconds: how long to wait for it.
+        discard: takes a result that comes later.
+
+    Raises:
+        DeviceError: if it takes longer; or as `call`.
+    """
+    future = in_background(call)
+    try:
+        return future.result(seconds)
+    except BaseException as error:  # Ctrl-C too
+        if future.done():
+            raise
+        abandon(future, discard)
+        if not isinstance(error, TimeoutError):
+            raise
+        raise DeviceError(
+            f"The sound system has not answered for {seconds:.0f} s; restart it, then try again."
+        ) from None
+
+
 def devices() -> list[Device]:
     """Every input device there is now, in PortAudio's order.
 
@@ -111,6 +170,10 @@ def devices() -> list[Device]:
         ...     print(device.index, device.name, device.channels)
         0 USB mic 1
     """
+    return in_time(_refreshed, ANSWER_SECONDS, lambda _: None)
+
+
+def _refreshed() -> list[Device]:
     with LOCK:
         if "sounddevice" in sys.modules:  # which looked when it was loaded, perhaps long ago
             refresh()

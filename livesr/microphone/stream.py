@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from livesr.arrays import Float32
 from livesr.errors import DeviceError
-from livesr.microphone.devices import Device, portaudio, words
+from livesr.microphone.devices import Device, in_time, portaudio, words
 from livesr.microphone.ring import Ring
 from livesr.stages.samples import RATES
 
 _RING_SECONDS = 10
 _LATENCY_SECONDS = 0.08  # asked of PortAudio: less drops sound when Python is busy, and costs more
 _SLOTS = 1024  # callbacks remembered
+_CLOSE_SECONDS = 3.0  # for a device to close; one that answers takes a tenth of a second
 _DEAD_SECONDS = 2.0  # without a callback: the device has gone, whatever PortAudio says
 _JUMP_SECONDS = 0.1  # by which capture times must run ahead of the samples to be a loss
 _CONFIRMED = 3  # callbacks in a row that must say so
@@ -60,6 +62,7 @@ class Microphone:
         self.wake_at = 0
         self._woken_at = -1  # the value of `wake_at` that was answered last
         self.fault: Exception | None = None
+        self._closed = False
         self._seen = 0  # callbacks checked for losses
         self._suspect: list[float] = []
         self._suspect_at = 0
@@ -222,9 +225,14 @@ class Microphone:
         return time.monotonic() - last > _DEAD_SECONDS
 
     def close(self) -> None:
-        """Give the device back; never fails."""
-        try:
+        """Give the device back; never fails, and waits no longer than some seconds."""
+        if self._closed:
+            return
+        self._closed = True
+        with suppress(DeviceError):  # the sound system hangs: that is logged
+            in_time(self._close, _CLOSE_SECONDS, lambda _: None)
+
+    def _close(self) -> None:
+        with suppress(portaudio().PortAudioError):
             self._stream.abort(ignore_errors=True)
             self._stream.close(ignore_errors=True)
-        except portaudio().PortAudioError:
-            pass

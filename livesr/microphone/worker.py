@@ -20,7 +20,16 @@ from livesr.errors import DeviceError, LivesrError
 from livesr.event import Item
 from livesr.files.recording import RATE, Recording
 from livesr.microphone.capture import Capture
-from livesr.microphone.devices import LOCK, Device, find, refresh
+from livesr.microphone.devices import (
+    ANSWER_SECONDS,
+    LOCK,
+    Device,
+    abandon,
+    find,
+    in_background,
+    in_time,
+    refresh,
+)
 from livesr.microphone.stream import Microphone
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
@@ -31,6 +40,7 @@ _BEHIND_AGAIN_SECONDS = 1.0  # down to this
 _SILENT_SECONDS = 2.0  # of nothing but zeros, before an event says so
 _UNUSED_INPUT_PEAK = 1e-4  # -80 dBFS: an input that nothing is plugged into stays below it
 _POLL_SECONDS = 0.5
+_ATTEMPT_POLL_SECONDS = 0.05
 _RETRY_SECONDS = (0.25, 4.0)  # first and longest wait for a microphone that has gone
 _PERMIT = {
     "darwin": "System Settings, Privacy & Security, Microphone",
@@ -105,8 +115,7 @@ class Worker:
             DeviceError: if the microphone cannot be opened.
             LivesrError: if the recording cannot be made.
         """
-        with LOCK:
-            microphone = Microphone(find(self._query), self._wake, self._channel)
+        microphone = in_time(self._first, ANSWER_SECONDS, Microphone.close)
         try:
             recording = Recording(self._record) if self._record else None
         except LivesrError:
@@ -117,6 +126,10 @@ class Worker:
         self.microphone, self._mixdown = microphone, Mixdown(microphone.rate)
         self._about["started"] = datetime.now().astimezone().isoformat(timespec="milliseconds")
         self._give(self.capture.note_session(self._about) + self.capture.begin_profile())
+
+    def _first(self) -> Microphone:
+        with LOCK:
+            return Microphone(find(self._query), self._wake, self._channel)
 
     def stop(self) -> None:
         """Have `run` return, from any thread."""
@@ -277,7 +290,13 @@ class Worker:
             self._obey(old, wait)
             if self._stopped:
                 return old
-            if new := self._opened(old.device):
+            attempt = in_background(lambda: self._opened(old.device))
+            while not attempt.done():  # commands are carried out meanwhile, however long it takes
+                self._obey(old, _ATTEMPT_POLL_SECONDS)
+                if self._stopped:
+                    abandon(attempt, _discard)
+                    return old
+            if new := attempt.result():
                 break
             wait = min(2 * wait, longest)
         self._waiting, self._cancelled, self._device_lost = "", "", 0
@@ -322,6 +341,11 @@ class Worker:
                 if arrived is not None and item.gap == 0:
                     self.latencies.append(now - arrived)
         self._give(items)
+
+
+def _discard(microphone: Microphone | None) -> None:
+    if microphone:
+        microphone.close()
 
 
 def silence(microphone: Microphone) -> str:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _ALSA = """</usr/share/alsa/alsa.conf>
@@ -82,6 +85,16 @@ class VirtualMicrophone:
             self._daemon.terminate()
             self._daemon.wait(timeout=10)
             self._daemon = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The sound server hangs: whoever asks it something waits."""
+        assert self._daemon
+        self._daemon.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._daemon.send_signal(signal.SIGCONT)
 
     def play(self, file: Path, into: str = "vmic") -> subprocess.Popen[bytes]:
         command = ["paplay", "-d", into, "--no-remix", "--no-remap", str(file)]

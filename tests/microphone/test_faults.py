@@ -244,3 +244,49 @@ def test_a_device_at_another_rate(
     heard = [item for item in items if isinstance(item, Reading)]
     assert heard[-1].end == pytest.approx(elapsed, abs=0.6)
     assert list(play(tmp_path / "a.flac", model=tiny)) == items
+
+
+def test_a_sound_server_that_hangs_holds_up_nothing(
+    microphone: VirtualMicrophone, tmp_path: Path
+) -> None:
+    """PortAudio then waits without limit: to close the stream, to open it, to list devices."""
+    record, out = tmp_path / "a.flac", tmp_path / "a.jsonl"
+    command = [*LISTEN, "--record", str(record), "--jsonl", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        until(lambda: out.exists() and out.read_text().count("\n") > 4)
+        with microphone.frozen():
+            until(lambda: "vmic has gone" in out.read_text())
+            time.sleep(1)  # it tries to open it again
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 128 + signal.SIGINT
+            assert process.stderr.read() == b""
+            listed = subprocess.run(
+                [sys.executable, "-m", "livesr", "devices"],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=60,
+            )
+    assert (listed.returncode, listed.stdout) == (2, "")
+    assert listed.stderr == (
+        "livesr: The sound system has not answered for 15 s; restart it, then try again.\n"
+    )
+    told = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [item.to_dict() for item in play(record)] == told
+
+
+def test_a_sound_server_that_hung_goes_on(
+    microphone: VirtualMicrophone, tiny: Path, tmp_path: Path
+) -> None:
+    with livesr.listen("vmic", model=tiny, record=tmp_path / "a.flac") as listener:
+        until(lambda: listener.seconds > 1)
+        with microphone.frozen():
+            until(lambda: listener.trouble)
+            time.sleep(1)
+        until(lambda: not listener.trouble)
+        back = listener.seconds
+        until(lambda: listener.seconds > back + 1)
+        items = collect(listener, lambda items: True)
+    assert [event.text for event in events(items, "device")] == ["vmic has gone", "vmic is back"]
+    assert list(play(tmp_path / "a.flac", model=tiny)) == items
