@@ -36,7 +36,7 @@ from livesr.arrays import Array, Float32, Float64
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
 from livesr.model.metadata import LABELS
-from livesr.profile import MOST_LABELS
+from livesr.reading import MOST_LABELS
 from livesr.settings import DecisionSettings
 from livesr.stages.decision import Decision
 from livesr.stages.known_voice import LEAST_PROBABILITY, KnownVoice

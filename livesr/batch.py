@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike
 from livesr.errors import LivesrError
 from livesr.reading import Reading
 from livesr.recognizer import Hop, Recognizer
+from livesr.settings import SAMPLE_RATE
 from livesr.stages.model_stream import push_together
 
 
 def push_all(
-    recognizers: Sequence[Recognizer], samples: Sequence[ArrayLike], sample_rate: int = 16000
+    recognizers: Sequence[Recognizer], samples: Sequence[ArrayLike], sample_rate: int = SAMPLE_RATE
 ) -> list[list[Reading]]:
     """`Recognizer.push` for many voices, at a lower cost than one after the other.
 

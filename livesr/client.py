@@ -25,6 +25,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from livesr.errors import LivesrError
 from livesr.reading import Reading
+from livesr.settings import SAMPLE_RATE
 
 _SUBPROTOCOL = "livesr.v1"
 _WIDTHS = {"s16le": 2, "f32le": 4, "mulaw": 1, "alaw": 1}
@@ -52,7 +53,7 @@ class _Session:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.update = {"type": "session.update", **options}
-        self.rate = int(options.get("sample_rate", 16000))
+        self.rate = int(options.get("sample_rate", SAMPLE_RATE))
         self.encoding = str(options.get("encoding", "s16le"))
         if self.encoding not in _WIDTHS:
             raise LivesrError(f"encoding is {self.encoding!r}; use one of {', '.join(_WIDTHS)}.")

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from livesr.arrays import Array, Float32, Float64
 from livesr.errors import LivesrError, ModelError, ProfileError
 from livesr.model.load import Model, load_model
+from livesr.reading import LONGEST_LABEL, MOST_LABELS
 from livesr.settings import SAMPLE_RATE
 from livesr.stages.frontend import FrontEnd
 from livesr.stages.highpass import HighPass
@@ -28,8 +29,6 @@ from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
 from livesr.state import State, pack, unpack
 
 SUFFIX = ".livesr-profile"
-MOST_LABELS = 16
-LONGEST_LABEL = 40  # characters
 MOST_EXAMPLES = 400
 LEAST_SPEECH_SECONDS = 0.5  # in an example
 _LONGEST_SECONDS = 600.0  # of sound in an example

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from livesr.arrays import Float32, Float64
+from livesr.settings import MOST_CHANNELS
 
 MOST_SECONDS = 1e8  # of stream time: three years
 _LEAST_TOLD = 0.05  # a smaller share is not worth a language model's attention
 LONGEST_TEXT = 200  # characters of a reason, or of an event's text, from a file
+LONGEST_LABEL = 40  # characters
+MOST_LABELS = 16
 Status = Literal["speech", "no-speech", "unsure", "warming-up"]
 
 
@@ -109,19 +113,25 @@ class Reading:
     def from_dict(cls, values: Mapping[str, Any]) -> Reading:
         """The reading that `to_dict` gave these values (attention as it was rounded, or none).
 
+        The values may come from a stranger's file: each is checked.
+
         Raises:
-            KeyError, TypeError, ValueError: if they are not such values.
+            KeyError, TypeError, ValueError: if they are not such values; says which.
         """
         later = ("attention", "attention_times", "gap", "channel", "profile")
         known = {field.name: values[field.name] for field in fields(cls) if field.name not in later}
-        return cls(
-            **known,
-            attention=np.asarray(values.get("attention", ()), np.float32),
-            attention_times=np.asarray(values.get("attention_times", ()), np.float64),
-            gap=values.get("gap", 0.0),
-            channel=values.get("channel"),
-            profile=values.get("profile"),
-        )
+        with np.errstate(over="ignore"):  # an infinity is refused below
+            reading = cls(
+                **known,
+                attention=np.asarray(values.get("attention", ()), np.float32),
+                attention_times=np.asarray(values.get("attention_times", ()), np.float64),
+                gap=values.get("gap", 0.0),
+                channel=values.get("channel"),
+                profile=values.get("profile"),
+            )
+        if fault := _fault(reading):
+            raise ValueError(fault)
+        return reading
 
     __hash__ = None  # type: ignore[assignment]  # it holds arrays
 
@@ -133,3 +143,44 @@ class Reading:
             for field in fields(self)
             if field.name != "channel"
         )
+
+
+def _fault(reading: Reading) -> str:
+    """Which value no reading of livesr's has, in a few words; empty if there is none."""
+    tables = reading.probabilities, reading.smoothed
+    if not all(isinstance(table, dict) and 0 < len(table) <= MOST_LABELS for table in tables):
+        return "no probabilities"
+    labels = list(reading.smoothed)
+    if list(reading.probabilities) != labels:
+        return "probabilities of other labels than the smoothed ones"
+    if not all(_printable(name, LONGEST_LABEL) for name in labels):
+        return "a label that cannot be shown"
+    shares = [reading.speech, *reading.probabilities.values(), *reading.smoothed.values()]
+    numbers = [reading.start, reading.end, reading.level_dbfs, reading.gap, *shares]
+    if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+        return "a value that is no number"
+    weights, times, channel = reading.attention, reading.attention_times, reading.channel
+    named = reading.label in labels if reading.status == "speech" else reading.label is None
+    checks = {
+        "a channel that cannot be": channel is None
+        or (type(channel) is int and 0 < channel <= MOST_CHANNELS),
+        "a time that cannot be": 0 <= reading.start <= reading.end <= MOST_SECONDS,
+        "a gap that cannot be": 0 <= reading.gap <= MOST_SECONDS,
+        "a level that cannot be": abs(reading.level_dbfs) <= 1000,
+        "a probability that cannot be": all(0 <= share <= 1.001 for share in shares),
+        "a status that cannot be": reading.status in get_args(Status) and named,
+        "a reason that is no text": reading.reason is None
+        or _printable(reading.reason, LONGEST_TEXT),
+        "a profile that cannot be shown": reading.profile is None
+        or _printable(reading.profile, LONGEST_TEXT),
+        "an attention that cannot be": weights.ndim == 1
+        and weights.shape == times.shape
+        and bool(np.all((weights >= 0) & (weights <= 1.001)))
+        and bool(np.all((times >= reading.start - 1) & (times <= reading.end + 1))),
+    }
+    return next((words for words, well in checks.items() if not well), "")
+
+
+def _printable(text: object, most: int) -> bool:
+    """Whether it may go to a terminal as it is."""
+    return isinstance(text, str) and 0 < len(text) <= most and text.isprintable()

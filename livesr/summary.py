@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from livesr.reading import Reading, Status
+from livesr.settings import SPEECH_THRESHOLD
 
 _LEAST_WEIGHT = 0.001  # of a reading without speech, in the verdict
-_VOICE = 0.5  # a probability of speech above it is a voice
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class Summary:
         for name, value in reading.probabilities.items():
             self._weighted[name] = self._weighted.get(name, 0.0) + weight * value
         self.spoken += lasted * reading.speech
-        self._voice = self._voice or reading.speech > _VOICE
+        self._voice = self._voice or reading.speech > SPEECH_THRESHOLD
         self.labels = self.labels or tuple(reading.probabilities)
         self.seconds[reading.status] = self.seconds.get(reading.status, 0.0) + lasted
         if reading.label is None:

@@ -26,10 +26,11 @@ from livesr.arrays import Float32
 from livesr.files.replay import replay
 from livesr.model.load import STEP_FRAMES, load_model, models_directory
 from livesr.recognizer import Recognizer
+from livesr.settings import SAMPLE_RATE
 from livesr.stages.model_stream import ModelStream
 from livesr.stages.resample import Resampler
 
-_RATE, _DEVICE_RATE, _HOP_FRAMES = 16000, 48000, 25
+_DEVICE_RATE, _HOP_FRAMES = 48000, 25
 _TIMING = "-timing.onnx"  # the paper's widths, with weights made on loading: see export.graph
 
 
@@ -88,7 +89,7 @@ def stage_times(
         Median milliseconds of the resampler, of every stage, and of "all": the resampler's and
         a whole push's.
     """
-    recognizer, resampler = Recognizer(model), Resampler(_DEVICE_RATE, _RATE)
+    recognizer, resampler = Recognizer(model), Resampler(_DEVICE_RATE, SAMPLE_RATE)
     parts: dict[str, Any] = {
         "resample from 48 kHz": resampler,
         "high-pass": recognizer._high_pass,
@@ -114,7 +115,7 @@ def _whole_table(model: str | Path | None, scale: float) -> Table:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ten-minutes.wav"
         seconds = 600 * scale
-        sf.write(path, _buzz(seconds, _RATE), _RATE)
+        sf.write(path, _buzz(seconds, SAMPLE_RATE), SAMPLE_RATE)
         took = min(_timed(lambda: list(replay(path, model=model))) for _ in range(3)) / 1e3
         table.add_row(
             f"replay of {seconds / 60:.0f} min at 16 kHz",
@@ -138,7 +139,7 @@ def _whole_table(model: str | Path | None, scale: float) -> Table:
 def soak(model: str | None, hours: float) -> None:
     """Push synthetic audio; print resident MB after 5 minutes of it and at the end."""
     recognizer = Recognizer(model)
-    minute = _buzz(60, _RATE)
+    minute = _buzz(60, SAMPLE_RATE)
     early = 0.0
     for passed in range(max(6, int(hours * 60))):
         for start in range(0, len(minute), 1600):

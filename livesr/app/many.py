@@ -33,6 +33,7 @@ from livesr.files.soundfile import RawFormat
 from livesr.model.load import DEFAULT
 from livesr.profile import Profile
 from livesr.reading import Reading
+from livesr.settings import HOP_SECONDS
 from livesr.summary import Summary
 
 _WIDTH = 160  # cells of the table where there is no terminal
@@ -50,7 +51,7 @@ class How:
     """
 
     model: str | None = None
-    hop: float = 0.25
+    hop: float = HOP_SECONDS
     channel: Channel = None
     start: float = 0.0
     end: float | None = None

@@ -31,12 +31,13 @@ from livesr.archive.settings import MIX, Checkpoints, Scoring
 from livesr.archive.sound import open_sound
 from livesr.errors import AudioError, AudioWarning, ModelError, ProfileError
 from livesr.event import Item
-from livesr.files.recording import RATE, events_path
+from livesr.files.recording import events_path
 from livesr.files.replay import play
 from livesr.model.load import DEFAULT
 from livesr.profile import Profile
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
+from livesr.settings import SAMPLE_RATE
 from livesr.stages.samples import Mixdown
 from livesr.summary import Summary
 
@@ -167,7 +168,7 @@ class Scorer:
                 for reading in readings:
                     self._take(row, reading, results, page)
                 since = recognizer.position - saved
-                if self._is_long(row) and since >= self._checkpoints.every * RATE:
+                if self._is_long(row) and since >= self._checkpoints.every * SAMPLE_RATE:
                     saved = recognizer.position
                     self._save_state(row, results, recognizer, frames)
             for reading in recognizer.finish():

@@ -5,21 +5,15 @@ from __future__ import annotations
 import codecs
 import gzip
 import json
-import math
 import re
 import zlib
 from collections.abc import Callable, Iterator
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path
-from typing import get_args
-
-import numpy as np
 
 from livesr.errors import LivesrError
 from livesr.event import Event, Item, UnknownKindError
-from livesr.profile import LONGEST_LABEL, MOST_LABELS
-from livesr.reading import LONGEST_TEXT, MOST_SECONDS, Reading, Status
-from livesr.stages.samples import MOST_CHANNELS
+from livesr.reading import Reading
 
 _LONGEST_LINE = 1 << 20
 _GZIP = b"\x1f\x8b"
@@ -108,51 +102,10 @@ def _item(line: bytes, last: dict[int | None, Reading]) -> Item | None:
             return Event.from_dict(values)
         except UnknownKindError:
             return None
-    with np.errstate(over="ignore"):  # an infinity is refused below, in words
-        reading = Reading.from_dict(values)
-    if wrong := _wrong(reading, last.get(reading.channel)):
-        raise ValueError(wrong)
+    reading = Reading.from_dict(values)
+    if before := last.get(reading.channel):
+        if list(reading.smoothed) != list(before.smoothed):
+            raise ValueError("other labels than before")
+        if reading.end <= before.end:
+            raise ValueError("times that do not increase")
     return reading
-
-
-def _shown(text: object, most: int) -> bool:
-    """Whether it may go to a terminal as it is."""
-    return isinstance(text, str) and 0 < len(text) <= most and text.isprintable()
-
-
-def _wrong(reading: Reading, last: Reading | None) -> str:
-    """What no reading of livesr's has, in a few words; empty if all is well."""
-    tables = reading.probabilities, reading.smoothed
-    if not all(isinstance(table, dict) and 0 < len(table) <= MOST_LABELS for table in tables):
-        return "no probabilities"
-    labels = list(last.smoothed if last else reading.smoothed)
-    if any(list(table) != labels for table in tables):
-        return "other labels than before"
-    if not all(_shown(name, LONGEST_LABEL) for name in labels):
-        return "a label that cannot be shown"
-    shares = [reading.speech, *tables[0].values(), *tables[1].values()]
-    numbers = [reading.start, reading.end, reading.level_dbfs, reading.gap, *shares]
-    if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
-        return "a value that is no number"
-    before = last.end if last else -1.0
-    weights, times = reading.attention, reading.attention_times
-    named = reading.label in labels if reading.status == "speech" else reading.label is None
-    channel = reading.channel
-    checks = {
-        "a channel that cannot be": channel is None
-        or (type(channel) is int and 0 < channel <= MOST_CHANNELS),
-        "a time that cannot be": 0 <= reading.start <= reading.end <= MOST_SECONDS,
-        "times that do not increase": reading.end > before,
-        "a gap that cannot be": 0 <= reading.gap <= MOST_SECONDS,
-        "a level that cannot be": abs(reading.level_dbfs) <= 1000,
-        "a probability that cannot be": all(0 <= share <= 1.001 for share in shares),
-        "a status that cannot be": reading.status in get_args(Status) and named,
-        "a reason that is no text": reading.reason is None or _shown(reading.reason, LONGEST_TEXT),
-        "a profile that cannot be shown": reading.profile is None
-        or _shown(reading.profile, LONGEST_TEXT),
-        "an attention that cannot be": weights.ndim == 1
-        and weights.shape == times.shape
-        and bool(np.all((weights >= 0) & (weights <= 1.001)))
-        and bool(np.all((times >= reading.start - 1) & (times <= reading.end + 1))),
-    }
-    return next((words for words, well in checks.items() if not well), "")

@@ -22,8 +22,8 @@ from livesr.arrays import Float32
 from livesr.errors import AudioError, LivesrError
 from livesr.event import Event, UnknownKindError
 from livesr.files.soundfile import name_for_libsndfile, reason
+from livesr.settings import SAMPLE_RATE
 
-RATE = 16000
 CUT_EVENT = "the last line of its events was cut, and is left out"
 _FORMATS = {".flac": "FLAC", ".wav": "WAV"}
 _LONGEST_SILENCE_SECONDS = 4
@@ -50,7 +50,7 @@ def silence_for(lost: int) -> int:
 
     The same whatever the hop and the model, so that a recording can be replayed with others.
     """
-    return min(lost, _LONGEST_SILENCE_SECONDS * RATE)
+    return min(lost, _LONGEST_SILENCE_SECONDS * SAMPLE_RATE)
 
 
 class Recording:
@@ -73,7 +73,7 @@ class Recording:
             with self.path.open("xb"):
                 pass
             self._file = sf.SoundFile(
-                name_for_libsndfile(self.path), "w", RATE, 1, "PCM_24", format=kind
+                name_for_libsndfile(self.path), "w", SAMPLE_RATE, 1, "PCM_24", format=kind
             )
             self._whole = self.path.stat().st_size  # bytes of whole frames
         except (sf.LibsndfileError, OSError) as error:

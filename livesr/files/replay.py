@@ -22,7 +22,7 @@ from livesr.arrays import Array
 from livesr.errors import AudioError, AudioWarning, ProfileError
 from livesr.event import Event, Item
 from livesr.files.media import scale_command
-from livesr.files.recording import RATE, read_events
+from livesr.files.recording import read_events
 from livesr.files.samples import Samples
 from livesr.files.soundfile import RawFormat, SoundFile
 from livesr.model.load import load_model
@@ -140,7 +140,7 @@ def play(
     Recognizer(model, hop=hop, profile=profile, adapt=adapt)
     sound = sound or opened(source, sample_rate, raw)
     try:
-        events = read_events(sound.path) if sound.path and sound.rate == RATE else []
+        events = read_events(sound.path) if sound.path and sound.rate == SAMPLE_RATE else []
         events, known = _beginning(events, profile, model)
 
         def make() -> Recognizer:
@@ -295,7 +295,7 @@ class _Player:
 
     @property
     def _at(self) -> float:
-        return self._streams[0].recognizer.position / RATE
+        return self._streams[0].recognizer.position / SAMPLE_RATE
 
 
 def _time(item: Item) -> float:
@@ -354,9 +354,9 @@ class _Stream:
     def _items(self, rest: Array) -> Iterator[Item]:
         recognizer = self.recognizer
         while True:
-            while self._events and round(self._events[0].at * RATE) <= recognizer.position:
+            while self._events and round(self._events[0].at * SAMPLE_RATE) <= recognizer.position:
                 event = self._events.popleft()
-                lost = round(event.seconds * RATE)
+                lost = round(event.seconds * SAMPLE_RATE)
                 self._silence += _silence(event, lost, recognizer)
                 yield from _follow(event, lost, recognizer)
             count = min(len(rest), self._left())
@@ -367,7 +367,7 @@ class _Stream:
                 self._silence -= len(now)
             else:
                 if self._events:
-                    until = round(self._events[0].at * RATE) - recognizer.position
+                    until = round(self._events[0].at * SAMPLE_RATE) - recognizer.position
                     count = min(count, until)
                 now = rest[:count]
                 try:
@@ -381,8 +381,8 @@ class _Stream:
         """Frames to the end that was asked for."""
         if math.isinf(self._end):
             return sys.maxsize
-        if self._sound.rate == RATE:  # gaps count, of which a recording holds a part
-            left = round(self._end * RATE) - self.recognizer.position
+        if self._sound.rate == SAMPLE_RATE:  # gaps count, of which a recording holds a part
+            left = round(self._end * SAMPLE_RATE) - self.recognizer.position
         else:
             left = round(self._end * self._sound.rate) - self._read
         self.ended = left <= 0
@@ -404,7 +404,7 @@ def _frames_at(start: float, before: list[Event], recognizer: Recognizer, rate: 
     gone = least = 0.0  # seconds that have no frames; of the file, up to the newest gap's end
     for event in before:
         if event.seconds:
-            silence = _silence(event, round(event.seconds * RATE), recognizer) / RATE
+            silence = _silence(event, round(event.seconds * SAMPLE_RATE), recognizer) / SAMPLE_RATE
             least = event.at - gone + silence
             gone += event.seconds - silence
     return round(max(least, start - gone) * rate)
@@ -414,7 +414,7 @@ def _silence(event: Event, lost: int, recognizer: Recognizer) -> int:
     """How many frames of the recording stand for what was lost."""
     if event.silence is None:  # livesr 0.1 wrote what its Recognizer took for silence
         return recognizer.silence_of(lost)
-    return round(event.silence * RATE)
+    return round(event.silence * SAMPLE_RATE)
 
 
 def _follow(event: Event, lost: int, recognizer: Recognizer) -> Iterator[Item]:

@@ -21,8 +21,9 @@ from livesr.errors import AudioError
 from livesr.files.content import Content, Incoming, Piece, Pieces, spooled
 from livesr.files.media import Media, convert_command, media_format
 from livesr.files.parts import Finding, follows_on, layout, pipe_wave
+from livesr.settings import MOST_CHANNELS, SAMPLE_RATE
 from livesr.stages.resample import Resampler
-from livesr.stages.samples import MOST_CHANNELS, check_rate
+from livesr.stages.samples import check_rate
 
 STDIN = "-"
 _BLOCK_SECONDS = 0.5
@@ -56,7 +57,7 @@ class RawFormat:
         RawFormat(rate=8000, channels=1, format='mulaw')
     """
 
-    rate: int = 16000
+    rate: int = SAMPLE_RATE
     channels: int = 1
     format: str = "s16le"
 

@@ -12,9 +12,10 @@ import numpy as np
 from livesr.arrays import Float32
 from livesr.errors import AudioError, LivesrError
 from livesr.event import Event, Item, Kind
-from livesr.files.recording import RATE, Recording, silence_for, to_grid
+from livesr.files.recording import Recording, silence_for, to_grid
 from livesr.profile import Profile
 from livesr.recognizer import Recognizer
+from livesr.settings import SAMPLE_RATE
 from livesr.stages.resample import Resampler
 from livesr.stages.samples import as_mono
 
@@ -35,12 +36,12 @@ class Capture:
         # Set when a push is over: the recognizer's own position moves back and forth inside one.
         self._position = recognizer.position
         self.lost: Counter[str] = Counter()  # samples at 16 kHz, by why
-        self._start(RATE)
+        self._start(SAMPLE_RATE)
 
     @property
     def seconds(self) -> float:
         """Stream time so far; other threads may ask."""
-        return self._position / RATE
+        return self._position / SAMPLE_RATE
 
     def note_session(self, about: Mapping[str, str | float | None]) -> list[Item]:
         """How it is listened to: the first event of all, beside the recording too."""
@@ -54,12 +55,12 @@ class Capture:
         return items
 
     def _start(self, rate: int) -> None:
-        self._rate, self._resampler = rate, Resampler(rate, RATE)
+        self._rate, self._resampler = rate, Resampler(rate, SAMPLE_RATE)
         self._began, self._frames = self._recognizer.position, 0
 
     def frame_of(self, seconds: float) -> int:
         """How many frames, lost ones included, the device had counted by this stream time."""
-        return -(-(round(seconds * RATE) - self._began) * self._rate // RATE)
+        return -(-(round(seconds * SAMPLE_RATE) - self._began) * self._rate // SAMPLE_RATE)
 
     @property
     def held_back(self) -> int:
@@ -82,7 +83,7 @@ class Capture:
 
     def pause(self, seconds: float, why: str) -> list[Item]:
         """So many seconds went by without a device that delivers."""
-        self._began += round(seconds * RATE)
+        self._began += round(seconds * SAMPLE_RATE)
         return self._gap(why)
 
     def reset(self) -> list[Item]:
@@ -143,7 +144,7 @@ class Capture:
         items: list[Item] = [*self._flush(), *self._recognizer.finish()]
         # A thread that PortAudio never lets go keeps this object to the process's end, where
         # soxr's binding would complain of a stream of its that is left.
-        self._resampler = Resampler(RATE, RATE)
+        self._resampler = Resampler(SAMPLE_RATE, SAMPLE_RATE)
         if self._recording:
             self._recording.close()
         return items
@@ -151,13 +152,13 @@ class Capture:
     def _gap(self, why: str) -> list[Item]:
         """Catch up with the device's clock."""
         items: list[Item] = [*self._flush()]
-        now = self._began + self._frames * RATE // self._rate
+        now = self._began + self._frames * SAMPLE_RATE // self._rate
         lost = max(0, now - self._recognizer.position)
         if not lost:
             return items
         self.lost[why] += lost
         silence = silence_for(lost)
-        items += self.note("gap", why, lost / RATE, silence / RATE)
+        items += self.note("gap", why, lost / SAMPLE_RATE, silence / SAMPLE_RATE)
         written = self._record(np.zeros(silence, np.float32))
         items += [*written, *self._recognizer.skip(lost)]
         self._position = self._recognizer.position

@@ -19,7 +19,6 @@ import numpy as np
 
 from livesr.errors import LivesrError
 from livesr.event import Item
-from livesr.files.recording import RATE
 from livesr.microphone.devices import Device, check_query
 from livesr.microphone.stream import Microphone
 from livesr.microphone.worker import PAUSED, Worker
@@ -27,6 +26,7 @@ from livesr.model.load import load_model
 from livesr.profile import Profile
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
+from livesr.settings import HOP_SECONDS, SAMPLE_RATE
 from livesr.stages.samples import check_channel
 from livesr.version import __version__
 
@@ -86,7 +86,7 @@ class Listener:
         device: int | str | None = None,
         *,
         model: str | Path | None = None,
-        hop: float = 0.25,
+        hop: float = HOP_SECONDS,
         profile: Profile | str | Path | None = None,
         adapt: bool = True,
         record: str | Path | None = None,
@@ -294,7 +294,7 @@ class Listener:
     def dropped_seconds(self) -> float:
         """Of stream time that was lost, pauses not counted."""
         lost = self._worker.capture.lost
-        return (lost.total() - lost[PAUSED]) / RATE
+        return (lost.total() - lost[PAUSED]) / SAMPLE_RATE
 
     @property
     def seconds(self) -> float:
@@ -498,7 +498,7 @@ def listen(
     device: int | str | None = None,
     *,
     model: str | Path | None = None,
-    hop: float = 0.25,
+    hop: float = HOP_SECONDS,
     profile: Profile | str | Path | None = None,
     adapt: bool = True,
     record: str | Path | None = None,

@@ -18,7 +18,7 @@ import numpy as np
 from livesr.arrays import Float32
 from livesr.errors import DeviceError, LivesrError
 from livesr.event import Item
-from livesr.files.recording import RATE, Recording
+from livesr.files.recording import Recording
 from livesr.microphone.capture import Capture
 from livesr.microphone.devices import (
     ANSWER_SECONDS,
@@ -33,6 +33,7 @@ from livesr.microphone.devices import (
 from livesr.microphone.stream import Microphone
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
+from livesr.settings import SAMPLE_RATE
 from livesr.stages.samples import Mixdown
 
 _MOST_BEHIND_SECONDS = 2.0  # of waiting sound; if more waits, the oldest hops are dropped
@@ -99,7 +100,7 @@ class Worker:
         self._skipped = 0  # frames since then
         self._waiting = ""  # for a device that has gone: in words
         self._silent = 0  # samples without sound, at 16 kHz
-        self._mixdown = Mixdown(RATE)
+        self._mixdown = Mixdown(SAMPLE_RATE)
         self._cancelled = ""  # what is to be said of channels that cancel each other out
         self._device_lost = 0  # frames that the open device never delivered
         # Wake-ups of PortAudio's callback (None) and commands. Its `put` neither waits nor
@@ -150,7 +151,7 @@ class Worker:
         if self._waiting:
             return self._waiting
         microphone = self.microphone
-        silent = microphone and self._silent > _SILENT_SECONDS * RATE
+        silent = microphone and self._silent > _SILENT_SECONDS * SAMPLE_RATE
         return silence(microphone) if microphone and silent else self._cancelled
 
     def run(self) -> None:
@@ -228,7 +229,7 @@ class Worker:
         self._hear_until(microphone, checked if end is None else min(end, checked))
         ring = microphone.ring
         # Not before the next reading may be due: waking at every callback costs more than it.
-        due = self.capture.frame_of(self._recognizer.due / RATE) + self.capture.held_back
+        due = self.capture.frame_of(self._recognizer.due / SAMPLE_RATE) + self.capture.held_back
         due = ring.read + microphone.rate // 10 if self.paused else due - self._device_lost
         microphone.wake_at = max(due, ring.written + 1)
 
@@ -260,8 +261,8 @@ class Worker:
         # An unused input still delivers its own faint noise.
         faint = np.float32(0 if microphone.hears_all else _UNUSED_INPUT_PEAK)
         sounds = bool(len(block)) and not bool((np.abs(block) <= faint).all())
-        self._silent = 0 if sounds else before + len(block) * RATE // microphone.rate
-        if before <= _SILENT_SECONDS * RATE < self._silent:
+        self._silent = 0 if sounds else before + len(block) * SAMPLE_RATE // microphone.rate
+        if before <= _SILENT_SECONDS * SAMPLE_RATE < self._silent:
             self._emit(self.capture.note("silence", silence(microphone)))
         if self._mixdown.loses(block):
             self._cancelled = Mixdown.words(microphone.channels)

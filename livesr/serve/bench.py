@@ -28,7 +28,8 @@ from rich.table import Table
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-_RATE = 16000
+from livesr.settings import HOP_SECONDS, SAMPLE_RATE
+
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _MOST_VOICES = 512
 _SETTLE_SECONDS = 1.0  # of each voice, before it counts
@@ -149,7 +150,7 @@ async def voice(url: str, plan: Plan, sound: bytes, found: Heard) -> None:
             await socket.send(json.dumps({"type": "session.update", "hop": plan.hop}))
             sent: list[float] = []
             taker = asyncio.create_task(_take(socket, plan.packet, sent, found))
-            size = round(plan.packet * _RATE) * 2
+            size = round(plan.packet * SAMPLE_RATE) * 2
             began = time.perf_counter()
             for number in range(round(plan.seconds / plan.packet)):
                 due = began + (number + 1) * plan.packet
@@ -180,7 +181,7 @@ async def _take(socket: object, seconds: float, sent: list[float], found: Heard)
 
 async def _run(url: str, voices: int, plan: Plan) -> Heard:
     rng = np.random.default_rng(0)
-    noise = 3000 * rng.standard_normal(10 * _RATE)
+    noise = 3000 * rng.standard_normal(10 * SAMPLE_RATE)
     sound = noise.clip(-32768, 32767).astype("<i2").tobytes()
     found = Heard()
     speaking = (voice(url, plan, sound, found) for _ in range(voices))
@@ -247,7 +248,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m livesr.serve.bench", description=__doc__)
     parser.add_argument("--voices", type=int, nargs="+", default=[1, 8, 16, 32, 64, 128])
     parser.add_argument("--seconds", type=float, default=15.0, help="of each run")
-    parser.add_argument("--hop", type=float, default=0.25)
+    parser.add_argument("--hop", type=float, default=HOP_SECONDS)
     parser.add_argument("--model")
     parser.add_argument("--packet", type=float, default=0.02, help="seconds a message")
     parser.add_argument("--max-voices", type=int, default=0, help="0: what the server measures")

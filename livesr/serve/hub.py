@@ -18,9 +18,9 @@ from livesr.serve.logs import note
 from livesr.serve.profiles import Profiles
 from livesr.serve.settings import ServeSettings
 from livesr.serve.voice import Told, Voice
+from livesr.settings import HOP_SECONDS
 
 _RECENT_SECONDS = 5.0
-USUAL_HOP = 0.25
 
 
 class Session(Protocol):
@@ -50,7 +50,7 @@ class Hub:
 
     Args:
         settings: of the server.
-        capacity: voices at `USUAL_HOP` that this worker hears at once.
+        capacity: voices at `HOP_SECONDS` that this worker hears at once.
         link: to the parent.
 
     Attributes:
@@ -97,7 +97,7 @@ class Hub:
 
     def grow(self, hop: float) -> float:
         """A voice that was let in wants a hop shorter than usual: what it weighs, 0 if too much."""
-        weight = max(1.0, USUAL_HOP / hop)
+        weight = max(1.0, HOP_SECONDS / hop)
         if weight > 1 and self.load - 1 + weight > self.capacity:
             metrics.REFUSED.labels("full").inc()
             return 0.0

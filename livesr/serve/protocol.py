@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from livesr.errors import LivesrError
-from livesr.stages.samples import MOST_CHANNELS, RATES
+from livesr.settings import HOP_SECONDS, MOST_CHANNELS, SAMPLE_RATE
+from livesr.stages.samples import RATES
 
 SUBPROTOCOL = "livesr.v1"
 TOKEN_PREFIX = "livesr.token."
@@ -67,12 +68,12 @@ class SessionUpdate(Struct, tag="session.update", forbid_unknown_fields=True, kw
             what was sent after it and never came is sent again.
     """
 
-    sample_rate: Rate = 16000
+    sample_rate: Rate = SAMPLE_RATE
     channels: Channels = 1
     encoding: Encoding = "s16le"
     mode: Mode = "live"
     channel: Annotated[int, Meta(ge=1, le=MOST_CHANNELS)] | None = None
-    hop: Annotated[float, Meta(ge=0.02, le=3.0)] = 0.25
+    hop: Annotated[float, Meta(ge=0.02, le=3.0)] = HOP_SECONDS
     attention: bool = True
     profile: str | None = None
     resume: Annotated[str, Meta(min_length=1)] | None = None

@@ -21,6 +21,7 @@ from livesr.reading import Reading
 from livesr.serve.hub import Hub
 from livesr.serve.protocol import ErrorMessage, SessionCreated, SessionUpdate, encode
 from livesr.serve.voice import Told, Voice
+from livesr.settings import HOP_SECONDS
 
 
 class TooLarge(LivesrError):
@@ -36,7 +37,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         attention: whether readings carry it.
     """
 
-    hop: float = 0.25
+    hop: float = HOP_SECONDS
     channel: int | None = None
     attention: bool = True
 

@@ -39,11 +39,11 @@ from livesr.serve.protocol import (
 from livesr.serve.settings import Limits
 from livesr.serve.sound import Sound
 from livesr.serve.utterances import Utterances
+from livesr.settings import SAMPLE_RATE
 from livesr.stages.samples import Mixdown
 from livesr.state import pack, unpack
 from livesr.version import __version__
 
-_RATE = 16000
 NOTICE = (
     "This system judges how a voice sounds (angry, happy, neutral or sad) and is often wrong. "
     "People whose voice it hears must be told before it does."
@@ -253,8 +253,8 @@ class Voice:
         """A command: another voice from here on. What the resampler held back is not heard."""
         told = [Told(message) for message in self._utterances.finish()]
         rate = self.update.sample_rate
-        start = self._began + (self.frames - self._origin) * _RATE // rate
-        self.recognizer.reset(start=start / _RATE)
+        start = self._began + (self.frames - self._origin) * SAMPLE_RATE // rate
+        self.recognizer.reset(start=start / SAMPLE_RATE)
         self._began, self._origin = start, self.frames
         return told
 
@@ -413,9 +413,8 @@ class Voice:
     @property
     def stream_seconds(self) -> float:
         """Stream time of the newest frame, in seconds."""
-        return (self._began * self.update.sample_rate / _RATE + self.frames - self._origin) / (
-            self.update.sample_rate
-        )
+        rate = self.update.sample_rate
+        return (self._began * rate / SAMPLE_RATE + self.frames - self._origin) / rate
 
     def _await_hop(self) -> None:
         """Work out how many bytes make the next reading due."""
@@ -423,8 +422,9 @@ class Voice:
             return
         rate, recognizer = self.update.sample_rate, self.recognizer
         pushed = self.frames - self._origin
-        out = -(-(recognizer.position - self._began) * rate // _RATE)  # the resampler gave them
-        needed = -(-(recognizer.due - recognizer.position) * rate // _RATE)
+        # Frames that the resampler gave.
+        out = -(-(recognizer.position - self._began) * rate // SAMPLE_RATE)
+        needed = -(-(recognizer.due - recognizer.position) * rate // SAMPLE_RATE)
         held_back = max(0, pushed - out)
         frames = max(1, out + needed + held_back - pushed)
         self.wanted = self.taken + frames * self._sound.frame_bytes - len(self._rest)

@@ -25,9 +25,10 @@ from livesr.serve import metrics
 from livesr.serve.app import make_app
 from livesr.serve.control import Link
 from livesr.serve.http import CLOSED, HANDSHAKE, GuardedHttp, StreamProtocol
-from livesr.serve.hub import USUAL_HOP, Hub
+from livesr.serve.hub import Hub
 from livesr.serve.logs import set_up
 from livesr.serve.settings import ServeSettings
+from livesr.settings import HOP_SECONDS, SAMPLE_RATE
 
 SHARE = 0.8  # of a core's measured capacity that voices may take
 _MEASURED_VOICES, _MEASURED_HOPS = 8, 12
@@ -42,8 +43,8 @@ def reading_cost(model: str | None) -> float:
     calls have one or two.
     """
     rng = np.random.default_rng(0)
-    voices = [Recognizer(model, hop=USUAL_HOP) for _ in range(_MEASURED_VOICES)]
-    hop = round(USUAL_HOP * 16000)
+    voices = [Recognizer(model, hop=HOP_SECONDS) for _ in range(_MEASURED_VOICES)]
+    hop = round(HOP_SECONDS * SAMPLE_RATE)
     costs = []
     for _ in range(_MEASURED_HOPS):
         for voice in voices:
@@ -56,7 +57,7 @@ def reading_cost(model: str | None) -> float:
 
 def capacity_of(model: str | None) -> int:
     """Voices at four readings a second that a worker may take."""
-    return max(1, int(SHARE * USUAL_HOP / reading_cost(model)))
+    return max(1, int(SHARE * HOP_SECONDS / reading_cost(model)))
 
 
 class Worker:

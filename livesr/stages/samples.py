@@ -9,10 +9,10 @@ import numpy as np
 
 from livesr.arrays import Array, Float32
 from livesr.errors import AudioError
+from livesr.settings import MOST_CHANNELS
 
 RATES = (8000, 192000)  # Hz, lowest and highest
 _LONGEST_GAP = 10**13  # samples: so much at 96 kHz
-MOST_CHANNELS = 64
 _MOST_AT_ONCE = 8  # channels that a stream's first row alone may have: more is a row of samples
 _LARGEST = 100.0  # 40 dB over full scale: larger values are not samples in [-1, 1]
 _FAINTEST = 1e-20  # smaller values become 0: sums of denormal numbers are slow

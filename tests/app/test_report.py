@@ -431,6 +431,10 @@ def test_an_event_of_a_later_livesr_is_skipped(tmp_path: Path) -> None:
         ({"reason": "so" * 200}, "reason"),
         (
             {"smoothed": {"a\x1b[2J": 1.0}, "probabilities": {"a\x1b[2J": 1.0}},
+            "a label that cannot be shown",
+        ),
+        (
+            {"smoothed": {"glad": 1.0}, "probabilities": {"glad": 1.0}, "label": "glad"},
             "other labels than before",
         ),
         ({"smoothed": {}}, "no probabilities"),

@@ -258,8 +258,8 @@ def test_a_sound_server_that_hangs_holds_up_nothing(
         with microphone.frozen():
             until(lambda: "vmic has gone" in out.read_text())
             time.sleep(1)  # it tries to open it again
-            process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=30) == 128 + signal.SIGINT
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=30) == 128 + signal.SIGTERM
             assert process.stderr.read() == b""
             listed = subprocess.run(
                 [sys.executable, "-m", "livesr", "devices"],

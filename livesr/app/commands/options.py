@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from livesr.settings import HOP_SECONDS
+
 ModelOption = Annotated[
     str | None,
     typer.Option("--model", help="A bundled model's name or an .onnx file.", metavar="NAME|PATH"),
@@ -50,7 +52,7 @@ ExecOption = Annotated[
     ),
 ]
 HopOption = Annotated[
-    float | None, typer.Option(help="Seconds between readings.", show_default="0.25")
+    float | None, typer.Option(help="Seconds between readings.", show_default=str(HOP_SECONDS))
 ]
 ChannelOption = Annotated[
     str | None,

@@ -98,12 +98,12 @@ def replay(
     from livesr.app.terminal import quiet_libraries
     from livesr.errors import LivesrError
     from livesr.files.soundfile import RawFormat
-    from livesr.settings import HOP_SECONDS
+    from livesr.settings import HOP_SECONDS, SAMPLE_RATE
 
     inputs = find_inputs(files)
     raw = None
     if rate is not None or channels is not None or format is not None:
-        raw = RawFormat(rate or 16000, 1 if channels is None else channels, format or "s16le")
+        raw = RawFormat(rate or SAMPLE_RATE, 1 if channels is None else channels, format or "s16le")
     which = _channel(channel)
     _, known = load(profile)
     how = How(model, hop or HOP_SECONDS, which, start, end, raw, attention, force, known, adapt)

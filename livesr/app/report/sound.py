@@ -10,9 +10,8 @@ import soundfile as sf
 
 from livesr.errors import LivesrError
 from livesr.files.soundfile import SoundFile
+from livesr.settings import SAMPLE_RATE
 from livesr.stages.resample import Resampler
-
-_RATE = 16_000  # what livesr hears, and one of Opus's own
 
 
 def as_opus(opened: Callable[[], SoundFile]) -> bytes:
@@ -27,9 +26,9 @@ def as_opus(opened: Callable[[], SoundFile]) -> bytes:
     """
     made = io.BytesIO()
     with opened() as sound:
-        resampler = Resampler(sound.rate, _RATE)
+        resampler = Resampler(sound.rate, SAMPLE_RATE)
         try:
-            with sf.SoundFile(made, "w", _RATE, 1, "OPUS", format="OGG") as file:
+            with sf.SoundFile(made, "w", SAMPLE_RATE, 1, "OPUS", format="OGG") as file:
                 for block in sound.blocks():
                     file.write(resampler.push(block.mean(axis=1, dtype=np.float32)))
                 file.write(resampler.finish())

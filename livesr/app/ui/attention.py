@@ -9,8 +9,9 @@ import numpy as np
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from livesr.app.ui.theme import FAINT_DBFS, QUIET, VOICE, Palette
+from livesr.app.ui.theme import FAINT_DBFS, QUIET, Palette
 from livesr.reading import Reading
+from livesr.settings import SPEECH_THRESHOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class AttentionStrip:
                 continue
             reading = self.readings[index]
             share = 1 - reading.level_dbfs / FAINT_DBFS
-            row.append(palette.up(share), "" if reading.speech > VOICE else QUIET)
+            row.append(palette.up(share), "" if reading.speech > SPEECH_THRESHOLD else QUIET)
         return row
 
 

@@ -11,9 +11,10 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from livesr.app.ui.attention import axis
-from livesr.app.ui.theme import QUIET, VOICE, Palette
+from livesr.app.ui.theme import QUIET, Palette
 from livesr.event import Event
 from livesr.reading import Reading
+from livesr.settings import SPEECH_THRESHOLD
 
 _MARK = "◆"
 _SHORT_TEXT = 10  # characters: a label, but no device's name
@@ -73,7 +74,7 @@ class History:
         blank = [(" ", "")] * rows
         if reading is None:
             return blank
-        if reading.status in ("no-speech", "warming-up") or reading.speech <= VOICE:
+        if reading.status in ("no-speech", "warming-up") or reading.speech <= SPEECH_THRESHOLD:
             return [("." if palette.ascii_only else "·", QUIET), *blank[1:]]
         label, share = max(reading.smoothed.items(), key=lambda item: item[1])
         if reading.label is None:
@@ -89,7 +90,7 @@ class History:
         """Each label's shape where it begins."""
         row, before = Text(" "), None
         for reading in self._columns(width):
-            spoken = reading is not None and reading.speech > VOICE
+            spoken = reading is not None and reading.speech > SPEECH_THRESHOLD
             label = reading.label if reading and spoken else None
             if label and label != before:
                 row.append(palette.glyph(label), palette.style(label))

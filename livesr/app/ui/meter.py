@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from livesr.app.ui.theme import CLIPPING_DBFS, FAINT_DBFS, QUIET, VOICE, Palette
+from livesr.app.ui.theme import CLIPPING_DBFS, FAINT_DBFS, QUIET, Palette
 from livesr.reading import Reading
+from livesr.settings import SPEECH_THRESHOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Meter:
         level, peak = self.live or (self.reading.level_dbfs, self.reading.level_dbfs)
         clips = peak > CLIPPING_DBFS
         words = f" {level:6.1f} dBFS" + (f" CLIPS, peak {peak:.1f}" if clips else "")
-        speaks = self.reading.speech > VOICE
+        speaks = self.reading.speech > SPEECH_THRESHOLD
         voice = f"  {'speech  ' if speaks else 'no voice'} {self.reading.speech:4.0%}"
         width = max(4, options.max_width - 12 - len(words) - len(voice))
         row = Text("   level   ", QUIET)

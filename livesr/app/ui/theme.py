@@ -29,7 +29,6 @@ EIGHTHS_ACROSS = " ▏▎▍▌▋▊▉█"
 QUIET = "dim"
 FAINT_DBFS = -60.0  # the foot of every level scale
 CLIPPING_DBFS = -1.0
-VOICE = 0.5  # probability of speech from which somebody speaks
 
 
 @dataclass(frozen=True, slots=True)
