@@ -206,7 +206,7 @@ def _refusal(url: str, error: Exception) -> ServerError:
 
 
 class Voice:
-    """A live voice that a server hears: `push` and `finish` as a `Recognizer` has them.
+    """A live voice on a server: `push` and `finish` work as those of a `Recognizer`.
 
     Args:
         url: of the server, like http://localhost:8765 or wss://host.
@@ -279,7 +279,7 @@ class Voice:
         return self._command({"type": "skip", "samples": count}, count)
 
     def reset(self) -> list[Reading]:
-        """From here on another voice is heard."""
+        """From here on, another person speaks."""
         return self._command({"type": "reset"})
 
     def mark(self, text: str) -> list[Reading]:
@@ -287,7 +287,7 @@ class Voice:
         return self._command({"type": "mark", "text": text})
 
     def teach(self, label: str) -> list[Reading]:
-        """What was just heard sounded so; needs a session with a profile."""
+        """Correct the label of the speech just before; needs a session with a profile."""
         return self._command({"type": "teach", "label": label})
 
     def readings(self, timeout: float = 0.0) -> list[Reading]:

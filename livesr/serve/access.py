@@ -1,4 +1,4 @@
-"""Who may come in: tokens and web origins."""
+"""Access control: tokens and web origins."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from starlette.datastructures import Headers
 from livesr.errors import LivesrError
 from livesr.serve.protocol import SUBPROTOCOL, TOKEN_PREFIX
 
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{16,512}")  # what a subprotocol may be made of
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{16,512}")  # characters that a subprotocol may have
 
 
 def read_tokens(path: str | Path) -> tuple[str, ...]:
-    """The tokens in a file, one a line; empty lines and those that begin with # do not count.
+    """Read tokens from a file, one in each line; empty lines and # lines are skipped.
 
     Raises:
-        LivesrError: if it cannot be read, or a line is no token.
+        LivesrError: if it cannot be read, or a line is not a token.
     """
     try:
         lines = Path(path).read_text(encoding="ascii").splitlines()
@@ -41,7 +41,7 @@ def read_tokens(path: str | Path) -> tuple[str, ...]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address or name is this machine, as seen from itself."""
+    """Whether an address or name is a loopback address of this machine."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -49,7 +49,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_bind(host: str, tokens: tuple[str, ...], no_auth: bool) -> None:
-    """See that nobody opens a server to others without a word about who may come in.
+    """Refuse to listen on a public address without tokens or `--no-auth`.
 
     Raises:
         LivesrError: if there is neither a token nor `--no-auth`.
@@ -62,7 +62,7 @@ def check_bind(host: str, tokens: tuple[str, ...], no_auth: bool) -> None:
 
 
 def check_tls(cert: Path, key: Path) -> None:
-    """See that a certificate and its key can be used.
+    """Check that a certificate and its key can be used.
 
     Raises:
         LivesrError: if they cannot.
@@ -77,10 +77,10 @@ def check_tls(cert: Path, key: Path) -> None:
 
 
 def check_origins(origins: list[str]) -> None:
-    """See that these are web origins as browsers write them.
+    """Check that these are web origins as browsers write them.
 
     Raises:
-        LivesrError: naming the one that is not, and how it would be.
+        LivesrError: naming the wrong one and its correct form.
     """
     for origin in origins:
         try:
@@ -115,16 +115,16 @@ def has_token(headers: Headers, tokens: tuple[str, ...]) -> bool:
     ]
     found = False
     for candidate in given:
-        for token in tokens:  # all of them, always: the time tells nothing
+        for token in tokens:  # always compare all of them, so that the time reveals nothing
             found |= hmac.compare_digest(candidate.encode(), token.encode())
     return found
 
 
 def chosen(headers: Headers) -> str | None:
-    """The subprotocol to answer with.
+    """The subprotocol of the answer.
 
     Raises:
-        LivesrError: if the client offers some, and not ours.
+        LivesrError: if the client offers others only.
     """
     names = [name for name in offered(headers) if not name.startswith(TOKEN_PREFIX)]
     if not names:
@@ -135,13 +135,13 @@ def chosen(headers: Headers) -> str | None:
 
 
 def origin_allowed(headers: Headers, host: str, origins: tuple[str, ...]) -> bool:
-    """Whether a page of this origin may connect; what is no browser sends none, and may.
+    """Whether a page of this origin may connect; a request without an origin may (no browser).
 
     Args:
         headers: of the request.
-        host: that the server listens on. On loopback the page must come from a name of loopback,
-            so that no other page can reach it under a name that resolves to it.
-        origins: allowed beside the server's own.
+        host: address that the server listens on. On loopback, the page's host must be a loopback
+            name too, against DNS rebinding.
+        origins: allowed in addition to the server's own.
     """
     origin = headers.get("origin")
     if origin is None or origin in origins:

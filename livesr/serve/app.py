@@ -46,15 +46,15 @@ _PAGE_HEADERS = {
     "Cache-Control": "no-cache",
 }
 _WHY = {
-    "full": "all voices that this machine can hear are taken",
-    "lag": "the machine is too slow just now",
-    "draining": "the server is going to restart",
+    "full": "the server is at its capacity",
+    "lag": "the server is too slow at the moment",
+    "draining": "the server is about to restart",
     "address": "too many voices from your address",
 }
 
 
 def make_app(hub: Hub) -> Starlette:
-    """The application that answers with this hub."""
+    """The web application for a hub."""
     app = Starlette(
         routes=[
             WebSocketRoute("/v1/stream", _stream),
@@ -87,8 +87,8 @@ def _refused(status: int, why: str, retry: bool = False) -> Response:
     return JSONResponse({"error": why}, status, headers)
 
 
-def _stranger(connection: HTTPConnection) -> Response | None:
-    """The answer to whoever may not come in."""
+def _unauthorized(connection: HTTPConnection) -> Response | None:
+    """The response to a request without access; None if it has access."""
     settings = _hub(connection).settings
     if not origin_allowed(connection.headers, settings.host, settings.origins):
         metrics.REFUSED.labels("origin").inc()
@@ -101,13 +101,13 @@ def _stranger(connection: HTTPConnection) -> Response | None:
 
 async def _stream(websocket: WebSocket) -> None:
     hub, address = _hub(websocket), _address(websocket)
-    refusal = _stranger(websocket)
+    refusal = _unauthorized(websocket)
     try:
         subprotocol = chosen(websocket.headers)
     except LivesrError as error:
         subprotocol, refusal = None, refusal or _refused(400, str(error))
     if refusal is None and (reason := await hub.admit(address)):
-        refusal = _refused(503, f"No voice can be taken: {_WHY[reason]}.", retry=True)
+        refusal = _refused(503, f"No new voice is accepted: {_WHY[reason]}.", retry=True)
     if refusal is not None:
         await websocket.send_denial_response(refusal)
         return
@@ -120,7 +120,7 @@ async def _stream(websocket: WebSocket) -> None:
 
 
 class _Lines(StreamingResponse):
-    """JSON lines for a reader who may not take for ever."""
+    """JSON lines; a client that reads too slowly is disconnected."""
 
     def __init__(self, lines: AsyncGenerator[str, None], abort: Callable[[], None]) -> None:
         super().__init__(lines, media_type="application/x-ndjson")
@@ -145,7 +145,7 @@ class _Lines(StreamingResponse):
 
 async def _replay(request: Request) -> Response:
     hub, address = _hub(request), _address(request)
-    if refusal := _stranger(request):
+    if refusal := _unauthorized(request):
         return refusal
     try:
         options = msgspec.convert(dict(request.query_params), Options, strict=False)
@@ -154,12 +154,12 @@ async def _replay(request: Request) -> Response:
     except TooLarge as error:
         return _refused(413, str(error))
     except TimeoutError:
-        return _refused(408, "The file came too slowly.")
+        return _refused(408, "The file was sent too slowly.")
     except (LivesrError, msgspec.ValidationError) as error:
         return _refused(400, str(error))
     if reason := await hub.admit(address):
         sound.__exit__()
-        return _refused(503, f"No voice can be taken: {_WHY[reason]}.", retry=True)
+        return _refused(503, f"No new voice is accepted: {_WHY[reason]}.", retry=True)
     replay = Replay(hub, sound, options)
 
     async def lines() -> AsyncGenerator[str, None]:
@@ -199,12 +199,12 @@ async def _health(_request: Request) -> Response:
 
 async def _ready(request: Request) -> Response:
     if _hub(request).draining:
-        return _refused(503, "The server is going to restart.", retry=True)
+        return _refused(503, "The server is about to restart.", retry=True)
     return JSONResponse({"status": "ready"})
 
 
 async def _metrics(request: Request) -> Response:
-    if refusal := _stranger(request):
+    if refusal := _unauthorized(request):
         return refusal
     text = await asyncio.to_thread(metrics.exposition)
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")

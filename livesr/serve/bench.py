@@ -1,8 +1,8 @@
-"""What a server bears on this machine: `python -m livesr.serve.bench`.
+"""The load curve of a server on this machine: `python -m livesr.serve.bench`.
 
-A real server with one worker, on one core where the system lets us say so, and on the others this
-process with its voices: each sends sound in real time over a websocket of its own on loopback, and
-notes for each reading when it came. All of it is bounded: so many voices, so many seconds.
+Starts a real server with one worker on one core (on Linux), and voices in this process on the
+other cores. Each voice sends sound in real time over its own websocket on loopback, and measures
+when each reading arrives.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from livesr.settings import HOP_SECONDS, SAMPLE_RATE
 
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _MOST_VOICES = 512
-_SETTLE_SECONDS = 1.0  # of each voice, before it counts
+_SETTLE_SECONDS = 1.0  # at the start of each voice, not measured
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How each voice of a run speaks; all in seconds.
+    """The sound of each voice; all in seconds.
 
     Attributes:
-        seconds: it speaks.
+        seconds: its duration.
         hop: between readings.
         packet: of sound in a message.
     """
@@ -51,26 +51,26 @@ class Plan:
 
 
 @dataclass
-class Heard:
-    """What came of the voices of one run.
+class Outcome:
+    """The results of a run.
 
     Attributes:
-        delays: seconds from a hop's last sample sent to its reading received.
-        refused: voices that got 503.
-        dropped: voices whose connection ended early.
-        lost: seconds of sound that the server did not hear.
-        heard: seconds of sound that it did.
+        delays: seconds from the sending of a hop's last sample to the receipt of its reading.
+        refused: number of voices that got 503.
+        dropped: number of voices whose connection ended early.
+        lost: seconds of sound that the server lost.
+        processed: seconds of sound that it processed.
     """
 
     delays: list[float] = field(default_factory=list)
     refused: int = 0
     dropped: int = 0
     lost: float = 0.0
-    heard: float = 0.0
+    processed: float = 0.0
 
 
 def _cores() -> list[int]:
-    """Those that this process may use; none where the system does not say so simply."""
+    """The cores that this process may use; empty on systems other than Linux."""
     if sys.platform == "linux":
         return sorted(os.sched_getaffinity(0))
     return []
@@ -82,11 +82,11 @@ def _stay_on(cores: list[int]) -> None:
 
 
 class Server:
-    """`livesr serve` in processes of its own.
+    """A `livesr serve`, in its own processes.
 
     Args:
         options: of the command.
-        core: that it may use; None for all.
+        core: the only core that it may use; None for all.
     """
 
     def __init__(self, options: list[str], core: int | None) -> None:
@@ -115,13 +115,13 @@ class Server:
         return 0
 
     def processes(self) -> list[int]:
-        """The parent's number and its workers'."""
+        """Process ids of the parent and its workers."""
         parent = self.process.pid
         path = Path(f"/proc/{parent}/task/{parent}/children")
         return [parent, *map(int, path.read_text().split())]
 
     def seconds(self) -> float:
-        """Processor time of all of them so far."""
+        """Processor time of all its processes so far."""
         total = 0.0
         for number in self.processes():
             parts = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
@@ -129,20 +129,20 @@ class Server:
         return total
 
     def bytes(self) -> int:
-        """Resident memory of all of them."""
+        """Resident memory of all its processes, in bytes."""
         return sum(
             int(Path(f"/proc/{number}/statm").read_text().split()[1]) * PAGESIZE
             for number in self.processes()
         )
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the server."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(timeout=60)
 
 
-async def voice(url: str, plan: Plan, sound: bytes, found: Heard) -> None:
-    """One voice that speaks for so long."""
+async def voice(url: str, plan: Plan, sound: bytes, found: Outcome) -> None:
+    """Run one voice."""
     await asyncio.sleep(random.random() * max(plan.hop, 0.25))
     try:
         options: dict[str, Any] = {"subprotocols": ["livesr.v1"], "max_size": None}
@@ -166,7 +166,7 @@ async def voice(url: str, plan: Plan, sound: bytes, found: Heard) -> None:
         found.dropped += 1
 
 
-async def _take(socket: object, seconds: float, sent: list[float], found: Heard) -> None:
+async def _take(socket: object, seconds: float, sent: list[float], found: Outcome) -> None:
     async for text in socket:  # type: ignore[attr-defined]
         message = json.loads(text)
         if message["type"] == "reading":
@@ -176,14 +176,14 @@ async def _take(socket: object, seconds: float, sent: list[float], found: Heard)
                 found.delays.append(now - sent[packet])
         elif message["type"] == "session.ended":
             found.lost += message["lost_seconds"]
-            found.heard += message["heard_seconds"]
+            found.processed += message["heard_seconds"]
 
 
-async def _run(url: str, voices: int, plan: Plan) -> Heard:
+async def _run(url: str, voices: int, plan: Plan) -> Outcome:
     rng = np.random.default_rng(0)
     noise = 3000 * rng.standard_normal(10 * SAMPLE_RATE)
     sound = noise.clip(-32768, 32767).astype("<i2").tobytes()
-    found = Heard()
+    found = Outcome()
     speaking = (voice(url, plan, sound, found) for _ in range(voices))
     await asyncio.gather(*speaking)
     return found
@@ -192,13 +192,13 @@ async def _run(url: str, voices: int, plan: Plan) -> Heard:
 def curve(
     counts: list[int], plan: Plan, options: list[str], *, pin: bool
 ) -> tuple[list[list[str]], int]:
-    """A row of the table for each number of voices, and the server's own capacity.
+    """A row of the table for each number of voices, and the capacity that the server measured.
 
     Args:
         counts: numbers of voices, one run each.
         plan: of each voice.
         options: of `livesr serve`.
-        pin: whether the server gets a core of its own.
+        pin: whether the server has a core of its own.
     """
     cores = _cores()
     core = cores[0] if pin and len(cores) > 1 else None
@@ -209,7 +209,7 @@ def curve(
     try:
         asyncio.run(
             _run(server.url, 1, Plan(2.0, plan.hop, plan.packet))
-        )  # what is loaded late is loaded now
+        )  # a first voice, so that everything is loaded
         idle = server.bytes()
         for count in counts:
             before, began = server.seconds(), time.perf_counter()
@@ -231,7 +231,7 @@ async def _watched(server: Server, count: int, plan: Plan, rows: list[list[str]]
     found = await running
     delays = sorted(found.delays) or [math.nan]
     marks = [delays[min(len(delays) - 1, int(share * len(delays)))] for share in (0.5, 0.95, 0.99)]
-    share = found.lost / max(1e-9, found.lost + found.heard)
+    share = found.lost / max(1e-9, found.lost + found.processed)
     rows.append(
         [
             str(count),
@@ -247,11 +247,13 @@ def main() -> None:
     """Print the curve."""
     parser = argparse.ArgumentParser(prog="python -m livesr.serve.bench", description=__doc__)
     parser.add_argument("--voices", type=int, nargs="+", default=[1, 8, 16, 32, 64, 128])
-    parser.add_argument("--seconds", type=float, default=15.0, help="of each run")
+    parser.add_argument("--seconds", type=float, default=15.0, help="duration of each run")
     parser.add_argument("--hop", type=float, default=HOP_SECONDS)
     parser.add_argument("--model")
-    parser.add_argument("--packet", type=float, default=0.02, help="seconds a message")
-    parser.add_argument("--max-voices", type=int, default=0, help="0: what the server measures")
+    parser.add_argument("--packet", type=float, default=0.02, help="seconds of sound in a message")
+    parser.add_argument(
+        "--max-voices", type=int, default=0, help="0: the server measures its capacity"
+    )
     parser.add_argument("--no-pin", action="store_true", help="let the server use every core")
     told = parser.parse_args()
     if not all(0 < count <= _MOST_VOICES for count in told.voices) or not 2 < told.seconds <= 600:
@@ -266,7 +268,7 @@ def main() -> None:
         box=None,
         header_style="bold",
     )
-    for name in ("voices", "503", "p50", "p95", "p99", "not heard", "of a core", "memory a voice"):
+    for name in ("voices", "503", "p50", "p95", "p99", "lost", "of a core", "memory a voice"):
         table.add_column(name, justify="right")
     for row in rows:
         table.add_row(*row)

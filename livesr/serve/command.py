@@ -18,13 +18,13 @@ def command(
     ] = 8765,
     model: ModelOption = None,
     workers: Annotated[
-        int, typer.Option(help="Processes that hear, one a core.", min=1, max=256)
+        int, typer.Option(help="Worker processes, one for each core.", min=1, max=256)
     ] = 1,
     token_file: Annotated[
-        Path | None, typer.Option(help="Tokens that let a client in, one a line.")
+        Path | None, typer.Option(help="File of accepted tokens, one in each line.")
     ] = None,
     no_auth: Annotated[
-        bool, typer.Option("--no-auth", help="Let everyone in who can reach the address.")
+        bool, typer.Option("--no-auth", help="Accept clients without a token.")
     ] = False,
     origin: Annotated[
         list[str] | None,
@@ -36,16 +36,20 @@ def command(
         Path | None, typer.Option(help="Directory of profiles that clients may name.")
     ] = None,
     max_voices: Annotated[
-        int, typer.Option(help="At once; 0 measures what the machine can do.", min=0)
+        int, typer.Option(help="Voices at the same time; 0 measures the capacity.", min=0)
     ] = 0,
     per_address: Annotated[
-        int, typer.Option(help="Voices at once from an address that is not loopback.", min=0)
+        int,
+        typer.Option(
+            help="Voices at the same time from one address other than loopback; 0: any.", min=0
+        ),
     ] = 0,
     idle_timeout: Annotated[
-        float, typer.Option(help="Seconds that a client may send nothing.", min=1.0)
+        float,
+        typer.Option(help="Seconds without a message before a client is disconnected.", min=1.0),
     ] = 60.0,
 ) -> None:
-    """Hear many voices over websockets; a page for the browser at /."""
+    """Recognize many live voices over websockets; a page for the browser at /."""
     from livesr.errors import LivesrError
 
     if sys.platform == "win32":

@@ -1,4 +1,4 @@
-"""What the parent and a worker say to each other: msgpack, length first, over a socket pair."""
+"""Messages between the parent and a worker: length and msgpack over a socket pair."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Handler = Callable[[str, dict[str, Any]], Awaitable[Any]]
 
 
 class LinkLost(ConnectionError):
-    """The process at the other end has gone."""
+    """The process at the other end has ended."""
 
 
 class Link:
-    """One end. `handle(kind, fields)` answers what the other end asks or tells.
+    """One end of the connection. `handle(kind, fields)` answers the messages of the other end.
 
     Args:
         sock: connected, of type SOCK_STREAM.
-        handle: called for each message, in a task of its own, in order of arrival.
+        handle: called for each message, each in a task of its own, in order of arrival.
     """
 
     def __init__(self, sock: socket.socket, handle: Handler) -> None:
@@ -34,11 +34,11 @@ class Link:
         self._writer: asyncio.StreamWriter | None = None
 
     async def connect(self) -> None:
-        """Take the socket; before `run`, `tell` and `ask`."""
+        """Open the socket; call it before `run`, `tell` and `ask`."""
         self._reader, self._writer = await asyncio.open_connection(sock=self._sock, limit=1 << 26)
 
     async def run(self) -> None:
-        """Serve until the other end goes."""
+        """Handle messages until the other end closes."""
         assert self._writer is not None, "connect first"
         reader = self._reader
         try:
@@ -70,14 +70,14 @@ class Link:
             self._write("", number, value)
 
     def tell(self, kind: str, **fields: Any) -> None:
-        """Say something that needs no answer."""
+        """Send a message that needs no answer."""
         self._write(kind, 0, fields)
 
     async def ask(self, kind: str, **fields: Any) -> Any:
-        """Say something and wait for the answer.
+        """Send a message and wait for its answer.
 
         Raises:
-            LinkLost: if the other end goes before it answers.
+            LinkLost: if the other end closes before it answers.
         """
         self._next += 1
         future = self._asked[self._next] = asyncio.get_running_loop().create_future()

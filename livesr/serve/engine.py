@@ -1,7 +1,7 @@
-"""The one thread of a worker that hears: `push_all` over whichever voices have a hop due.
+"""The inference thread of a worker: `push_all` over the voices that have a hop due.
 
-It never waits to fill a batch. In a round every voice gets at most one hop, so a client that
-sends faster than real time takes what the others leave.
+It never waits to fill a batch. In a round every voice gets at most one hop, so that a client that
+sends faster than real time does not delay the others.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from livesr.arrays import Array
 from livesr.batch import push_all
 from livesr.errors import LivesrError
 from livesr.serve.protocol import ErrorMessage
-from livesr.serve.voice import Told, Voice
+from livesr.serve.voice import Outgoing, Voice
 
 logger = logging.getLogger("livesr.serve")
-Deliver = Callable[[list[tuple[Voice, list[Told]]]], None]
+Deliver = Callable[[list[tuple[Voice, list[Outgoing]]]], None]
 
 
 class Observer(Protocol):
-    """Told by the engine what it did, in its thread."""
+    """Is called by the engine, in its thread."""
 
-    def heard(self, voices: int, seconds: float, inference: float, readings: int) -> None:
-        """A call of `push_all` for so many voices with so many seconds of sound together."""
+    def inferred(self, voices: int, seconds: float, inference: float, readings: int) -> None:
+        """After a call of `push_all`: its voices, their seconds of sound, its duration."""
 
 
 class Engine:
-    """Hears all voices of this process, in a thread of its own.
+    """Runs inference for all voices of this process, in a thread of its own.
 
     Args:
-        deliver: takes what a round made, in the engine's thread.
+        deliver: gets the messages of a round, in the engine's thread.
         observer: counts.
-        clock: seconds that never go back.
+        clock: monotonic, in seconds.
     """
 
     def __init__(
@@ -53,24 +53,24 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the round that runs, and wait for it."""
+        """Stop after the current round, and wait for it."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
         self._thread.join()
 
     def poke(self, voice: Voice) -> None:
-        """This voice has something due; from any thread."""
+        """This voice has something to do; may be called from any thread."""
         with self._wake:
             self._ready[voice] = None
             self._wake.notify()
 
     def call(self, function: Callable[[], None]) -> None:
-        """Have the engine's thread call this before its next round; from any thread."""
+        """Call this in the engine's thread before its next round; may be called from any thread."""
         with self._wake:
             self._calls.append(function)
             self._wake.notify()
@@ -93,33 +93,33 @@ class Engine:
                 self.round(ready)
 
     def round(self, voices: list[Voice]) -> None:
-        """A hop, or the commands that are next, of each of these voices."""
-        told: dict[Voice, list[Told]] = {voice: [] for voice in voices}
+        """Process the next hop, or the next commands, of each of these voices."""
+        told: dict[Voice, list[Outgoing]] = {voice: [] for voice in voices}
         drawn: dict[int, list[tuple[Voice, Array, float]]] = defaultdict(list)
         now = self._clock()
         for voice in voices:
             try:
-                told[voice] += voice.obey()
+                told[voice] += voice.run_commands()
                 if voice.ended:
                     continue
                 told[voice] += voice.lose_stale(now)
                 if (chunk := voice.draw()) is not None:
                     samples, arrived, bad = chunk
                     if bad:
-                        told[voice].append(Told(_bad_samples(bad)))
+                        told[voice].append(Outgoing(_bad_samples(bad)))
                     drawn[voice.update.sample_rate].append((voice, samples, arrived))
             except Exception as error:
                 told[voice].append(self._broken(voice, error))
         for rate, group in drawn.items():
-            self._hear(rate, group, told)
+            self._infer(rate, group, told)
         made = [(voice, messages) for voice, messages in told.items()]
         self._deliver(made)
         for voice in voices:
             if voice.due:
                 self.poke(voice)
 
-    def _hear(
-        self, rate: int, group: list[tuple[Voice, Array, float]], told: dict[Voice, list[Told]]
+    def _infer(
+        self, rate: int, group: list[tuple[Voice, Array, float]], told: dict[Voice, list[Outgoing]]
     ) -> None:
         began = time.perf_counter()
         try:
@@ -134,22 +134,22 @@ class Engine:
             return
         took = time.perf_counter() - began
         seconds = sum(len(samples) for _, samples, _ in group) / rate
-        self._observer.heard(len(group), seconds, took, sum(map(len, found)))
+        self._observer.inferred(len(group), seconds, took, sum(map(len, found)))
         for (voice, samples, arrived), readings in zip(group, found, strict=True):
-            told[voice] += voice.heard(samples, readings, arrived)
+            told[voice] += voice.pushed(samples, readings, arrived)
 
-    def _broken(self, voice: Voice, error: Exception) -> Told:
-        """Something that should not be: this voice ends, the others go on."""
+    def _broken(self, voice: Voice, error: Exception) -> Outgoing:
+        """An unexpected error: this voice ends, the others continue."""
         voice.ended = True
         if not isinstance(error, LivesrError):
             logger.error("a voice failed", exc_info=error)
         text = f"The server failed ({error!s:.200}); begin a new session."
-        return Told(ErrorMessage(code="internal", message=text, fatal=True))
+        return Outgoing(ErrorMessage(code="internal", message=text, fatal=True))
 
 
 def _bad_samples(count: int) -> ErrorMessage:
     text = (
-        f"{count} samples were not finite, or beyond 100 times full scale; they were heard as "
-        "silence. Send f32le in [-1, 1]."
+        f"{count} samples were not finite, or beyond 100 times full scale; they count as silence. "
+        "Send f32le in [-1, 1]."
     )
     return ErrorMessage(code="bad_samples", message=text)

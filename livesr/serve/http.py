@@ -1,4 +1,4 @@
-"""uvicorn's protocols, with the bounds that they lack: time and size of a request's head, abort."""
+"""uvicorn's protocols with more limits: time and size of a request's head; abort."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ CLOSED, HANDSHAKE, ABORT = "livesr.closed", "livesr.handshake", "livesr.abort"
 
 
 class GuardedHttp(HttpToolsProtocol):
-    """A connection whose request must be whole within the handshake time."""
+    """A connection whose request must be complete within the handshake time."""
 
     _deadline: asyncio.TimerHandle | None = None
     _head = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # For the application: a peer that never reads cannot be closed, only aborted.
+        # For the application: a client that never reads cannot be closed, only aborted.
         self.app_state[ABORT] = transport.abort
         self._arm()
 
@@ -30,7 +30,7 @@ class GuardedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._deadline is not None:  # the head is not whole yet
+        if self._deadline is not None:  # the head is not complete yet
             self._head += len(data)
             if self._head > _LONGEST_HEAD:
                 self.transport.abort()
@@ -59,7 +59,7 @@ class GuardedHttp(HttpToolsProtocol):
 
 
 class StreamProtocol(WebSocketsSansIOProtocol):
-    """A websocket that says when it is gone."""
+    """A websocket that reports when it is closed."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -1,4 +1,4 @@
-"""A worker's centre: its engine, its sessions, and who is let in."""
+"""A worker's hub: its engine, its sessions, and admission."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from livesr.serve.engine import Engine
 from livesr.serve.logs import note
 from livesr.serve.profiles import Profiles
 from livesr.serve.settings import ServeSettings
-from livesr.serve.voice import Told, Voice
+from livesr.serve.voice import Outgoing, Voice
 from livesr.settings import HOP_SECONDS
 
 _RECENT_SECONDS = 5.0
@@ -36,7 +36,7 @@ class Session(Protocol):
     @property
     def waiting_seconds(self) -> float: ...
 
-    def give(self, told: list[Told], now: float) -> None: ...
+    def give(self, told: list[Outgoing], now: float) -> None: ...
 
     def take_over(self) -> None: ...
 
@@ -46,16 +46,16 @@ class Session(Protocol):
 
 
 class Hub:
-    """What all connections of a worker share; lives on its event loop.
+    """State that all connections of a worker share, on its event loop.
 
     Args:
         settings: of the server.
-        capacity: voices at `HOP_SECONDS` that this worker hears at once.
+        capacity: number of voices at `HOP_SECONDS` that this worker accepts at the same time.
         link: to the parent.
 
     Attributes:
         profiles: that clients may name.
-        draining: the server goes; nobody is let in.
+        draining: the server is about to end and accepts no new voices.
     """
 
     def __init__(self, settings: ServeSettings, capacity: int, link: Link) -> None:
@@ -66,19 +66,19 @@ class Hub:
         self.engine = Engine(self._made, self.counting)
         self._loop = asyncio.get_running_loop()
         self.sessions: dict[Voice, Session] = {}
-        self.load = 0.0  # voices, each as many as its readings cost
+        self.load = 0.0  # sum of the voices' weights
         self.draining = False
         self.clock = time.monotonic
 
     def start(self) -> None:
-        """Begin to hear."""
+        """Start the engine."""
         self.engine.start()
         metrics.begin(self.capacity)
 
     # Admission
 
     async def admit(self, address: str) -> str:
-        """Let a voice in, if one more can be heard; the reason why not, or nothing."""
+        """Admit a voice if there is capacity; returns the reason of a refusal, or ""."""
         reason = self._full(1.0)
         if not reason:
             self.load += 1.0
@@ -96,7 +96,7 @@ class Hub:
         return reason
 
     def grow(self, hop: float) -> float:
-        """A voice that was let in wants a hop shorter than usual: what it weighs, 0 if too much."""
+        """The weight of an admitted voice with a short hop; 0 if there is no capacity for it."""
         weight = max(1.0, HOP_SECONDS / hop)
         if weight > 1 and self.load - 1 + weight > self.capacity:
             metrics.REFUSED.labels("full").inc()
@@ -105,7 +105,7 @@ class Hub:
         return weight
 
     def leave(self, address: str, weight: float, cause: str) -> None:
-        """A voice that was let in is gone."""
+        """An admitted voice has ended."""
         self.load -= weight
         metrics.STREAMS.dec()
         metrics.CLOSED.labels(cause).inc()
@@ -120,7 +120,7 @@ class Hub:
 
     @property
     def lag(self) -> float:
-        """Of the newest reading of each live voice, the median, in seconds."""
+        """Median lag of the live voices' newest readings, in seconds."""
         now = self.clock()
         lags = [
             session.lag
@@ -133,20 +133,20 @@ class Hub:
 
     @staticmethod
     def new_session_id() -> str:
-        """Not to be guessed: whoever knows it can take the session over."""
+        """A new secret id: with it, a client can take the session over."""
         return secrets.token_urlsafe(24)
 
     def opened(self, session: Session, voice: Voice) -> None:
-        """This session's voice is heard from now on."""
+        """Register a session and its voice."""
         self.sessions[voice] = session
         self._link.tell("opened", session=voice.session_id)
 
     def closed(self, voice: Voice, *, keep: bool) -> None:
-        """Its connection is gone; if it dropped, state and last messages are kept for a while."""
+        """A connection has closed; if it dropped, keep its state and last messages for a while."""
 
         def work() -> None:
             state = voice.abandon()
-            # After all that the engine made before, which may never have arrived.
+            # After all earlier messages of the engine, which the client may not have received.
             self._loop.call_soon_threadsafe(self._forget, voice, state if keep else None)
 
         self.engine.call(work)
@@ -159,7 +159,7 @@ class Hub:
         self._link.tell("closed", session=voice.session_id, state=told)
 
     async def kept(self, session_id: str) -> tuple[bytes | None, list[str]]:
-        """State and last messages of a connection that dropped, once; None if it is not kept."""
+        """State and last messages of a dropped connection, once; None if they are not kept."""
         try:
             told = await self._link.ask("take", session=session_id)
         except LinkLost:
@@ -167,13 +167,13 @@ class Hub:
         return msgspec.msgpack.decode(told, type=tuple[bytes, list[str]]) if told else (None, [])
 
     def release(self, session_id: str) -> None:
-        """The client of this session came back on another connection."""
+        """The client of this session has come back on another connection."""
         for session in list(self.sessions.values()):
             if session.voice is not None and session.voice.session_id == session_id:
                 session.take_over()
 
     async def drain(self) -> None:
-        """Give every stream its state, and let nobody in."""
+        """Send every stream its state, and accept no new voices."""
         self.draining = True
         note("draining", streams=len(self.sessions))
         for session in list(self.sessions.values()):
@@ -182,12 +182,12 @@ class Hub:
         while self.sessions and self.clock() < deadline:
             await asyncio.sleep(0.02)
 
-    # What the engine made, in its thread
+    # Messages of the engine, in its thread
 
-    def _made(self, made: list[tuple[Voice, list[Told]]]) -> None:
+    def _made(self, made: list[tuple[Voice, list[Outgoing]]]) -> None:
         self._loop.call_soon_threadsafe(self._give, made)
 
-    def _give(self, made: list[tuple[Voice, list[Told]]]) -> None:
+    def _give(self, made: list[tuple[Voice, list[Outgoing]]]) -> None:
         now = self.clock()
         for voice, told in made:
             for one in told:

@@ -1,4 +1,4 @@
-"""Structured logs: a JSON object a line, on standard error; no sound, no reading, no token."""
+"""Structured logs: JSON lines on standard error, without sound, readings or tokens."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class _Json(logging.Formatter):
         return json.dumps(values, ensure_ascii=False, default=str)
 
 
-class _Strangers(logging.Filter):
-    """Leaves out what any stranger could fill the log with."""
+class _ClientNoise(logging.Filter):
+    """Removes messages with which any client could flood the log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not record.getMessage().startswith("Invalid UTF-8")
@@ -34,18 +34,18 @@ logger = logging.getLogger("livesr.serve")
 
 
 def set_up() -> None:
-    """Have livesr's and uvicorn's logs go to standard error."""
+    """Send livesr's and uvicorn's logs to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json())
     for name, level in (("livesr.serve", logging.INFO), ("uvicorn", logging.ERROR)):
         chosen = logging.getLogger(name)
         chosen.handlers, chosen.propagate = [handler], False
         chosen.setLevel(level)
-    logging.getLogger("uvicorn.error").addFilter(_Strangers())
+    logging.getLogger("uvicorn.error").addFilter(_ClientNoise())
 
 
 def note(event: str, **facts: object) -> None:
-    """A line about what happened.
+    """Log an event.
 
     Example:
         >>> note("stream closed", session="3f2a", seconds=12.5)

@@ -1,7 +1,7 @@
-"""What a server counts. No emotion of any stream, and nothing that names one.
+"""Metrics for Prometheus. They hold no emotions, and nothing that identifies a stream.
 
 All workers write into one directory (`PROMETHEUS_MULTIPROC_DIR`, set before this is imported), so
-any of them can tell the whole server's numbers.
+each of them can expose the numbers of the whole server.
 """
 
 from __future__ import annotations
@@ -17,34 +17,38 @@ from livesr.version import __version__
 _LAGS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 4.0)
 _COSTS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5)
 
-STREAMS = Gauge("livesr_streams", "Voices heard now.", multiprocess_mode="livesum")
+STREAMS = Gauge("livesr_streams", "Current voices.", multiprocess_mode="livesum")
 CAPACITY = Gauge(
-    "livesr_capacity_streams", "Voices that can be heard at once.", multiprocess_mode="livesum"
+    "livesr_capacity_streams",
+    "Voices that the server accepts at the same time.",
+    multiprocess_mode="livesum",
 )
-OPENED = Counter("livesr_streams_opened", "Voices let in.")
-REFUSED = Counter("livesr_streams_refused", "Voices not let in, by reason.", ["reason"])
+OPENED = Counter("livesr_streams_opened", "Voices admitted.")
+REFUSED = Counter("livesr_streams_refused", "Voices refused, by reason.", ["reason"])
 CLOSED = Counter("livesr_streams_closed", "Voices that ended, by cause.", ["cause"])
-HEARD = Counter("livesr_heard_seconds", "Seconds of sound heard.")
-LOST = Counter("livesr_lost_seconds", "Seconds of sound not heard, by cause.", ["cause"])
+HEARD = Counter("livesr_heard_seconds", "Seconds of sound processed.")
+LOST = Counter("livesr_lost_seconds", "Seconds of sound lost, by cause.", ["cause"])
 READINGS = Counter("livesr_readings", "Readings, by status.", ["status"])
 UNREAD = Counter("livesr_readings_unread", "Readings dropped because their reader was slow.")
 LAG = Histogram(
     "livesr_lag_seconds",
-    "From the arrival of a reading's last sample to its sending.",
+    "From the arrival of a reading's last sample to the sending of the reading.",
     buckets=_LAGS,
 )
 INFERENCE = Histogram(
-    "livesr_inference_seconds", "Of a call of push_all, for a voice in it.", buckets=_COSTS
+    "livesr_inference_seconds",
+    "Duration of a call of push_all, divided by the voices in it.",
+    buckets=_COSTS,
 )
 BATCH = Histogram(
     "livesr_batch_streams", "Voices in a call of push_all.", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )
 QUEUE = Gauge(
     "livesr_queue_seconds",
-    "Sound that waits to be heard, of the voice where most waits.",
+    "Seconds of sound in the longest queue of a voice.",
     multiprocess_mode="livemax",
 )
-RESTARTS = Counter("livesr_worker_restarts", "Workers that died and were started again.")
+RESTARTS = Counter("livesr_worker_restarts", "Workers that died and were restarted.")
 INFO = Gauge(
     "livesr_build", "Always 1; the version is its label.", ["version"], multiprocess_mode="livemax"
 )
@@ -53,25 +57,25 @@ INFO = Gauge(
 class Counting:
     """The engine's observer."""
 
-    def heard(self, voices: int, seconds: float, inference: float, readings: int) -> None:
+    def inferred(self, voices: int, seconds: float, inference: float, readings: int) -> None:
         HEARD.inc(seconds)
         BATCH.observe(voices)
         INFERENCE.observe(inference / voices)
 
     def reading(self, reading: Reading) -> None:
-        """One more."""
+        """Count a reading."""
         READINGS.labels(reading.status).inc()
 
 
 def begin(capacity: int) -> None:
-    """Of a worker that hears from now on."""
+    """Set the gauges of a worker that starts."""
     INFO.labels(__version__).set(1)
     CAPACITY.set(capacity)
     STREAMS.set(0)
 
 
 def exposition() -> bytes:
-    """The whole server's numbers in Prometheus's text format."""
+    """The metrics of the whole server in Prometheus's text format."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=os.environ["PROMETHEUS_MULTIPROC_DIR"])  # type: ignore[no-untyped-call]
     return generate_latest(registry)

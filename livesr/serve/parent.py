@@ -1,5 +1,5 @@
-"""The parent process: it accepts connections, passes each to the worker that has fewest, and keeps
-the states of dropped connections for a minute. It hears nothing itself.
+"""The parent process. It accepts connections, passes each to the worker with the lowest load, and
+keeps the states of dropped connections for a minute.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from livesr.serve.logs import note
 from livesr.serve.settings import ServeSettings
 
 _BACKLOG = 1024
-_MOST_CONNECTIONS = 4096  # open at once, a worker
-_EARLY_SECONDS = 2.0  # a worker that dies sooner never worked
+_MOST_CONNECTIONS = 4096  # open at the same time, for each worker
+_EARLY_SECONDS = 2.0  # a worker that dies sooner has failed to start
 _MOST_EARLY = 3
 _DRAIN_SECONDS = 20.0
 _RELEASE_SECONDS = 3.0
@@ -47,7 +47,7 @@ class _Child:
 
     @property
     def load(self) -> float:
-        """Share of what it can hear that is taken, were every connection a voice."""
+        """Used share of its capacity, if every connection is a voice."""
         return self.connections / self.capacity
 
 
@@ -55,8 +55,8 @@ class Parent:
     """`livesr serve` as a whole.
 
     Args:
-        settings: what it was told.
-        opened: called with host and port once it listens and a worker is ready.
+        settings: of the server.
+        opened: called with host and port when the first worker is ready.
     """
 
     def __init__(self, settings: ServeSettings, opened: Callable[[str, int], None]) -> None:
@@ -117,7 +117,7 @@ class Parent:
                 self._stop.set()
 
     async def _work(self) -> int:
-        """Start a worker and stay with it to its end."""
+        """Start a worker and wait until it ends."""
         if sys.platform == "win32":  # the command refuses to run there
             raise AssertionError
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -200,7 +200,7 @@ class Parent:
     # Dropped connections
 
     def _answer(self, session: str, state: bytes) -> None:
-        """A session has ended, or dropped and left its state."""
+        """A session has ended, or its connection dropped and left a state."""
         if (waiting := self._released.pop(session, None)) is not None:
             waiting.set_result(state)
         elif state:
@@ -213,7 +213,7 @@ class Parent:
                 oldest.cancel()
 
     async def _take(self, session: str) -> bytes:
-        """The state of a dropped session, once; of one still connected, after it was cut off."""
+        """The state of a dropped session, once; if it is still connected, cut it off first."""
         if (kept := self._kept.pop(session, None)) is not None:
             kept[1].cancel()
             return kept[0]
@@ -251,7 +251,7 @@ class Parent:
     def _accept(self) -> None:
         for _ in range(64):
             child = self._roomiest()
-            if child is None:  # the system's own queue holds them until there is room
+            if child is None:  # the listen queue of the system holds them until there is room
                 self._pause()
                 return
             try:
@@ -268,13 +268,13 @@ class Parent:
                     if sys.platform == "win32":  # the command refuses to run there
                         raise AssertionError
                     socket.send_fds(child.passing, [b"c"], [connection.fileno()])
-                except OSError:  # it just died, or takes none; the client tries again
+                except OSError:  # the worker has just died; the client tries again
                     continue
             child.connections += 1
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket.
+    """Open a listening socket.
 
     Raises:
         LivesrError: if the address cannot be listened on.
@@ -310,7 +310,7 @@ def _raise_handle_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-# prometheus_client looks for its directory when it is imported, so not before `run` has made it.
+# prometheus_client reads its directory when it is imported, so import it after `run` has made it.
 
 
 def _count_restart() -> None:
@@ -326,7 +326,7 @@ def _forget_gauges(process: int) -> None:
 
 
 def serve(settings: ServeSettings) -> int:
-    """Serve until SIGTERM; the exit status. The address goes to standard output once it answers."""
+    """Serve until SIGTERM, and return the exit status. Prints the address when it is ready."""
 
     def opened(host: str, port: int) -> None:
         scheme = "https" if settings.tls_cert else "http"

@@ -1,4 +1,4 @@
-"""The profiles of a server: files in one directory, and those that clients bring."""
+"""The profiles of a server: files in its directory, and those that clients send."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from livesr.model.load import load_model
 from livesr.profile import SUFFIX, Profile
 from livesr.serve.protocol import ProtocolError
 
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")  # never a way out of the directory
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")  # cannot leave the directory
 
 
 class Profiles:
-    """Opens and keeps profiles.
+    """Opens and saves profiles.
 
     Args:
-        directory: of files that `livesr enrol` or a session made; empty for none.
+        directory: of profiles that `livesr enrol` or a session saved; empty for none.
         model: of the server.
     """
 
@@ -26,13 +26,13 @@ class Profiles:
         self._directory, self._model = directory, model
 
     def path(self, name: str) -> Path | None:
-        """Where the profile of this name lies or would lie; None if it can be no name."""
+        """Path of the profile of this name; None if it is not a valid name."""
         if not self._directory or not _NAME.fullmatch(name):
             return None
         return Path(self._directory) / (name + SUFFIX)
 
     def open(self, profile: str) -> Profile:
-        """A profile by its name, or from base64; a new one for a name that is not taken yet.
+        """A profile by its name, or from base64; a new one for an unused name.
 
         Raises:
             ProtocolError: if it cannot be used.
@@ -45,7 +45,7 @@ class Profiles:
             data = base64.b64decode(profile, validate=True)
             found = Profile.from_bytes(data, "The profile of this session")
         except ValueError:
-            names = "is no name of this server's, and" if self._directory else "is"
+            names = "is not the name of a profile here, and" if self._directory else "is"
             raise ProtocolError(
                 "bad_configuration",
                 f"The profile {names} not base64. A name is 1 to 64 letters, digits, _, - and .; "
@@ -57,12 +57,12 @@ class Profiles:
         return found
 
     def save(self, name: str, data: str) -> None:
-        """Keep a profile under its name; `data` is base64.
+        """Save a profile under its name; `data` is base64.
 
         Raises:
-            ProfileError: if it cannot be written; what was there before is as it was.
+            ProfileError: if it cannot be written; an existing file is then unchanged.
         """
         path = self.path(name)
         if path is None:
-            raise ProfileError(f"{name!r:.80} is no name of a profile.")
+            raise ProfileError(f"{name!r:.80} is not a valid name of a profile.")
         Profile.from_bytes(base64.b64decode(data)).save(path)

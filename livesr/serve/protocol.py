@@ -1,7 +1,7 @@
-"""The messages of `/v1/stream`, subprotocol `livesr.v1`: types that check what arrives.
+"""The messages of `/v1/stream`, subprotocol `livesr.v1`, as types that validate them.
 
-Every text message is a JSON object whose `type` says which of these it is; sound goes as binary
-messages. `livesr.serve.schemas` makes the JSON Schema and AsyncAPI documents from these classes.
+Every text message is a JSON object; its `type` names one of these classes. Binary messages are
+sound. `livesr.serve.schemas` generates the JSON Schema and AsyncAPI documents from these classes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Code = Literal[
     "taken_over",
     "internal",
 ]
-CLOSE_GOING = 1012  # the server restarts: resume elsewhere
+CLOSE_GOING = 1012  # the server restarts: connect again and resume
 CLOSE_POLICY = 1008
 CLOSE_TOO_LARGE = 1009
 CLOSE_BUSY = 1013
@@ -48,24 +48,24 @@ Channels = Annotated[int, Meta(ge=1, le=MOST_CHANNELS, description="interleaved 
 
 
 class SessionUpdate(Struct, tag="session.update", forbid_unknown_fields=True, kw_only=True):
-    """Client: how the session is to be; once, before any sound. Without it: the defaults.
+    """Client: configuration of the session, once, before any sound. Without it: the defaults.
 
     Attributes:
         sample_rate: of the sound that the client sends, in Hz.
         channels: interleaved in it.
         encoding: of a sample: 16-bit or float32 little-endian, or G.711.
-        mode: "live" drops what waits longer than 2 s and says so; "lossless" drops nothing and
-            reads no faster than it hears.
-        channel: hear this one alone, counted from 1; without it all are mixed.
+        mode: "live" drops sound that waits longer than 2 s, with a `gap`; "lossless" drops nothing
+            and reads from the connection no faster than it processes.
+        channel: process this channel only, counted from 1; without it, the mean of all channels.
         hop: seconds between readings, a multiple of 0.01 from 0.02 to 3.
-        attention: whether readings carry attention and its times.
-        profile: a known voice: a name in the server's profile directory, where corrections are
-            then kept, or a profile in base64.
-        resume: `state` of a `session.ended`, or `session_id` of a connection that was dropped
-            less than a minute ago. What the state was heard with goes on; fields given beside
-            it must agree.
-        received: with a `session_id` to resume: `seq` of the last reading that came, -1 for none;
-            what was sent after it and never came is sent again.
+        attention: whether readings contain attention and its times.
+        profile: of a known voice: a name in the server's profile directory, where corrections are
+            then saved, or a profile in base64.
+        resume: `state` of a `session.ended`, or `session_id` of a connection that dropped less
+            than a minute ago. The configuration of that session applies; other fields must be
+            the same.
+        received: with a `session_id` to resume: `seq` of the last reading that was received, -1
+            for none. The server sends the later messages again.
     """
 
     sample_rate: Rate = SAMPLE_RATE
@@ -81,33 +81,33 @@ class SessionUpdate(Struct, tag="session.update", forbid_unknown_fields=True, kw
 
 
 class Skip(Struct, tag="skip", forbid_unknown_fields=True):
-    """Client: so many samples (a channel) were lost or muted; the clock moves by them."""
+    """Client: so many samples of each channel were lost or muted; stream time advances by them."""
 
     samples: Annotated[int, Meta(ge=0, le=10**13)]
 
 
 class Reset(Struct, tag="reset", forbid_unknown_fields=True):
-    """Client: from here on another voice is heard; the clock goes on."""
+    """Client: from here on, another person speaks; stream time continues."""
 
 
 class Mark(Struct, tag="mark", forbid_unknown_fields=True):
-    """Client: note this here. The server answers with the stream time of it."""
+    """Client: set a mark. The server answers with its stream time."""
 
     text: Annotated[str, Meta(max_length=200)]
 
 
 class Teach(Struct, tag="teach", forbid_unknown_fields=True):
-    """Client: what was just heard sounded so."""
+    """Client: correct the label of the speech just before."""
 
     label: Annotated[str, Meta(min_length=1, max_length=40)]
 
 
 class SessionEnd(Struct, tag="session.end", forbid_unknown_fields=True):
-    """Client: no more sound comes. The rest is read, then `session.ended` comes."""
+    """Client: end of sound. The server processes the rest and sends `session.ended`."""
 
 
 class SessionLimits(Struct, frozen=True):
-    """Bounds that a client should know; see `livesr.serve.settings.Limits`."""
+    """Limits that a client should know; see `livesr.serve.settings.Limits`."""
 
     message_bytes: int
     resume_bytes: int
@@ -122,7 +122,8 @@ class SessionCreated(Struct, tag="session.created", kw_only=True):
 
     Attributes:
         session_id: to resume within a minute after a dropped connection; keep it secret.
-        position: how many of the client's samples (a channel) were taken: it sends from there.
+        position: number of the client's samples (of each channel) that were taken; continue
+            sending from there.
         model: its name.
         model_sha256: of the model's file.
         labels: the emotions, in the order of the probabilities.
@@ -130,8 +131,8 @@ class SessionCreated(Struct, tag="session.created", kw_only=True):
         version: of livesr.
         window: seconds that a reading looks back.
         hop: seconds between readings.
-        limits: bounds of a session.
-        notice: what a person who is heard must be told.
+        limits: of a session.
+        notice: information for the people whose voices are analysed.
     """
 
     session_id: str
@@ -148,11 +149,11 @@ class SessionCreated(Struct, tag="session.created", kw_only=True):
 
 
 class ReadingMessage(Struct, tag="reading", kw_only=True):
-    """Server: a reading, as `Reading.to_dict` gives it, with two values of the session.
+    """Server: a reading, with the fields of `Reading.to_dict` and two of the session.
 
     Attributes:
-        seq: counts the session's readings from 0, also those that a slow reader never got.
-        lag_ms: from the arrival of the last sample that it needed to its sending.
+        seq: counts the session's readings from 0, including those dropped for a slow reader.
+        lag_ms: milliseconds from the arrival of its last sample to its sending.
     """
 
     seq: int
@@ -174,19 +175,19 @@ class ReadingMessage(Struct, tag="reading", kw_only=True):
 
 
 class UtteranceStart(Struct, tag="utterance.start"):
-    """Server: somebody began to speak; `at` in seconds of stream time, to a hop."""
+    """Server: speech begins; `at` in seconds of stream time, with a resolution of one hop."""
 
     at: float
 
 
 class UtteranceEnd(Struct, tag="utterance.end", kw_only=True):
-    """Server: 0.6 s or more without speech.
+    """Server: 0.6 s or more without speech, after an utterance.
 
     Attributes:
-        start: stream time in seconds, to a hop.
-        end: of its last hop with speech.
+        start: stream time in seconds, with a resolution of one hop.
+        end: end of its last hop with speech.
         seconds: from start to end.
-        label: the emotion shown longest in it; None if none was.
+        label: the label with the longest time in it; None without a label.
         probabilities: mean over its readings; sums to 1.
     """
 
@@ -198,13 +199,13 @@ class UtteranceEnd(Struct, tag="utterance.end", kw_only=True):
 
 
 class Gap(Struct, tag="gap", kw_only=True):
-    """Server: sound was not heard.
+    """Server: sound is missing.
 
     Attributes:
         at: stream time in seconds at which it begins.
-        seconds: how long.
-        samples: of the client's, a channel.
-        cause: "too slow" (the server dropped it) or "skipped" (the client said so).
+        seconds: its duration.
+        samples: its length in the client's samples of each channel.
+        cause: "too slow" (the server dropped it) or "skipped" (a `skip` of the client).
     """
 
     at: float
@@ -214,14 +215,14 @@ class Gap(Struct, tag="gap", kw_only=True):
 
 
 class Marked(Struct, tag="mark", kw_only=True):
-    """Server: a mark's place; `at` in seconds of stream time."""
+    """Server: the place of a mark; `at` in seconds of stream time."""
 
     at: float
     text: str
 
 
 class ErrorMessage(Struct, tag="error", kw_only=True):
-    """Server: what was wrong and the next step; after a fatal one the connection closes."""
+    """Server: what was wrong, and the next step. After a fatal error the connection closes."""
 
     code: Code
     message: str
@@ -229,11 +230,11 @@ class ErrorMessage(Struct, tag="error", kw_only=True):
 
 
 class ProfileMessage(Struct, tag="profile"):
-    """Server: after `teach`, the profile as it now is; keep it, the server may not.
+    """Server: the profile after a `teach`. The client should keep it.
 
     Attributes:
         data: base64, for `profile` of the next session.
-        labels: what is judged from the next reading on.
+        labels: the labels from the next reading on.
     """
 
     data: str
@@ -241,13 +242,13 @@ class ProfileMessage(Struct, tag="profile"):
 
 
 class SessionEnded(Struct, tag="session.ended", kw_only=True):
-    """Server: the last message of a session that ended well, or of a server that restarts.
+    """Server: the last message of a session that ended normally, or because the server restarts.
 
     Attributes:
-        readings: how many there were.
-        heard_seconds: of sound.
-        lost_seconds: not heard, whatever the cause.
-        state: base64; with it, `resume` goes on as if the session had not ended.
+        readings: their number.
+        heard_seconds: seconds of sound that were processed.
+        lost_seconds: seconds of sound that were lost, for any cause.
+        state: base64, for `resume`, which continues as if the session had not ended.
     """
 
     readings: int
@@ -274,15 +275,15 @@ _encoder = msgspec.json.Encoder()
 
 
 class ProtocolError(LivesrError):
-    """A message that cannot be followed; `code` is that of the `error` it is answered with."""
+    """An invalid message; `code` is that of the `error` in the answer."""
 
     def __init__(self, code: Code, message: str, *, fatal: bool = False, close: int = 0) -> None:
         super().__init__(message)
         self.code: Code = code
         self.close = close or (CLOSE_POLICY if fatal else 0)
 
-    def told(self) -> ErrorMessage:
-        """The message for the client."""
+    def answer(self) -> ErrorMessage:
+        """The message to the client."""
         return ErrorMessage(code=self.code, message=str(self), fatal=bool(self.close))
 
 
@@ -301,7 +302,7 @@ def parse(text: str | bytes) -> ClientMessage:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(
             "bad_message",
-            f"This message is not one of livesr.v1 ({error!s:.200}); see /v1/schema.json.",
+            f"This is not a message of livesr.v1 ({error!s:.200}); see /v1/schema.json.",
         ) from None
 
 

@@ -1,6 +1,6 @@
-"""`POST /v1/replay`: a sound file in, its readings out as JSON lines, as `livesr replay` has them.
+"""`POST /v1/replay`: a sound file in, the readings of `livesr replay` out as JSON lines.
 
-The file is heard by the same engine as the live voices, as one of them, and takes what they leave.
+The engine of the live voices processes the file as one of its voices.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from livesr.files.soundfile import SoundFile
 from livesr.reading import Reading
 from livesr.serve.hub import Hub
 from livesr.serve.protocol import ErrorMessage, SessionCreated, SessionUpdate, encode
-from livesr.serve.voice import Told, Voice
+from livesr.serve.voice import Outgoing, Voice
 from livesr.settings import HOP_SECONDS
 
 
 class TooLarge(LivesrError):
-    """A file of more bytes than the server takes."""
+    """A file of more bytes than the server accepts."""
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The query of a replay; each as in `session.update`.
+    """The query of a replay; the fields are those of `session.update`.
 
     Attributes:
         hop: seconds between readings.
-        channel: the only one to hear, from 1.
-        attention: whether readings carry it.
+        channel: process this channel only, counted from 1.
+        attention: whether readings contain it.
     """
 
     hop: float = HOP_SECONDS
@@ -43,16 +43,16 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def body_of(request: Request, most: int, seconds: float) -> bytes:
-    """A request's body, of so many bytes at most.
+    """Read a request's body, of at most so many bytes.
 
     Args:
-        request: whose body is not read yet.
+        request: its body is not read yet.
         most: bytes.
-        seconds: that any part of it may take to come.
+        seconds: that the client may pause.
 
     Raises:
         TooLarge: if it is longer.
-        TimeoutError: if nothing came for so long.
+        TimeoutError: if nothing arrives for so long.
     """
     parts, size = bytearray(), 0
     stream = request.stream()
@@ -63,15 +63,15 @@ async def body_of(request: Request, most: int, seconds: float) -> bytes:
             return bytes(parts)
         size += len(part)
         if size > most:
-            raise TooLarge(f"The file is longer than the {most:,} bytes that this server takes.")
+            raise TooLarge(f"The file is longer than the {most:,} bytes that this server accepts.")
         parts += part
 
 
 class Replay:
-    """A file that is heard; to the hub, a session.
+    """A file that is processed; for the hub, it is a session.
 
     Args:
-        hub: of this worker; has let it in.
+        hub: of this worker, which has admitted it.
         sound: the open file.
         options: of the request.
     """
@@ -80,7 +80,7 @@ class Replay:
 
     def __init__(self, hub: Hub, sound: SoundFile, options: Options) -> None:
         self._hub, self._sound, self._options = hub, sound, options
-        self._made: asyncio.Queue[list[Told]] = asyncio.Queue()
+        self._made: asyncio.Queue[list[Outgoing]] = asyncio.Queue()
         self._blocks: Iterator[Float32] = sound.blocks()
         self.voice: Voice | None = None
         self._error = ""
@@ -88,25 +88,25 @@ class Replay:
 
     @property
     def waiting_seconds(self) -> float:
-        """Sound that waits to be heard."""
+        """Seconds of sound that wait to be processed."""
         return self.voice.waiting_seconds if self.voice else 0.0
 
-    def give(self, told: list[Told], now: float) -> None:
-        """What the engine made."""
+    def give(self, told: list[Outgoing], now: float) -> None:
+        """Messages of the engine."""
         self._made.put_nowait(told)
 
     def take_over(self) -> None:
-        """Nobody can resume a replay."""
+        """A replay cannot be resumed."""
 
     def last_messages(self) -> list[str]:
-        """None are kept."""
+        """None: a replay cannot be resumed."""
         return []
 
     def drain(self) -> None:
-        """It is heard to its end, if that comes soon enough."""
+        """Nothing to do: it may finish within the drain time."""
 
     async def lines(self) -> AsyncIterator[str]:
-        """A JSON object a line: readings; at last an `error` where the file could not be heard."""
+        """JSON lines: readings, and at the end an `error` if the file could not be processed."""
         first = await asyncio.to_thread(next, self._blocks, None)
         channels = 1 if first is None else first.shape[1]
         update = SessionUpdate(
@@ -128,12 +128,12 @@ class Replay:
             hub.engine.poke(voice)
             for line in await self._next():
                 yield line
-            async for line in self._heard(voice, first):
+            async for line in self._processed(voice, first):
                 yield line
         finally:
             hub.closed(voice, keep=False)
 
-    async def _heard(self, voice: Voice, block: Float32 | None) -> AsyncIterator[str]:
+    async def _processed(self, voice: Voice, block: Float32 | None) -> AsyncIterator[str]:
         hub = self._hub
         while block is not None and not voice.ended:
             voice.sound(block.astype("<f4").tobytes(), hub.clock())
@@ -176,9 +176,9 @@ class Replay:
 
 
 def opened(body: bytes) -> SoundFile:
-    """The file that came.
+    """Open a file from its bytes.
 
     Raises:
-        AudioError: if it is none.
+        AudioError: if it is not a sound file.
     """
     return SoundFile(io.BytesIO(body))

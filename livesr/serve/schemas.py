@@ -1,4 +1,4 @@
-"""The protocol's own description, made from the message classes: JSON Schema and AsyncAPI."""
+"""JSON Schema and AsyncAPI documents of the protocol, generated from the message classes."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def asyncapi() -> dict[str, Any]:
 
 
 def _moved(value: Any) -> Any:
-    """References as AsyncAPI has its schemas."""
+    """Rewrite references to the place of schemas in AsyncAPI."""
     if isinstance(value, dict):
         return {key: _moved(inner) for key, inner in value.items()}
     if isinstance(value, list):

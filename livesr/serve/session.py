@@ -1,4 +1,4 @@
-"""A websocket connection and the voice behind it."""
+"""A websocket connection and its voice."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ from livesr.serve.protocol import (
     encode,
     parse,
 )
-from livesr.serve.voice import Told, Voice, state_from_base64
+from livesr.serve.voice import Outgoing, Voice, state_from_base64
 
-_MOST_COMMANDS = 64  # that wait for the engine
-_RECENT = 64  # messages kept of a dropped connection, with those that were never sent
-_LONGEST_ID = 64  # characters; a state is far longer
-_GONE = (1000,)  # close codes after which nobody comes back
+_MOST_COMMANDS = 64  # waiting for the engine
+_RECENT = 64  # sent messages that are kept for a client that resumes
+_LONGEST_ID = 64  # characters; a longer value is a state
+_GONE = (1000,)  # close codes of a client that does not come back
 _CLOSES = {
     "too_large": CLOSE_TOO_LARGE,
     "busy": CLOSE_BUSY,
@@ -58,7 +58,9 @@ _CLOSES = {
 }
 
 
-_GOODBYE = ErrorMessage(code="busy", message="")  # never sent: there is no session to end
+_GOODBYE = ErrorMessage(
+    code="busy", message=""
+)  # not sent: it closes a connection without a session
 
 
 class _Dropped(Exception):
@@ -67,17 +69,17 @@ class _Dropped(Exception):
 
 
 class Session:
-    """One connection, from its upgrade to its end.
+    """A connection, from its upgrade to its end.
 
     Args:
-        hub: of this worker; has let it in.
+        hub: of this worker, which has admitted it.
         websocket: accepted.
         address: of the client.
 
     Attributes:
         voice: None before the first message that needs one.
-        lag: seconds from the arrival of the newest reading's last sample to its making.
-        read_at: when that was.
+        lag: of the newest reading: seconds from the arrival of its last sample to the reading.
+        read_at: time of the newest reading.
     """
 
     def __init__(self, hub: Hub, websocket: WebSocket, address: str) -> None:
@@ -85,13 +87,13 @@ class Session:
         self.voice: Voice | None = None
         self.weight = 1.0
         self.lag = self.read_at = 0.0
-        self._reading_since = self._sending_since = math.inf  # infinite while it does not
-        self._outbox: deque[Told] = deque()
-        self._recent: deque[Told] = deque(maxlen=_RECENT)  # sent: perhaps never received
-        self._missed: list[str] = []  # by a client that resumes
+        self._reading_since = self._sending_since = math.inf  # infinite: not waiting
+        self._outbox: deque[Outgoing] = deque()
+        self._recent: deque[Outgoing] = deque(maxlen=_RECENT)  # sent, but perhaps not received
+        self._missed: list[str] = []  # messages that a client has missed that resumes
         self._opened = asyncio.Event()
-        self._waiting = asyncio.Event()  # something is in the outbox
-        self._space = asyncio.Event()  # for more sound
+        self._waiting = asyncio.Event()  # the outbox has a message
+        self._space = asyncio.Event()  # there is room for more sound
         self._began = hub.clock()
         self._leaving = False
         self._unread = 0
@@ -106,11 +108,11 @@ class Session:
 
     @property
     def waiting_seconds(self) -> float:
-        """Sound of it that waits to be heard."""
+        """Seconds of sound that wait to be processed."""
         return self.voice.waiting_seconds if self.voice else 0.0
 
     async def run(self) -> None:
-        """Serve it to its end."""
+        """Serve the connection to its end."""
         sender = asyncio.create_task(self._send())
         receiver = asyncio.create_task(self._receive())
         tasks = (sender, receiver, asyncio.create_task(self._watch()))
@@ -165,10 +167,13 @@ class Session:
                 if error.close:
                     self.fail(error.code, str(error))
                 else:
-                    self._put(Told(error.told()))
+                    self._put(Outgoing(error.answer()))
 
     async def _watch(self) -> None:
-        """End it when nothing comes, or nothing is read, for too long: a timer a message costs."""
+        """End the session if nothing arrives, or nothing is read, for too long.
+
+        One timer a connection: a timer for each message would cost too much.
+        """
         limits = self._hub.limits
         while True:
             await asyncio.sleep(min(limits.idle_seconds, limits.slow_seconds) / 8)
@@ -180,11 +185,11 @@ class Session:
             if now - self._reading_since > limits.idle_seconds:
                 self.fail(
                     "idle",
-                    f"Nothing came for {limits.idle_seconds:g} s; send sound, skip or session.end.",
+                    f"Nothing arrived for {limits.idle_seconds:g} s; send sound or session.end.",
                 )
 
     async def _room(self) -> None:
-        """Wait until there is room for more: what is not read now is TCP's to hold."""
+        """Wait until there is room for more sound; meanwhile TCP holds the client back."""
         while not self._has_room() and not self._leaving:
             self._space.clear()
             if not self._has_room():
@@ -229,7 +234,7 @@ class Session:
             if self.voice is not None:
                 raise ProtocolError(
                     "late_configuration",
-                    "session.update came after the session had begun; it goes first, and once.",
+                    "session.update came after the session had begun; send it first, and once.",
                     fatal=True,
                 )
             await self._open(message, frozenset(msgspec.json.decode(text)))
@@ -257,11 +262,11 @@ class Session:
                 state, recent = await self._hub.kept(update.resume)
                 session_id = update.resume
                 why = (
-                    "No session of this id dropped within the last "
-                    f"{self._hub.limits.kept_seconds:g} s; begin a new one."
+                    "No session with this id has dropped within the last "
+                    f"{self._hub.limits.kept_seconds:g} s; begin a new session."
                 )
             else:
-                state, why = state_from_base64(update.resume), "resume is no base64."
+                state, why = state_from_base64(update.resume), "resume is not valid base64."
             if state is None:
                 raise ProtocolError("bad_resume", why, fatal=True)
         hub = self._hub
@@ -283,7 +288,7 @@ class Session:
 
     # To the client
 
-    def give(self, told: list[Told], now: float) -> None:
+    def give(self, told: list[Outgoing], now: float) -> None:
         """Messages from the engine."""
         for one in told:
             message = one.message
@@ -310,20 +315,20 @@ class Session:
             self._put(one)
             if isinstance(message, SessionCreated):
                 for text in self._missed:
-                    self._put(Told(text))
+                    self._put(Outgoing(text))
         self._opened.set()
         if self._has_room():
             self._space.set()
 
     def _keep(self, data: str) -> None:
-        """In the server's directory too, if the profile is one of there; one after the other."""
+        """Also save a profile that has a name in the server's directory; one save at a time."""
         name = self.voice.update.profile if self.voice else None
         if name is not None:
             self._unsaved = data
             if self._saving is None or self._saving.done():
                 self._saving = asyncio.create_task(self._save(name))
 
-    def _put_last(self, told: Told, _saved: asyncio.Task[None]) -> None:
+    def _put_last(self, told: Outgoing, _saved: asyncio.Task[None]) -> None:
         self._put(told)
 
     async def _save(self, name: str) -> None:
@@ -332,9 +337,9 @@ class Session:
             try:
                 await asyncio.to_thread(self._hub.profiles.save, name, data)
             except LivesrError as error:
-                self._put(Told(ErrorMessage(code="cannot_keep", message=str(error))))
+                self._put(Outgoing(ErrorMessage(code="cannot_keep", message=str(error))))
 
-    def _put(self, told: Told) -> None:
+    def _put(self, told: Outgoing) -> None:
         outbox, most = self._outbox, self._hub.limits.outbox
         outbox.append(told)
         if len(outbox) > most:
@@ -345,7 +350,7 @@ class Session:
         self._waiting.set()
 
     def _make_room(self) -> None:
-        """The reader is slow: the oldest reading goes, or the oldest message if there is none."""
+        """The client reads too slowly: drop the oldest reading, or else the oldest message."""
         outbox = self._outbox
         for kind in (Reading, (Reading, ErrorMessage, Marked)):
             for index, told in enumerate(outbox):
@@ -357,19 +362,19 @@ class Session:
                     return
 
     def fail(self, code: Code, text: str) -> None:
-        """Say what was wrong, and end."""
+        """Send a fatal error, and end."""
         if not self._leaving:
             self._leaving, self.cause = True, code
-            self._put(Told(ErrorMessage(code=code, message=text, fatal=True)))
+            self._put(Outgoing(ErrorMessage(code=code, message=text, fatal=True)))
             self._space.set()
 
     def take_over(self) -> None:
-        """Its client came back on another connection; this one cannot be read from any more."""
-        self.fail("taken_over", "This session goes on over another connection.")
+        """The client has come back on another connection; end this one."""
+        self.fail("taken_over", "This session continues over another connection.")
         asyncio.get_running_loop().call_later(0.2, self._abort)
 
     def drain(self) -> None:
-        """Give the client its state: the server goes."""
+        """Send the client its state, because the server is about to end."""
         if self._leaving:
             return
         self._leaving, self.cause = True, "drained"
@@ -379,10 +384,10 @@ class Session:
             voice.command(voice.leave)
             self._hub.engine.poke(voice)
         else:
-            self._put(Told(_GOODBYE))
+            self._put(Outgoing(_GOODBYE))
 
     def last_messages(self) -> list[str]:
-        """Those that were sent last, and those that were not."""
+        """The messages that were sent last, and those still to be sent."""
         return [self._text_of(told) for told in (*self._recent, *self._outbox)]
 
     def _abort(self) -> None:
@@ -395,7 +400,7 @@ class Session:
                     self._waiting.clear()
                     await self._waiting.wait()
                 told = self._outbox.popleft()
-                self._let_go_on()
+                self._message_taken()
                 self._sending_since = self._hub.clock()
                 if told.message is not _GOODBYE:
                     self._recent.append(told)
@@ -412,19 +417,21 @@ class Session:
     async def _write(self, text: str) -> None:
         try:
             await self._socket.send_text(text)
-        except RuntimeError:  # what came was no websocket, and uvicorn has closed it
+        except RuntimeError:  # the client broke the websocket protocol; uvicorn has closed it
             raise _Dropped(1006) from None
 
-    def _let_go_on(self) -> None:
+    def _message_taken(self) -> None:
+        """The outbox has become shorter: there may be room for sound and for readings again."""
         voice, most = self.voice, self._hub.limits.outbox
         if voice is not None and voice.held and len(self._outbox) <= most // 2:
             voice.held = False
             if voice.due:
                 self._hub.engine.poke(voice)
+        if not self._space.is_set() and self._has_room():
             self._space.set()
 
     def _last(self, message: ServerMessage | Reading | str) -> int | None:
-        """The code to close with after this message, if it is the last."""
+        """The close code if this is the last message."""
         if isinstance(message, SessionEnded) or message is _GOODBYE:
             return CLOSE_GOING if self.cause == "drained" else CLOSE_DONE
         if isinstance(message, ErrorMessage) and message.fatal:
@@ -433,10 +440,10 @@ class Session:
             return _CLOSES.get(message.code, CLOSE_POLICY)
         return None
 
-    def _lag(self, told: Told) -> float:
+    def _lag(self, told: Outgoing) -> float:
         return max(0.0, self._hub.clock() - told.arrived) if told.arrived else 0.0
 
-    def _text_of(self, told: Told) -> str:
+    def _text_of(self, told: Outgoing) -> str:
         message = told.message
         if isinstance(message, str):
             return message
@@ -450,13 +457,13 @@ class Session:
 
 
 def _after(recent: list[str], received: int | None) -> list[str]:
-    """Of the last messages of a dropped connection, those after this reading."""
+    """The last messages of a dropped connection after this reading."""
     if received is None:
         return []
     messages = [json.loads(text) for text in recent]
     seqs = [message.get("seq", -1) for message in messages]
     first = next((n + 1 for n, seq in enumerate(seqs) if seq == received), None)
-    if first is None:  # all that is kept came later, or before
+    if first is None:  # all kept messages are later, or all are earlier
         first = next((n for n, seq in enumerate(seqs) if seq > received), len(recent))
     kinds = ("session.created", "session.ended", "error")
     return [

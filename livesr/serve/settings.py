@@ -1,4 +1,4 @@
-"""What a server is told when it starts, and the bounds that it keeps."""
+"""The settings and the limits of a server."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import msgspec
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The bounds of a session and of a server; those of a session are told in `session.created`.
+    """The limits of a session and of a server; `session.created` contains those of a session.
 
     Attributes:
         message_bytes: longest message, in bytes.
         resume_bytes: longest `session.update` with `resume`, in bytes.
-        wait_seconds: in mode "live", how long a whole hop may wait to be heard; one that waited
-            longer is dropped, and marked as a gap.
-        again_seconds: then hops are dropped until the oldest waited no longer than this.
-        queue_seconds: sound taken from a connection and not yet heard; more is left to TCP.
-        outbox: messages that wait for a slow reader; in mode "live" more of them push out the
-            oldest readings, in mode "lossless" the server hears no more until they are read.
-        slow_seconds: how long a reader may take none at all before it is disconnected.
-        idle_seconds: how long a client may send nothing.
-        handshake_seconds: how long a connection may take to say what it wants.
+        wait_seconds: in mode "live", how long a complete hop may wait to be processed; one that
+            waits longer is dropped and marked as a gap.
+        again_seconds: then hops are dropped until the oldest has waited no longer than this.
+        queue_seconds: sound read from a connection and not yet processed; the rest waits in TCP.
+        outbox: messages that wait for a slow reader. In mode "live" the oldest readings are dropped
+            beyond that; in mode "lossless" the server processes no more sound until they are read.
+        slow_seconds: how long a client may read nothing before it is disconnected.
+        idle_seconds: how long a client may send nothing before it is disconnected.
+        handshake_seconds: how long the head of a request may take.
         kept_seconds: how long the state of a dropped connection is kept, in memory.
-        kept_bytes: of all those states; beyond it the oldest goes.
-        replay_bytes: longest file for `/v1/replay`.
-        lag_seconds: measured lag above which no new voice is let in.
+        kept_bytes: of all those states; beyond that the oldest are removed.
+        replay_bytes: largest file for `/v1/replay`.
+        lag_seconds: measured lag above which no new voice is admitted.
     """
 
     message_bytes: int = 1 << 20
@@ -42,20 +42,20 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `livesr serve` was told.
+    """The options of `livesr serve`.
 
     Attributes:
         host: address to listen on.
         port: TCP port; 0 takes a free one.
         model: bundled model's name or path of an .onnx file; None is the default.
-        workers: processes that hear, one a core.
-        tokens: any of them lets a client in; empty lets everyone in.
-        origins: web origins that may connect, beside the server's own page.
+        workers: worker processes, one for each core.
+        tokens: a client needs one of them; empty: no token is needed.
+        origins: web origins that may connect, in addition to the server's own page.
         tls_cert: path of a PEM certificate chain; empty for none.
         tls_key: path of its key.
         profile_dir: directory of profiles; empty for none.
-        max_voices: at once, on all workers; 0 measures what the machine can do.
-        per_address: voices at once from one address that is not loopback; 0 for no bound.
+        max_voices: at the same time, on all workers; 0 measures the capacity.
+        per_address: voices at the same time from one address other than loopback; 0: any number.
         limits: of sessions.
     """
 

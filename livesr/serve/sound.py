@@ -1,4 +1,4 @@
-"""A client's bytes, cut anywhere, as samples."""
+"""Decode a client's bytes to samples."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from livesr.arrays import Array
 from livesr.serve.protocol import Encoding
 
 _WIDTHS: dict[Encoding, int] = {"s16le": 2, "f32le": 4, "mulaw": 1, "alaw": 1}
-_LARGEST = 100.0  # beyond it, these were never samples; as livesr.stages.samples has it
+_LARGEST = 100.0  # more than this is not sound; the same limit as in livesr.stages.samples
 
 
 def _g711(subtype: str) -> Array:
-    """What libsndfile makes of each of the 256 codes: then a file of them reads the same."""
+    """The samples of the 256 codes as libsndfile decodes them, so that a file gives the same."""
     codes = io.BytesIO(bytes(range(256)))
     table, _ = sf.read(
         codes, dtype="int16", format="RAW", subtype=subtype, samplerate=8000, channels=1
@@ -24,12 +24,12 @@ def _g711(subtype: str) -> Array:
 
 
 class Sound:
-    """Whole frames of one encoding to samples.
+    """Decodes complete frames of one encoding.
 
     Args:
         encoding: of a sample.
         channels: interleaved.
-        channel: the only one to hear, from 1; None for all of them.
+        channel: take this channel only, counted from 1; None for all of them.
     """
 
     def __init__(self, encoding: Encoding, channels: int, channel: int | None) -> None:
@@ -42,7 +42,7 @@ class Sound:
         )
 
     def samples(self, data: bytes | bytearray) -> tuple[Array, int]:
-        """Bytes of whole frames -> int16 or float32 [n] or [n, channels], and how many were bad.
+        """Bytes of complete frames -> int16 or float32 [n] or [n, channels], and the bad ones.
 
         A bad sample is one that is not finite or beyond +-100; it becomes silence.
         """

@@ -1,4 +1,4 @@
-"""Where somebody begins and ends to speak: from readings alone, so anyone can find the same."""
+"""Begin and end of utterances, computed from the readings alone."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _Shares = dict[Annotated[str, Meta(max_length=40)], _Seconds]
 
 
 class Utterances(Struct, forbid_unknown_fields=True):
-    """Follows a stream's readings; all it remembers are these values.
+    """Finds the utterances in a stream's readings; these values are its whole state.
 
     Attributes:
         start: stream time at which the utterance began; None between utterances.
         end: of its last hop with speech.
         count: readings of it with speech.
         sums: of their probabilities, by label.
-        shown: seconds that each label was shown.
+        shown: seconds of each label.
     """
 
     start: _Seconds | None = None
@@ -36,20 +36,20 @@ class Utterances(Struct, forbid_unknown_fields=True):
     def push(
         self, reading: Reading, hop: float, threshold: float
     ) -> list[UtteranceStart | UtteranceEnd]:
-        """What this reading begins or ends.
+        """The utterances that begin or end with this reading.
 
         Args:
             reading: the next of the stream.
             hop: seconds between readings.
-            threshold: speech probability of a hop above which somebody speaks.
+            threshold: a hop with a higher speech probability counts as speech.
         """
         told: list[UtteranceStart | UtteranceEnd] = []
         if self.start is not None and reading.probabilities.keys() != self.sums.keys():
-            told += self.finish()  # a correction changed what is judged
+            told += self.finish()  # a correction has changed the labels
         began = max(reading.start, reading.end - hop)
         if reading.speech > threshold and reading.gap < hop:
             if self.start is not None and began - self.end >= SILENCE_SECONDS - _ROUNDING:
-                told += self.finish()  # a long gap lay between
+                told += self.finish()  # a long gap ended it
             if self.start is None:
                 self.start, self.count, self.sums, self.shown = began, 0, {}, {}
                 told.append(UtteranceStart(at=began))
@@ -64,7 +64,7 @@ class Utterances(Struct, forbid_unknown_fields=True):
         return told
 
     def finish(self) -> list[UtteranceStart | UtteranceEnd]:
-        """The end of an utterance that is open, if one is."""
+        """The end of the current utterance, if there is one."""
         if self.start is None:
             return []
         label = max(self.shown, key=lambda name: self.shown[name]) if self.shown else None

@@ -1,7 +1,7 @@
-"""One client's stream: bytes in, messages out. It has no socket, no thread and no clock.
+"""A client's stream: bytes in, messages out. It has no socket, no thread and no clock.
 
-Two threads share a `Voice`: one adds (`sound`, `command`), the other, the engine's, hears. Each
-number is written by one of them alone, and the queue between them is a deque.
+Two threads share a `Voice`: the event loop adds sound and commands, the engine's thread processes
+them. Each number is written by one thread only; the queue between them is a deque.
 """
 
 from __future__ import annotations
@@ -46,21 +46,21 @@ from livesr.version import __version__
 
 NOTICE = (
     "This system judges how a voice sounds (angry, happy, neutral or sad) and is often wrong. "
-    "People whose voice it hears must be told before it does."
+    "People whose voice it analyses must be told before it does."
 )
-_MOST_AT_ONCE = 8  # commands
+_MOST_AT_ONCE = 8  # commands in a round
 _Count = Annotated[int, Meta(ge=0, le=10**15)]
 _Hours = Annotated[float, Meta(ge=0, le=1e9)]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A message for the client that the engine made.
+class Outgoing:
+    """A message of the engine for the client.
 
     Attributes:
-        message: it; or a reading, which becomes a message where it is sent; or a message's text.
+        message: it; or a reading, which becomes a message when it is sent; or a message's text.
         seq: of a reading.
-        arrived: of a reading, when the last sample that it needed came; seconds of the clock.
+        arrived: of a reading: arrival of its last sample, in seconds of the clock.
     """
 
     message: ServerMessage | Reading | str
@@ -74,11 +74,11 @@ class _Arrived:
     at: float
 
 
-Command = Callable[[], list[Told]]
+Command = Callable[[], list[Outgoing]]
 
 
 class Saved(Struct, kw_only=True):
-    """What a session's state holds beside the stream's own."""
+    """The part of a session's state beside that of the recognizer."""
 
     update: SessionUpdate
     frames: _Count
@@ -95,18 +95,18 @@ class Voice:
 
     Args:
         model: as for `Recognizer`.
-        update: how it is to be; with `resume` being a state already, or None.
-        given: names of the fields that the client gave.
+        update: its configuration; `resume` is a state, or None.
+        given: names of the fields in the client's message.
         session_id: of this session.
-        limits: for `session.created` and the waiting.
-        profile: of the voice; of a resumed session, its state has it.
+        limits: of the server.
+        profile: of the voice; for a resumed session it is in the state.
 
     Attributes:
-        wanted: bytes received in all at which a hop is due.
-        received: bytes so far.
-        taken: of them, heard or dropped.
-        held: hear nothing for now: the reader is slow, and nothing may be dropped.
-        ended: nothing more comes of it.
+        wanted: number of received bytes at which the next hop is due.
+        received: number of bytes so far.
+        taken: of them, processed or dropped.
+        held: process nothing for now: the client reads too slowly, and nothing may be dropped.
+        ended: it will give no more messages.
     """
 
     def __init__(
@@ -123,58 +123,60 @@ class Voice:
         self.session_id = session_id
         self.update = update
         self._queue: deque[_Arrived | Command] = deque()
-        self._commands = self._obeyed = 0
+        self._commands = self._commands_run = 0
         self._rest = b""
         self.received = self.taken = 0
         self._second_bytes = 1
         self.wanted = 0
         self.held = self.ended = False
         self.heard_frames = self.lost_frames = self.readings = 0
-        self.frames = 0  # of the client's, a channel: the session's position
-        self._began = 0  # stream time of the recognizer's start, 16 kHz samples
+        self.frames = 0  # position: the client's samples of each channel
+        self._began = 0  # stream time at the recognizer's last reset, in 16 kHz samples
         self._origin = 0  # frames at that time
         self._utterances = Utterances()
 
-    # What the other thread calls.
+    # Called by the event loop's thread.
 
     def sound(self, data: bytes, at: float) -> None:
-        """Bytes came at this time."""
+        """Add bytes that arrived at this time."""
         if data:
             self._queue.append(_Arrived(data, at))
             self.received += len(data)
 
     def command(self, command: Command) -> None:
-        """Have the engine's thread do this after the sound before it."""
+        """Add a command for the engine's thread, after the sound that is queued already."""
         self._queue.append(command)
         self._commands += 1
 
     @property
     def due(self) -> bool:
-        """Whether there is something to do for the engine."""
+        """Whether the engine has something to do."""
         if self.ended:
             return False
         try:
             sound = isinstance(self._queue[0], _Arrived)
-        except IndexError:  # the other thread took it meanwhile
+        except IndexError:  # the other thread has just taken it
             return False
         if not sound:
             return True
-        return not self.held and (self.received >= self.wanted or self._commands > self._obeyed)
+        return not self.held and (
+            self.received >= self.wanted or self._commands > self._commands_run
+        )
 
     @property
     def commands_waiting(self) -> int:
-        """How many the engine has not obeyed yet."""
-        return self._commands - self._obeyed
+        """Number of commands that the engine has not run yet."""
+        return self._commands - self._commands_run
 
     @property
     def waiting_seconds(self) -> float:
-        """Sound that came and was not heard yet."""
+        """Seconds of sound that arrived and are not processed yet."""
         return (self.received - self.taken) / self._second_bytes
 
-    # What the engine's thread calls.
+    # Called by the engine's thread.
 
-    def open(self, state: bytes | None) -> list[Told]:
-        """A command, the first: make the recognizer, or take up the one of a state."""
+    def open(self, state: bytes | None) -> list[Outgoing]:
+        """The first command: make the recognizer, or restore it from a state."""
         saved, stream = _saved(state) if state is not None else (None, b"")
         if saved:
             self._agree(saved.update)
@@ -207,7 +209,7 @@ class Voice:
         self._await_hop()
         limits, info = self._limits, model.info
         return [
-            Told(
+            Outgoing(
                 SessionCreated(
                     session_id=self.session_id,
                     position=self.frames,
@@ -232,38 +234,38 @@ class Voice:
         ]
 
     def _agree(self, saved: SessionUpdate) -> None:
-        """Go on as the state was heard; what the client gave beside it must be the same."""
+        """Use the configuration of the state; fields that the client gives must be the same."""
         free = {"mode", "attention", "resume", "received"}
         for name in sorted(self._given - free - {"type"}):
             if getattr(saved, name) != getattr(self.update, name):
                 raise ProtocolError(
                     "bad_resume",
-                    f"This state was heard with {name} {getattr(saved, name)!r}, not "
+                    f"The session of this state had {name} {getattr(saved, name)!r}, not "
                     f"{getattr(self.update, name)!r}; leave {name} out, or begin a new session.",
                     fatal=True,
                 )
         kept = {name: getattr(self.update, name) for name in free & self._given}
         self.update = msgspec.structs.replace(saved, **{**kept, "resume": None, "received": None})
 
-    def skip(self, samples: int) -> list[Told]:
-        """A command: the client lost so many."""
+    def skip(self, samples: int) -> list[Outgoing]:
+        """A command: the client has lost so many samples."""
         return self._lose(samples, "skipped")
 
-    def reset(self) -> list[Told]:
-        """A command: another voice from here on. What the resampler held back is not heard."""
-        told = [Told(message) for message in self._utterances.finish()]
+    def reset(self) -> list[Outgoing]:
+        """A command: another person from here on. Samples still in the resampler are dropped."""
+        told = [Outgoing(message) for message in self._utterances.finish()]
         rate = self.update.sample_rate
         start = self._began + (self.frames - self._origin) * SAMPLE_RATE // rate
         self.recognizer.reset(start=start / SAMPLE_RATE)
         self._began, self._origin = start, self.frames
         return told
 
-    def mark(self, text: str) -> list[Told]:
-        """A command: say where this is."""
-        return [Told(Marked(at=self.stream_seconds, text=text))]
+    def mark(self, text: str) -> list[Outgoing]:
+        """A command: answer with the mark's stream time."""
+        return [Outgoing(Marked(at=self.stream_seconds, text=text))]
 
-    def teach(self, label: str) -> list[Told]:
-        """A command: what was just heard sounded so."""
+    def teach(self, label: str) -> list[Outgoing]:
+        """A command: correct the label of the speech just before."""
         try:
             self.recognizer.teach(label)
         except ProfileError as error:
@@ -271,24 +273,24 @@ class Voice:
         profile = self.recognizer.profile
         assert profile is not None
         data = base64.b64encode(profile.to_bytes()).decode()
-        return [Told(ProfileMessage(data=data, labels=list(self.recognizer.labels)))]
+        return [Outgoing(ProfileMessage(data=data, labels=list(self.recognizer.labels)))]
 
-    def end(self) -> list[Told]:
-        """A command: the client is done."""
-        state = self.state()  # before the last reading: with it, the stream goes on
-        told = self._heard(self.recognizer.finish(), 0.0)
-        told += [Told(message) for message in self._utterances.finish()]
+    def end(self) -> list[Outgoing]:
+        """A command: the client has no more sound."""
+        state = self.state()  # before the last reading, so that the stream can continue
+        told = self._took(self.recognizer.finish(), 0.0)
+        told += [Outgoing(message) for message in self._utterances.finish()]
         self.ended = True
         return [*told, self._farewell(state)]
 
-    def leave(self) -> list[Told]:
-        """A command: the server goes; the state says where to go on."""
+    def leave(self) -> list[Outgoing]:
+        """A command: the server is about to end; the client gets the state."""
         self.ended = True
         return [self._farewell(self.state())]
 
-    def _farewell(self, state: bytes) -> Told:
+    def _farewell(self, state: bytes) -> Outgoing:
         rate = self.update.sample_rate
-        return Told(
+        return Outgoing(
             SessionEnded(
                 readings=self.readings,
                 heard_seconds=self.heard_frames / rate,
@@ -298,7 +300,7 @@ class Voice:
         )
 
     def state(self) -> bytes:
-        """All that the session must remember to go on, here or elsewhere."""
+        """The session's state, with which it continues here or on another server."""
         saved = Saved(
             update=self.update,
             frames=self.frames,
@@ -312,24 +314,24 @@ class Voice:
         session = msgspec.json.encode(saved).decode()
         return pack({"session": session, "stream": unpack(self.recognizer.state())})
 
-    def obey(self) -> list[Told]:
-        """Do the commands that are next, if any."""
-        told: list[Told] = []
-        for _ in range(_MOST_AT_ONCE):  # the others wait meanwhile
+    def run_commands(self) -> list[Outgoing]:
+        """Run the commands that are next in the queue."""
+        told: list[Outgoing] = []
+        for _ in range(_MOST_AT_ONCE):  # then the other voices are served
             if self.ended or not self._queue or isinstance(self._queue[0], _Arrived):
                 break
             command = self._queue.popleft()
-            self._obeyed += 1
+            self._commands_run += 1
             assert callable(command)
             try:
                 told += command()
             except ProtocolError as error:
-                told.append(Told(error.told()))
+                told.append(Outgoing(error.answer()))
                 self.ended = self.ended or bool(error.close)
             self._await_hop()
         return told
 
-    def lose_stale(self, now: float) -> list[Told]:
+    def lose_stale(self, now: float) -> list[Outgoing]:
         """In mode "live", drop the oldest whole hops if they have waited too long."""
         limits, first = self._limits, self._queue[0] if self._queue else None
         if self.update.mode != "live" or not isinstance(first, _Arrived):
@@ -338,7 +340,7 @@ class Voice:
             return []
         due = self.wanted - self.taken
         seen = old = 0
-        waited: float | None = None  # by the hop that is due, since its last byte came
+        waited: float | None = None  # how long the due hop has been complete
         for item in tuple(self._queue):
             if not isinstance(item, _Arrived):
                 break
@@ -357,14 +359,15 @@ class Voice:
         return self._lose(count, "too slow", arrived)
 
     def draw(self) -> tuple[Array, float, int] | None:
-        """What is to be heard next, at most until the next reading.
+        """The sound to process next, at most until the next reading.
 
         Returns:
-            Samples, when the last of them came, and how many were bad; None if no hop is due.
+            Samples, the arrival of the last of them, and the number of bad ones; None if no hop
+            is due.
         """
         if self.held or not self._queue or not isinstance(self._queue[0], _Arrived):
             return None
-        if self.received < self.wanted and self._commands == self._obeyed:
+        if self.received < self.wanted and self._commands == self._commands_run:
             return None
         frames = max(1, (self.wanted - self.taken + len(self._rest)) // self._sound.frame_bytes)
         data, at = self._take(frames)
@@ -372,41 +375,41 @@ class Voice:
         return samples, at, bad
 
     def abandon(self) -> bytes | None:
-        """The client is gone: what was not heard yet is forgotten; the state, if there is one.
+        """The client is gone: drop the sound that is not processed, and return the state.
 
-        The client sends that sound again when it resumes, so no reading of it is lost.
+        The client sends that sound again when it resumes, so that no reading is lost.
         """
         self._queue.clear()
         ended, self.ended = self.ended, True
         return None if ended or not hasattr(self, "recognizer") else self.state()
 
-    def heard(self, samples: Array, readings: list[Reading], arrived: float) -> list[Told]:
-        """These samples were pushed, and gave these readings."""
+    def pushed(self, samples: Array, readings: list[Reading], arrived: float) -> list[Outgoing]:
+        """These samples were pushed into the recognizer and gave these readings."""
         self.frames += len(samples)
         self.heard_frames += len(samples)
-        told = self._heard(readings, arrived)
+        told = self._took(readings, arrived)
         if self.update.channels > 1 and self._mixdown.loses(_floats(samples)):
             text = Mixdown.words(self.update.channels)
-            told.append(Told(ErrorMessage(code="channels_cancel", message=text)))
+            told.append(Outgoing(ErrorMessage(code="channels_cancel", message=text)))
         self._await_hop()
         return told
 
-    def _heard(self, readings: list[Reading], arrived: float) -> list[Told]:
-        told: list[Told] = []
+    def _took(self, readings: list[Reading], arrived: float) -> list[Outgoing]:
+        told: list[Outgoing] = []
         for reading in readings:
-            told.append(Told(reading, self.readings, arrived))
+            told.append(Outgoing(reading, self.readings, arrived))
             self.readings += 1
             messages = self._utterances.push(reading, self.recognizer.hop, self._threshold)
-            told += [Told(message) for message in messages]
+            told += [Outgoing(message) for message in messages]
         return told
 
-    def _lose(self, count: int, cause: Any, arrived: float = 0.0) -> list[Told]:
+    def _lose(self, count: int, cause: Any, arrived: float = 0.0) -> list[Outgoing]:
         at = self.stream_seconds
         readings = self.recognizer.skip(count, self.update.sample_rate)
         self.frames += count
         self.lost_frames += count
         gap = Gap(at=at, seconds=count / self.update.sample_rate, samples=count, cause=cause)
-        told = [Told(gap), *self._heard(readings, arrived)]
+        told = [Outgoing(gap), *self._took(readings, arrived)]
         self._await_hop()
         return told
 
@@ -417,12 +420,12 @@ class Voice:
         return (self._began * rate / SAMPLE_RATE + self.frames - self._origin) / rate
 
     def _await_hop(self) -> None:
-        """Work out how many bytes make the next reading due."""
+        """Compute how many bytes make the next reading due."""
         if self.ended or not hasattr(self, "recognizer"):
             return
         rate, recognizer = self.update.sample_rate, self.recognizer
         pushed = self.frames - self._origin
-        # Frames that the resampler gave.
+        # Frames that have left the resampler.
         out = -(-(recognizer.position - self._began) * rate // SAMPLE_RATE)
         needed = -(-(recognizer.due - recognizer.position) * rate // SAMPLE_RATE)
         held_back = max(0, pushed - out)
@@ -430,7 +433,7 @@ class Voice:
         self.wanted = self.taken + frames * self._sound.frame_bytes - len(self._rest)
 
     def _take(self, frames: int) -> tuple[bytes, float]:
-        """So many frames, or those before the next command; and when the last of them came."""
+        """Take so many frames, or those before the next command; and the arrival of the last."""
         size = self._sound.frame_bytes
         parts: list[bytes | memoryview] = [self._rest]
         missing, at = frames * size - len(self._rest), 0.0
@@ -448,7 +451,7 @@ class Voice:
             self.taken += len(part)
         data = b"".join(parts)
         whole = len(data) - len(data) % size
-        self._rest = data[whole:]  # a frame cut in two
+        self._rest = data[whole:]  # part of a frame
         return data[:whole], at
 
 
@@ -458,10 +461,10 @@ def _floats(samples: Array) -> Float32:
 
 
 def _saved(state: bytes) -> tuple[Saved, bytes]:
-    """A session's state, looked through.
+    """Read and check a session's state.
 
     Raises:
-        ProtocolError: if it is not one.
+        ProtocolError: if it is not the state of a session.
     """
     try:
         values = unpack(state)
@@ -477,12 +480,16 @@ def _saved(state: bytes) -> tuple[Saved, bytes]:
             fatal=True,
         ) from None
     if not math.isfinite(saved.update.hop) or saved.origin > saved.frames:
-        raise ProtocolError("bad_resume", "This state cannot be.", fatal=True)
+        raise ProtocolError(
+            "bad_resume",
+            "The values of this state do not fit together; begin a new session.",
+            fatal=True,
+        )
     return saved, stream
 
 
 def state_from_base64(text: str) -> bytes | None:
-    """The bytes of a `state`; None if it is no base64."""
+    """The bytes of a `state`; None if it is not base64."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -1,7 +1,7 @@
 """A worker process: `python -m livesr.serve.worker CONTROL CONNECTIONS`, started by the parent.
 
-It gets its settings and the states of dropped connections over one socket, and accepted
-connections over the other. When the parent goes, it goes too.
+Over one socket it gets its settings and the states of dropped connections; over the other,
+accepted connections. It ends when the parent ends.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from livesr.serve.logs import set_up
 from livesr.serve.settings import ServeSettings
 from livesr.settings import HOP_SECONDS, SAMPLE_RATE
 
-SHARE = 0.8  # of a core's measured capacity that voices may take
+SHARE = 0.8  # of a core's measured capacity that is given to voices
 _MEASURED_VOICES, _MEASURED_HOPS = 8, 12
 _DRAIN_SECONDS = 10
 _SEND_BYTES = 1 << 18
 
 
 def reading_cost(model: str | None) -> float:
-    """Seconds of this thread's processor time for a reading by `push_all`, measured now.
+    """Measure the processor time of a reading by `push_all`, in seconds.
 
     Of several voices in turn, each in a call of its own: the engine waits for no others, so most
     calls have one or two.
@@ -56,12 +56,12 @@ def reading_cost(model: str | None) -> float:
 
 
 def capacity_of(model: str | None) -> int:
-    """Voices at four readings a second that a worker may take."""
+    """Number of voices, at four readings a second, that a worker accepts."""
     return max(1, int(SHARE * HOP_SECONDS / reading_cost(model)))
 
 
 class Worker:
-    """This process.
+    """The worker of this process.
 
     Args:
         control: socket to the parent.
@@ -87,10 +87,10 @@ class Worker:
         return None
 
     async def run(self) -> None:
-        """Serve until told to drain, or until the parent goes."""
+        """Serve until the parent asks to drain, or ends."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._drain.set)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to the parent, too
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which drains
         await self._link.connect()
         link = asyncio.create_task(self._link.run())
         link.add_done_callback(lambda _: self._drain.set())
@@ -121,13 +121,13 @@ class Worker:
             raise AssertionError
         while True:
             try:
-                _, handles, _, _ = socket.recv_fds(self._connections, 1, 1)  # one a byte
+                _, handles, _, _ = socket.recv_fds(self._connections, 1, 1)  # one with each byte
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:
                 asyncio.get_running_loop().remove_reader(self._connections)
                 return
-            if not handles:  # the parent has gone
+            if not handles:  # the parent has ended
                 asyncio.get_running_loop().remove_reader(self._connections)
                 return
             for handle in handles:
@@ -154,7 +154,7 @@ class Worker:
             )
 
         connection.setblocking(False)
-        # Bounded, so that a slow reader shows; as it is, the system would hold megabytes for it.
+        # A small buffer, to notice a slow reader; the default would take megabytes for it.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
@@ -191,7 +191,7 @@ def _config(hub: Hub, settings: ServeSettings) -> uvicorn.Config:
 def main() -> None:
     """Entry point."""
     set_up()
-    sys.setswitchinterval(0.001)  # the event loop shall not wait 5 ms for the engine's thread
+    sys.setswitchinterval(0.001)  # by default the event loop waits 5 ms for the engine
     control, connections = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -199,7 +199,7 @@ def main() -> None:
     finally:
         metrics.CAPACITY.set(0)
         sys.stderr.flush()
-    os._exit(0)  # threads of onnxruntime must not delay it
+    os._exit(0)  # do not wait for the threads of onnxruntime
 
 
 async def _main(control: socket.socket, connections: socket.socket) -> None:

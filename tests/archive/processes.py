@@ -16,9 +16,18 @@ ARCHIVE = (sys.executable, "-m", "livesr", "archive")
 
 def start(*arguments: object, log: Path) -> subprocess.Popen[bytes]:
     """`livesr archive` in a session of its own, as a shell starts it."""
+    return _start([*ARCHIVE, *map(str, arguments)], log)
+
+
+def start_python(code: str, log: Path) -> subprocess.Popen[bytes]:
+    """Python code, in the same way."""
+    return _start([sys.executable, "-c", code], log)
+
+
+def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as file:
         return subprocess.Popen(
-            [*ARCHIVE, *map(str, arguments)],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
 
-from livesr.archive.outputs import CHECKPOINT, READINGS, SUMMARY
-from tests.archive.processes import below, clear, kill, start, until
+from livesr.archive.outputs import CHECKPOINT, READINGS, STATES, SUMMARY
+from tests.archive.processes import below, clear, kill, start, start_python, until
 from tests.archive.test_archive import assert_replayed
 
 FILES = 24
@@ -93,6 +95,52 @@ def test_ten_kills_lose_and_double_nothing(source: Path, tmp_path: Path) -> None
     process = start(source, out, "--workers", 2, log=log)
     assert process.wait(ANSWER) == 0, log.read_text()
     assert_whole(out)
+
+
+def saved_frames(out: Path) -> int:
+    """How far the saved state of the only long file is; 0 without one."""
+    for path in (out / STATES).glob("*.parquet"):
+        with suppress(OSError, pa.ArrowInvalid):
+            return int((pq.read_schema(path).metadata or {})[b"livesr.frames"])
+    return 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whom", ["worker", "driver"])
+def test_a_kill_inside_a_long_file_resumes_from_its_state(
+    tmp_path: Path, speech: np.ndarray, whom: str
+) -> None:
+    """States every 5 s of sound here, where it is every 10 minutes of files over an hour."""
+    sound, out, log = tmp_path / "long.flac", tmp_path / "out", tmp_path / "log"
+    sf.write(sound, np.tile(speech, 12), 16000)
+    code = (
+        "import sys; from livesr.archive.run import Archive, run; "
+        "from livesr.archive.settings import Checkpoints, Scoring; "
+        f"sys.exit(run(Archive([{str(sound)!r}], {str(out)!r}, Scoring(), workers=1, "
+        "checkpoints=Checkpoints(longer_than=60.0, every=5.0))))"
+    )
+    process = start_python(code, log=log)
+    assert until(lambda: saved_frames(out) > 60 * 16000, ANSWER), log.read_text()
+    started = below(process.pid)
+    pid = victim(whom, process)
+    assert pid is not None
+    kill(pid)
+    before = saved_frames(out)
+    if whom == "driver":
+        clear(process, started)
+        process = start_python(code, log=log)
+    seen = [before]
+
+    def ended() -> bool:
+        seen.append(saved_frames(out) or seen[-1])
+        return process.poll() is not None
+
+    assert until(ended, ANSWER), log.read_text()
+    assert process.returncode == 0, log.read_text()
+    assert seen == sorted(seen), "it began again"
+    assert seen[-1] > before, "it did not resume"
+    assert_replayed(out, None)
+    assert not list((out / STATES).iterdir())
 
 
 @pytest.mark.slow

@@ -12,10 +12,19 @@ import pytest
 
 import livesr
 from livesr.archive import manifest, report
-from livesr.archive.outputs import CHECKPOINT, READINGS, SUMMARY, packed, read_table, settle
+from livesr.archive.outputs import (
+    CHECKPOINT,
+    MANIFEST,
+    READINGS,
+    SUMMARY,
+    packed,
+    read_table,
+    settle,
+)
 from livesr.archive.places import Place
 from livesr.archive.scorer import Scorer
 from livesr.archive.settings import Scoring
+from tests.archive.processes import start
 from tests.archive.test_scorer import assert_same
 
 
@@ -83,3 +92,39 @@ def test_what_is_not_in_the_store_is_told(bucket: str, tiny: Path) -> None:
     out = Place.of(f"{bucket}/out")
     (row,) = Scorer(out, scoring, scoring.model_sha, pa.schema([]))(rows).to_pylist()
     assert row["status"] == "error" and "does not exist" in row["message"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bucket", ["s3"], indirect=True)
+def test_the_whole_command_on_a_store(
+    bucket: str, recordings: Path, tiny: Path, tmp_path: Path
+) -> None:
+    """Real Ray reads from and writes to the store; again, it does nothing."""
+    store, root = fsspec.url_to_fs(f"{bucket}/in")
+    for name in ("long.flac", "short.wav", "below/two.wav"):
+        store.pipe_file(f"{root}/{name}", (recordings / name).read_bytes())
+    log = tmp_path / "log"
+
+    def command() -> dict[str, bytes]:
+        options = ("--model", tiny, "--workers", 2, "--channel", "each")
+        process = start(f"{bucket}/in", f"{bucket}/out", *options, log=log)
+        assert process.wait(180) == 0, log.read_text()
+        out = fsspec.filesystem("s3", skip_instance_cache=True)
+        return {
+            name: out.cat_file(name)
+            for name in out.find("archive/out")
+            if not name.endswith((MANIFEST, report.PAGE))
+        }
+
+    first = command()
+    rows = read_table(Place.of(f"{bucket}/out/{SUMMARY}"))
+    assert rows is not None and len(rows) == 4
+    for row in rows.to_pylist():
+        assert row["status"] == "ok", row["message"]
+        table = pq.read_table(
+            pa.BufferReader(first[f"archive/out/{READINGS}/{row['key']}.parquet"])
+        )
+        local = recordings / row["uri"].partition("/in/")[2]
+        assert_same(table, list(livesr.replay(local, model=tiny, channel=row["channel"])))
+    assert command() == first
+    assert "4 of 4 scored" in log.read_text()

@@ -189,7 +189,7 @@ def test_refusals_are_said(server: Server, tiny: Path) -> None:
         Voice(server.url, hop=0.123)
     assert told.value.code == "bad_configuration"
     with serving("--model", str(tiny), "--max-voices", "1") as small, Voice(small.url):
-        with pytest.raises(ServerError, match="taken") as told:
+        with pytest.raises(ServerError, match="capacity") as told:
             Voice(small.url)
         assert told.value.code == "503"
 

@@ -20,12 +20,12 @@ from livesr.serve.protocol import (
     SessionUpdate,
 )
 from livesr.serve.settings import Limits
-from livesr.serve.voice import Told, Voice
+from livesr.serve.voice import Outgoing, Voice
 from livesr.state import pack
 
 
 class Uncounted:
-    def heard(self, voices: int, seconds: float, inference: float, readings: int) -> None:
+    def inferred(self, voices: int, seconds: float, inference: float, readings: int) -> None:
         pass
 
 
@@ -34,11 +34,11 @@ class Bench:
 
     def __init__(self, model: Path) -> None:
         self.now = 100.0
-        self.told: list[Told] = []
+        self.told: list[Outgoing] = []
         self._model = str(model)
         self.engine = Engine(self._take, Uncounted(), clock=lambda: self.now)
 
-    def _take(self, made: list[tuple[Voice, list[Told]]]) -> None:
+    def _take(self, made: list[tuple[Voice, list[Outgoing]]]) -> None:
         self.told += [one for _, told in made for one in told]
 
     def voice(self, state: bytes | None = None, **update: Any) -> Voice:

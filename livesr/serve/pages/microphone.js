@@ -13,7 +13,7 @@ export const stored = {
   remove: (name) => { try { localStorage.removeItem(`livesr.${name}`); } catch { /* private */ } },
 };
 
-// What the server asks for before it hears anybody: "" | "token" | "unreachable".
+// What is missing before a session can start: "" | "token" | "unreachable".
 export async function asked(token) {
   try {
     const headers = token ? {Authorization: `Bearer ${token}`} : {};
@@ -25,9 +25,9 @@ export async function asked(token) {
 }
 
 export class Microphone {
-  // heard(level in dBFS) is called 20 times a second; told(type, message) for each of the server's.
-  constructor(heard, told) {
-    Object.assign(this, {heard, told, paused: false, voice: null});
+  // onLevel(dBFS) is called 50 times a second; onMessage(type, message) for each of the server's.
+  constructor(onLevel, onMessage) {
+    Object.assign(this, {onLevel, onMessage, paused: false, voice: null});
   }
 
   async start(session, token) {
@@ -43,18 +43,18 @@ export class Microphone {
     const types = ["session.created", "reading", "utterance.start", "utterance.end", "gap", "mark",
       "error", "profile", "session.ended", "close"];
     for (const type of types)
-      this.voice.addEventListener(type, ({detail}) => this.told(type, detail));
+      this.voice.addEventListener(type, ({detail}) => this.onMessage(type, detail));
     const tap = new AudioWorkletNode(this.context, "livesr-tap");
     tap.port.onmessage = ({data}) => this.take(data);
     this.context.createMediaStreamSource(this.stream).connect(tap);
     tap.connect(this.context.destination);  // it gives silence; unconnected, it might not run
-    this.stream.getAudioTracks()[0].addEventListener("ended", () => this.told("gone", {}));
+    this.stream.getAudioTracks()[0].addEventListener("ended", () => this.onMessage("gone", {}));
   }
 
   take(samples) {
     let power = 0;
     for (const sample of samples) power += sample * sample;
-    this.heard(this.paused ? -120 : 10 * Math.log10(power / samples.length + 1e-12));
+    this.onLevel(this.paused ? -120 : 10 * Math.log10(power / samples.length + 1e-12));
     if (this.paused) this.voice.skipped += samples.length;
     else this.voice.push(samples);
   }

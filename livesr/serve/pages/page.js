@@ -63,12 +63,12 @@ function told(type, message) {
       if (message.fatal) return refuse(message.message);
       at("taught").textContent = message.message;
       return undefined;
-    case "gone": return refuse("The microphone has gone.");
+    case "gone": return refuse("The microphone was disconnected.");
     case "close":
       if (!microphone) return undefined;
       if (message.ended) return refuse("");
       if (message.code === 1006 && at("live").hidden)
-        return refuse("The server did not let this page in: it may be full, or want a token.");
+        return refuse("The server refused the connection: it may be full, or need a token.");
       return refuse("The connection has ended.");
   }
   return undefined;
@@ -141,7 +141,7 @@ function showLevel(decibels) {
 
 function state() {
   const words = [microphone?.paused ? "paused" : "listening"];
-  if (lost) words.push(`${lost.toFixed(1)} s not heard`);
+  if (lost) words.push(`${lost.toFixed(1)} s lost`);
   at("state").textContent = words.join(", ");
 }
 
