@@ -70,7 +70,7 @@ class ProfileError(LivesrError):
 
 
 class AudioWarning(UserWarning):
-    """A part of a sound file could not be used; the readings that were given stand.
+    """Not all sound of a file could be used; the readings that were given stand.
 
     Example:
         >>> import warnings

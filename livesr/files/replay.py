@@ -79,7 +79,8 @@ def replay(
         ProfileError: if the profile cannot be used.
 
     Warns:
-        AudioWarning: at the end, if a part of the file could not be used.
+        AudioWarning: at the end, if a part of the file could not be used; as soon as channels
+            are found to cancel each other out.
 
     Example:
         >>> [reading.end for reading in replay("talk.flac", hop=1.0)]
@@ -107,7 +108,7 @@ def _readings(items: Iterator[Item]) -> Iterator[Reading]:
     for item in items:
         if isinstance(item, Reading):
             yield item
-        elif item.kind == "file":
+        elif item.kind == "file" or Mixdown.CANCELLED in item.text:
             warnings.warn(item.text, AudioWarning, stacklevel=2)
 
 

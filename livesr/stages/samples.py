@@ -158,6 +158,8 @@ class Mixdown:
     It decides after a second of sound. A gain, or one silent channel, is no cancellation.
     """
 
+    CANCELLED = "cancel each other out in their mean"  # stands in `words`
+
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._audible = self._cancelled = 0  # frames of blocks with sound; whose mean has none
@@ -179,11 +181,11 @@ class Mixdown:
         self._reported = self._audible >= self._rate and 2 * self._cancelled > self._audible
         return self._reported
 
-    @staticmethod
-    def words(channels: int) -> str:
+    @classmethod
+    def words(cls, channels: int) -> str:
         """The message for such channels."""
         return (
-            f"the {channels} channels cancel each other out in their mean, which livesr uses; "
+            f"the {channels} channels {cls.CANCELLED}, which livesr uses; "
             "take one of them with --channel 1 (channel=1)"
         )
 
