@@ -39,7 +39,7 @@ test-sdist: $(VENV)/tested  ## the tests of the source distribution, in it
 	cd .cache/sdist && tar -xzf livesr-*.tar.gz && rm livesr-*.tar.gz && mv livesr-* livesr
 	cd .cache/sdist/livesr && PYTHONPATH=$$PWD $(abspath $(BIN))/python -m pytest -m "not slow"
 
-test-frozen: $(VENV)/tested  ## a program that PyInstaller makes hears what livesr hears
+test-frozen: $(VENV)/tested  ## a program made by PyInstaller gives the same readings
 	rm -rf .cache/frozen && $(PYTHON) -m venv .cache/frozen/venv
 	.cache/frozen/venv/bin/python -m pip install --quiet --disable-pip-version-check pyinstaller .
 	printf 'from livesr.__main__ import main\nmain()\n' > .cache/frozen/talk.py

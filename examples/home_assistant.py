@@ -4,7 +4,7 @@ pip install 'livesr[mqtt]'
 python examples/home_assistant.py localhost 1883             the default microphone
 python examples/home_assistant.py localhost 1883 talk.wav    a recording, in real time
 
-Home Assistant makes the sensor by itself. Its state is the emotion, or why there is none; it is
+Home Assistant makes the sensor. Its state is the emotion, or why there is none; it is
 sent when it changes, so that the history stays small. Without livesr it is "unavailable".
 """
 

@@ -1,7 +1,7 @@
 """A voice call's feed, as Discord and WebRTC give it: 48 kHz stereo int16, 20 ms a packet.
 
-Nothing is sent while nobody speaks, and packets get lost: the packet's timestamp (in samples)
-tells, and `skip` keeps the stream's clock true. Call `Speaker.hear` from your library's audio
+Nothing is sent in silence, and packets get lost: the packet's timestamp (in samples)
+tells, and `skip` keeps the stream's clock true. Call `Speaker.take` from your library's audio
 callback, one Speaker for each person in the call.
 """
 
@@ -18,7 +18,7 @@ class Speaker:
         self.recognizer = livesr.Recognizer()
         self.next_timestamp: int | None = None
 
-    def hear(self, packet: bytes, timestamp: int) -> list[livesr.Reading]:
+    def take(self, packet: bytes, timestamp: int) -> list[livesr.Reading]:
         samples = np.frombuffer(packet, np.int16).reshape(-1, CHANNELS)
         # Timestamps are 32 bits wide and wrap; a packet that comes too late is left out.
         lost = 0 if self.next_timestamp is None else (timestamp - self.next_timestamp) % 2**32

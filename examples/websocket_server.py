@@ -16,7 +16,7 @@ from websockets.asyncio.server import ServerConnection, serve
 import livesr
 
 
-async def hear(socket: ServerConnection) -> None:
+async def recognise(socket: ServerConnection) -> None:
     recognizer = livesr.Recognizer()  # one for each voice; the network is shared
     rate = int(await socket.recv())
     async for message in socket:
@@ -33,7 +33,7 @@ async def hear(socket: ServerConnection) -> None:
 
 
 async def main(port: int) -> None:
-    async with serve(hear, "localhost", port) as server:
+    async with serve(recognise, "localhost", port) as server:
         print(f"ws://localhost:{port}", flush=True)
         await server.serve_forever()
 

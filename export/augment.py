@@ -143,8 +143,8 @@ def mu_law(samples: Float32) -> Float32:
     """What a telephone line leaves (ITU-T G.711): 8 kHz, 8 bits on a logarithmic scale."""
     line = soxr.resample(samples, RATE, RATE // 2).clip(-1, 1)
     steps = np.round(np.sign(line) * np.log1p(255 * np.abs(line)) / np.log(256) * 127) / 127
-    heard = (np.sign(steps) * (256 ** np.abs(steps) - 1) / 255).astype(np.float32)
-    return _as_long(soxr.resample(heard, RATE // 2, RATE), len(samples))
+    decoded = (np.sign(steps) * (256 ** np.abs(steps) - 1) / 255).astype(np.float32)
+    return _as_long(soxr.resample(decoded, RATE // 2, RATE), len(samples))
 
 
 def coded(samples: Float32, kind: tuple[str, str], compression: float) -> Float32:

@@ -28,9 +28,9 @@ class Scenes:
     """One version of a set of clips as the network's input."""
 
     features: list[Float32]  # float16 [frames, bands, 3]
-    lessons: list[Float32]  # float16 [steps / 5, 384]: what the teacher heard, smoothed
+    lessons: list[Float32]  # float16 [steps / 5, 384]: the teacher's features, smoothed
     targets: Float32  # [clips, labels]: what the network shall say
-    heard: list[SceneFeatures]
+    clips: list[SceneFeatures]
 
 
 def statistics(versions: Sequence[Sequence[SceneFeatures]]) -> tuple[Float64, Float64]:
@@ -39,16 +39,16 @@ def statistics(versions: Sequence[Sequence[SceneFeatures]]) -> tuple[Float64, Fl
     return levels.mean(0, dtype=np.float64), levels.std(0, dtype=np.float64)
 
 
-def prepare(heard: list[SceneFeatures], mean: Float64, deviation: Float64) -> Scenes:
+def prepare(clips: list[SceneFeatures], mean: Float64, deviation: Float64) -> Scenes:
     """Standardise and add deltas, through livesr's front end; smooth the teacher's output.
 
     Averaged over half a second, the teacher's steps say how something is spoken; a single step
     says which sound it is, which a small network cannot learn.
     """
-    features = [with_deltas(h.levels.astype(np.float32), mean, deviation) for h in heard]
-    lessons = [_smooth(h.taught) for h in heard]
-    targets = aims([h.label for h in heard])
-    kept = [replace(h, taught=h.taught[:0].copy()) for h in heard]  # gigabytes
+    features = [with_deltas(clip.levels.astype(np.float32), mean, deviation) for clip in clips]
+    lessons = [_smooth(clip.taught) for clip in clips]
+    targets = aims([clip.label for clip in clips])
+    kept = [replace(clip, taught=clip.taught[:0].copy()) for clip in clips]  # gigabytes
     return Scenes([f.astype(np.float16) for f in features], lessons, targets, kept)
 
 
@@ -82,7 +82,7 @@ def window(features: Float32, start: int, end: int, steps: int) -> tuple[Float32
     return block, exists, valid
 
 
-def lesson(heard: Float32, end: int, steps: int) -> tuple[Float32, Float32]:
+def lesson(taught: Float32, end: int, steps: int) -> tuple[Float32, Float32]:
     """The teacher's values (from `Scenes.lessons`) for the window's steps up to frame `end`.
 
     Returns:
@@ -91,20 +91,20 @@ def lesson(heard: Float32, end: int, steps: int) -> tuple[Float32, Float32]:
     values, known = np.zeros((steps, VALUES), np.float32), np.zeros(steps, np.float32)
     last = end // STEP_FRAMES
     first = max(0, last - steps)
-    if len(heard):
-        there = np.minimum(np.arange(first, last) // _EVERY, len(heard) - 1)
-        values[steps - len(there) :] = heard[there]
+    if len(taught):
+        there = np.minimum(np.arange(first, last) // _EVERY, len(taught) - 1)
+        values[steps - len(there) :] = taught[there]
         known[steps - len(there) :] = 1
     return values, known
 
 
 def draw(
-    heard: SceneFeatures, config: Config, steps: int, rng: np.random.Generator
+    clip: SceneFeatures, config: Config, steps: int, rng: np.random.Generator
 ) -> tuple[int, int]:
     """A random window inside the labelled part, as a stream cuts it: [start, end), even frames."""
     longest = STEP_FRAMES * steps
-    first = heard.first + heard.first % STEP_FRAMES
-    whole = len(heard.speech) - len(heard.speech) % STEP_FRAMES
+    first = clip.first + clip.first % STEP_FRAMES
+    whole = len(clip.speech) - len(clip.speech) % STEP_FRAMES
     best = (max(first, whole - longest), whole)
     for _ in range(6):
         end = int(rng.integers(min(whole, first + config.shortest_frames), whole + 1))
@@ -112,14 +112,14 @@ def draw(
         short = rng.random() < config.partial
         length = int(rng.integers(config.shortest_frames, longest)) if short else longest
         start = max(first, end - length + length % STEP_FRAMES)
-        if heard.speech[start:end].sum() >= config.least_speech_frames:
+        if clip.speech[start:end].sum() >= config.least_speech_frames:
             return start, end
     return best
 
 
 def batches(
     versions: Sequence[Scenes],
-    nobody: Scenes,
+    babble: Scenes,
     voices: Sequence[Scenes],
     config: Config,
     steps: int,
@@ -127,28 +127,28 @@ def batches(
 ) -> Iterator[tuple[Tensor, ...]]:
     """One epoch of balanced, augmented windows; the first version is the clips as recorded.
 
-    Some windows come from `nobody` (babble, label NOBODY) instead. Each batch also gets windows of
+    Some windows come from `babble` (label BABBLE) instead. Each batch also gets windows of
     `voices`, if there are any, with the label UNLABELLED.
     """
-    groups = [(item.corpus, item.label) for item in versions[0].heard]
+    groups = [(item.corpus, item.label) for item in versions[0].clips]
     sizes = Counter(groups)
     chance = np.array([sizes[group] ** (config.balance - 1.0) for group in groups])
     order = rng.choice(len(groups), len(groups), p=chance / chance.sum())
     unlabelled = round(config.unlabelled * config.batch) if voices else 0
 
     def cut(scenes: Scenes, item: int) -> tuple[Float32, ...]:
-        start, end = draw(scenes.heard[item], config, steps, rng)
+        start, end = draw(scenes.clips[item], config, steps, rng)
         features = window(scenes.features[item], start, end, steps)
         return *features, *lesson(scenes.lessons[item], end, steps), scenes.targets[item]
 
     def any_of(scenes: Scenes) -> tuple[Float32, ...]:
-        return cut(scenes, int(rng.integers(len(scenes.heard))))
+        return cut(scenes, int(rng.integers(len(scenes.clips))))
 
     for begin in range(0, len(order) - config.batch + 1, config.batch):
         parts = []
         for i in order[begin : begin + config.batch]:
             if rng.random() < config.background:
-                parts.append(any_of(nobody))
+                parts.append(any_of(babble))
             elif len(versions) > 1 and rng.random() >= config.recorded:
                 parts.append(cut(versions[int(rng.integers(1, len(versions)))], i))
             else:

@@ -6,7 +6,7 @@ printed at the end.
 
 When a network is trained its temperature is fitted on `dev`, speakers of the corpora it knows. Who
 speaks to livesr is of no corpus, and by no microphone of theirs; so what is shipped is calibrated
-on what models of its recipe make of corpora that they never heard (`export.train --folds corpus`):
+on predictions of its recipe for left-out corpora (`export.train --folds corpus`):
 
     python -m export.calibrate runs/all.onnx --corpora ../shared/speech \\
         --left-out runs/together --output models/acrnn-compact.onnx
@@ -14,7 +14,7 @@ on what models of its recipe make of corpora that they never heard (`export.trai
 The folder holds CORPUS/CORPUS.onnx for each corpus left out: a run, or for an ensemble, which is a
 little less sure than one network, ensembles of as many runs (`export.ensemble`). The clips go
 through `Recognizer`; what reached its decision is kept, so that every temperature is tried on the
-very numbers a stream decides on. No clip of `test` is heard.
+very numbers a stream decides on. No clip of `test` is read.
 """
 
 from __future__ import annotations
@@ -63,28 +63,28 @@ def _cooled(probabilities: Float64, temperature: float) -> Float64:
     return shares / shares.sum()
 
 
-def of_clip(heard: Sequence[Hop], temperature: float) -> Float64:
+def of_clip(pairs: Sequence[Hop], temperature: float) -> Float64:
     """What is said of a clip (see `export.evaluate`), had the model this temperature."""
-    rows = [_cooled(probabilities, temperature) for probabilities, _ in heard]
-    weights = [max(LEAST_WEIGHT, speech) for _, speech in heard]
+    rows = [_cooled(probabilities, temperature) for probabilities, _ in pairs]
+    weights = [max(LEAST_WEIGHT, speech) for _, speech in pairs]
     return np.asarray(np.average(rows, axis=0, weights=weights))
 
 
-def fit(heard: Sequence[tuple[Clip, str]]) -> tuple[float, Float64]:
+def fit(pairs: Sequence[tuple[Clip, str]]) -> tuple[float, Float64]:
     """The temperature of least log loss.
 
     Args:
-        heard: clips, and the livesr file that hears each; corpora count alike.
+        pairs: clips, and the model file that judges each; corpora count alike.
 
     Returns:
         the temperature, and what is then said of each clip, [clips, labels].
     """
     with ProcessPoolExecutor() as pool:
-        done = pool.map(hops, heard, chunksize=8)
-        kept = list(tqdm(done, "calibration", len(heard), leave=False, disable=None))
-    truth = np.array([clip.label for clip, _ in heard])
-    sizes = Counter(clip.corpus for clip, _ in heard)
-    weights = np.array([1 / sizes[clip.corpus] / len(sizes) for clip, _ in heard])
+        done = pool.map(hops, pairs, chunksize=8)
+        kept = list(tqdm(done, "calibration", len(pairs), leave=False, disable=None))
+    truth = np.array([clip.label for clip, _ in pairs])
+    sizes = Counter(clip.corpus for clip, _ in pairs)
+    weights = np.array([1 / sizes[clip.corpus] / len(sizes) for clip, _ in pairs])
 
     def verdicts(temperature: float) -> Float64:
         return np.stack([of_clip(one, temperature) for one in kept])
@@ -99,7 +99,7 @@ def fit(heard: Sequence[tuple[Clip, str]]) -> tuple[float, Float64]:
 
 
 def left_out(folder: Path, clips: Sequence[Clip], most: int) -> list[tuple[Clip, str]]:
-    """Clips of each corpus, at most so many, and the model in `folder` that never heard it."""
+    """Clips of each corpus, at most so many, and the model in `folder` trained without it."""
     found = []
     for corpus in sorted({clip.corpus for clip in clips}):
         own = [clip for clip in clips if clip.corpus == corpus and clip.split != "test"]
@@ -133,16 +133,16 @@ def main() -> None:
         clips = [c for c in read_corpora(options.corpora) if (options.left_out / c.corpus).is_dir()]
         if not clips:
             raise CorpusError(f"{options.left_out} left none of these corpora out.")
-        heard = left_out(options.left_out, clips, options.most)
-        for file in sorted({file for _, file in heard}):
+        pairs = left_out(options.left_out, clips, options.most)
+        for file in sorted({file for _, file in pairs}):
             load_model(file)
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
-    temperature, said = fit(heard)
+    temperature, said = fit(pairs)
     written(options.model, options.output, temperature)
-    truth = np.array([clip.label for clip, _ in heard])
+    truth = np.array([clip.label for clip, _ in pairs])
     print(
-        f"temperature {info.temperature:.3f} -> {temperature:.3f}, fitted on {len(heard)} clips of "
+        f"temperature {info.temperature:.3f} -> {temperature:.3f}, fitted on {len(pairs)} clips of "
         f"{named(clips)}, each left out: calibration error "
         f"{calibration_error(said, truth.tolist()):.3f}; wrote {options.output}\n"
     )

@@ -133,7 +133,7 @@ def _says(reading: Reading, label: int) -> bool:
     return reading.label == LABELS[label]
 
 
-def _hear(job: tuple[Sequence[Clip], Evaluation]) -> tuple[Conversation, list[Reading]]:
+def _judge(job: tuple[Sequence[Clip], Evaluation]) -> tuple[Conversation, list[Reading]]:
     clips, evaluation = job
     conversation = string(clips, np.random.default_rng(0))
     recognizer = evaluation.recognizer()
@@ -148,7 +148,7 @@ def converse(clips: Sequence[Clip], evaluation: Evaluation) -> Streaming:
     found = Streaming()
     jobs = [(own, evaluation) for own in by_speaker.values() if len({c.label for c in own}) > 1]
     with ProcessPoolExecutor() as pool:
-        done = pool.map(_hear, jobs)
+        done = pool.map(_judge, jobs)
         waited = tqdm(done, "conversations", len(jobs), leave=False, disable=None)
         for conversation, readings in waited:
             count(conversation, readings, found)

@@ -37,7 +37,7 @@ class CorpusError(Exception):
 class Clip:
     """One utterance: file, speaker, text, emotion ("" if not known), licence and split.
 
-    `heard_as` is what listeners heard in its sound alone, where they were asked: one letter, or
+    `heard_as` is what listeners perceived in its sound alone, where they were asked: one letter, or
     several that had as many votes (A anger, H happy, N neutral, S sad, D disgust, F fear).
     """
 
@@ -65,10 +65,10 @@ class Clip:
         """
         own = np.zeros(len(LABELS), np.float32)
         own[LABELS.index(self.emotion)] = 1
-        heard = [_LETTERS[letter] for letter in self.heard_as if letter in _LETTERS]
-        if not heard:
+        votes_for = [_LETTERS[letter] for letter in self.heard_as if letter in _LETTERS]
+        if not votes_for:
             return own
-        shares = np.bincount(heard, minlength=len(LABELS)) / len(heard)
+        shares = np.bincount(votes_for, minlength=len(LABELS)) / len(votes_for)
         return ((1 - votes) * own + votes * shares).astype(np.float32)
 
     @property
@@ -197,20 +197,20 @@ def read_clips(
             raise CorpusError(f"{where}: {path} is missing.")
         name = Path(row["path"]).as_posix()
         corpus, speaker, emotion, text, licence = (row[column] for column in _COLUMNS[1:])
-        heard = (row.get("heard_as") or "").replace(":", "")  # between votes that tied
-        if strange := "".join(sorted(set(heard) - {*_LETTERS, *_OTHER_VOTES})):
+        letters = (row.get("heard_as") or "").replace(":", "")  # between votes that tied
+        if strange := "".join(sorted(set(letters) - {*_LETTERS, *_OTHER_VOTES})):
             raise CorpusError(
-                f"{where}: heard_as {heard!r} is no vote; known letters are "
+                f"{where}: heard_as {letters!r} is no vote; known letters are "
                 f"{''.join(_LETTERS)}{_OTHER_VOTES}, not {strange}."
             )
         split = row["split"]
-        clips.append(Clip(path, corpus, speaker, emotion, text, licence, split, name, heard))
+        clips.append(Clip(path, corpus, speaker, emotion, text, licence, split, name, letters))
     check_speakers(clips)
     return clips
 
 
 def read_unlabelled(root: Path) -> list[Clip]:
-    """Every clip that `root/unlabelled.csv` lists: speech whose emotion nobody knows.
+    """Every clip that `root/unlabelled.csv` lists: speech whose emotion is not known.
 
     The columns are path (below `root`), corpus, speaker and licence. All of them are train.
 

@@ -4,7 +4,7 @@
 
 A clip is pushed into a new stream (cold), or after 30 s of other clips of its speaker, of any
 emotion, and 3 s of silence (--warm). Its result is the mean of the probabilities of all readings,
-each weighted by the speech in its hop. What livesr shows when somebody last spoke (the smoothed
+each weighted by the speech in its hop. What livesr shows at the last speech (the smoothed
 probabilities) is measured beside it, and how often livesr abstains: the share of clips whose last
 reading with speech had no label.
 """
@@ -83,7 +83,7 @@ CONDITIONS: dict[str, Condition] = {
 class ClipResult:
     """The result of one clip.
 
-    `probabilities` of the whole clip, [labels]; what was `shown` when somebody had last spoken,
+    `probabilities` of the whole clip, [labels]; what was `shown` at the last speech,
     [labels], and whether that was `labelled` or livesr abstained.
     """
 
@@ -149,7 +149,7 @@ def _judge_clip(job: tuple[Clip, Sequence[Clip], Evaluation]) -> ClipResult:
     return judge(alter(clip.samples(), rng), evaluation.recognizer(), sounds)
 
 
-def heard_before(clip: Clip, clips: Sequence[Clip], seconds: float) -> list[Clip]:
+def clips_before(clip: Clip, clips: Sequence[Clip], seconds: float) -> list[Clip]:
     """Other clips of the same speaker, of any emotion, with a total of at least `seconds`."""
     others = [c for c in clips if c.speaker == clip.speaker and c is not clip]
     kept: list[Clip] = []
@@ -163,7 +163,7 @@ def heard_before(clip: Clip, clips: Sequence[Clip], seconds: float) -> list[Clip
 
 def judge_all(clips: Sequence[Clip], evaluation: Evaluation) -> list[ClipResult]:
     """The results of all clips, in order."""
-    jobs = [(clip, heard_before(clip, clips, evaluation.warm), evaluation) for clip in clips]
+    jobs = [(clip, clips_before(clip, clips, evaluation.warm), evaluation) for clip in clips]
     with ProcessPoolExecutor() as pool:
         done = pool.map(_judge_clip, jobs, chunksize=8)
         name = evaluation.condition + (", warm" if evaluation.warm else "")
@@ -261,8 +261,8 @@ def main() -> None:
     if options.conditions:
         print("\n| condition | mean UAR |\n|---|---|")
         for condition in CONDITIONS:
-            heard = judge_all(clips, Evaluation(options.model, condition, warm))
-            print(f"| {condition} | {score(clips, heard):.3f} |", flush=True)
+            results = judge_all(clips, Evaluation(options.model, condition, warm))
+            print(f"| {condition} | {score(clips, results):.3f} |", flush=True)
     if options.check:
         _check(options.check, lines)
 

@@ -31,7 +31,7 @@ from livesr.stages.deltas import Deltas
 from livesr.stages.frontend import FrontEnd
 from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
 
-NOBODY = -1  # the label of babble: speech without one voice in front
+BABBLE = -1  # the label of babble: speech without one voice in front
 SCENES = 3  # raise when scenes change: those cached are then made anew
 HOP = RATE // 4
 SETTINGS = FrontEndSettings()
@@ -58,7 +58,7 @@ class SceneFeatures:
 
 
 def stream_features(samples: Float32) -> tuple[Float32, Bool]:
-    """Levelled log-mels [frames, bands] and speech or not [frames], as a stream hears them."""
+    """Levelled log-mels [frames, bands] and speech or not [frames], as a stream computes them."""
     voice = VoiceActivity()
     front = FrontEnd(SETTINGS, np.zeros(SETTINGS.bands), np.ones(SETTINGS.bands))
     features, verdicts = [], []
@@ -161,7 +161,7 @@ def _one(job: tuple[Clip, list[Clip], list[Clip], int | None], teach: bool) -> S
 def _nobody(job: tuple[list[Clip], int]) -> SceneFeatures:
     strangers, seed = job
     levels, speech = stream_features(background(strangers, np.random.default_rng(seed)))
-    return SceneFeatures(levels.astype(np.float16), speech, _UNTAUGHT, 0, NOBODY, "", "")
+    return SceneFeatures(levels.astype(np.float16), speech, _UNTAUGHT, 0, BABBLE, "", "")
 
 
 def sequences(
@@ -170,21 +170,21 @@ def sequences(
     """One sequence per clip, in order: augmented with `seed`, or as recorded with None.
 
     With `teach`, also the output of `export.teacher` for each. Each split of a corpus is computed
-    and cached by itself, so that it does not depend on the other corpora of a run.
+    and cached alone, so that it does not depend on the other corpora of a run.
     """
     found: dict[str, SceneFeatures] = {}
     for own in _groups(clips):
         name = f"{seed}-taught" if teach else str(seed)
         one = partial(_one, teach=teach)
-        heard = _cached(own, name, cache, partial(_jobs, own, seed), one, workers)
-        found |= zip((clip.key for clip in own), heard, strict=True)
+        parts = _cached(own, name, cache, partial(_jobs, own, seed), one, workers)
+        found |= zip((clip.key for clip in own), parts, strict=True)
     return [found[clip.key] for clip in clips]
 
 
 def backgrounds(
     clips: Sequence[Clip], seed: int, cache: Path, workers: int = 2
 ) -> list[SceneFeatures]:
-    """Babble of the clips' voices, one sequence for every 12 clips, labelled NOBODY; cached."""
+    """Babble of the clips' voices, one sequence for every 12 clips, labelled BABBLE; cached."""
 
     def jobs(own: Sequence[Clip]) -> list[tuple[list[Clip], int]]:
         rng = np.random.default_rng(seed)
@@ -197,7 +197,7 @@ def backgrounds(
     parts = [
         _cached(own, name, cache, partial(jobs, own), _nobody, workers) for own in _groups(clips)
     ]
-    return [heard for part in parts for heard in part]
+    return [item for part in parts for item in part]
 
 
 def _groups(clips: Sequence[Clip]) -> list[list[Clip]]:
@@ -244,15 +244,15 @@ def _jobs(
     return jobs
 
 
-def _write(file: Path, heard: Sequence[SceneFeatures]) -> None:
+def _write(file: Path, items: Sequence[SceneFeatures]) -> None:
     part = file.with_suffix(".part.npz")
-    facts: dict[str, Any] = {name: [getattr(item, name) for item in heard] for name in _FACTS}
+    facts: dict[str, Any] = {name: [getattr(item, name) for item in items] for name in _FACTS}
     np.savez(
         part,
-        levels=np.concatenate([item.levels for item in heard]),
-        speech=np.concatenate([item.speech for item in heard]),
-        taught=np.concatenate([item.taught for item in heard]),
-        lengths=[(len(item.levels), len(item.taught)) for item in heard],
+        levels=np.concatenate([item.levels for item in items]),
+        speech=np.concatenate([item.speech for item in items]),
+        taught=np.concatenate([item.taught for item in items]),
+        lengths=[(len(item.levels), len(item.taught)) for item in items],
         **facts,
     )
     part.rename(file)

@@ -43,7 +43,7 @@ def build(
         widths: sizes of the network.
         weights: as `weight_shapes` names them; None fills each with a sine made inside the
             graph when it is loaded: a few kilobytes of file, for timing only.
-        info: what the file says of itself; its temperature divides the logits before the softmax.
+        info: the metadata; its temperature divides the logits before the softmax.
     """
     graph = GraphBuilder()
     _weights(graph, widths, weights)
@@ -273,7 +273,7 @@ def set_metadata(model: onnx.ModelProto, info: ModelInfo) -> None:
 
 
 def timing_info(name: str) -> ModelInfo:
-    """What a file says of itself whose weights are made up."""
+    """The metadata of a file whose weights are made up."""
     return ModelInfo(
         name=name,
         labels=LABELS,

@@ -3,7 +3,7 @@
     python -m export.profiles --corpora ../shared/speech --others ../shared/speech-more
 
 Of each speaker some clips of each emotion, drawn at random, are enrolled and the others judged:
-what is shown when somebody had last spoken, as in `export.evaluate`. UAR, mean over draws and
+what is shown at the last speech, as in `export.evaluate`. UAR, mean over draws and
 speakers; a speaker counts where two clips of each emotion are left to judge. Beside it the same
 where no sentence that was enrolled is judged. Own words are all emotions of the speakers whose
 other emotions `other-emotions.csv` in --others holds. --conditions: enrolled as recorded and
@@ -31,7 +31,7 @@ from export.evaluate import AS_RECORDED, CONDITIONS, generator
 from export.metrics import calibration_error
 from export.readers import read_corpora
 from export.steady import first_speakers
-from export.windows import BLOCK_SECONDS, Sound, Windows, hear
+from export.windows import BLOCK_SECONDS, Sound, Windows, judge_sounds
 from livesr.arrays import Array, Float32, Float64
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
@@ -48,7 +48,7 @@ OTHER_DAYS = ("telephone band", "a room", "white noise, 10 dB", _OPUS, "gain -20
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Judged:
     """What a network says of one clip.
 
     Attributes:
@@ -72,7 +72,7 @@ class Heard:
         return self.clip.text.split("|")[0]
 
 
-def heard(clip: Clip, windows: Windows, settings: DecisionSettings) -> Heard:
+def judged_clip(clip: Clip, windows: Windows, settings: DecisionSettings) -> Judged:
     """From windows to what enrolling and judging need."""
     count = len(windows.ends)
     decision = Decision(settings, max(2, count), BLOCK_SECONDS)
@@ -90,7 +90,7 @@ def heard(clip: Clip, windows: Windows, settings: DecisionSettings) -> Heard:
     shares = np.array(squares) / sum(squares) if any(squares) else np.full(count, 1 / count)
     logs = np.log(np.maximum(windows.probabilities, LEAST_PROBABILITY))
     kept = weights[:count] > 1e-4
-    return Heard(
+    return Judged(
         clip,
         windows.context[kept].astype(np.float64),
         windows.probabilities[kept],
@@ -103,7 +103,7 @@ def heard(clip: Clip, windows: Windows, settings: DecisionSettings) -> Heard:
 class Voice:
     """One speaker's clips, enrolled from and judged in one go."""
 
-    def __init__(self, clips: Sequence[Heard], labels: Sequence[str]) -> None:
+    def __init__(self, clips: Sequence[Judged], labels: Sequence[str]) -> None:
         self.clips, self.labels = clips, tuple(labels)
         self.truth = np.array([self.labels.index(one.clip.emotion) for one in clips])
         self.present = np.unique(self.truth)
@@ -122,7 +122,7 @@ class Voice:
         return shown
 
     def enrol(self, places: Sequence[int], other: Voice | None = None) -> KnownVoice:
-        """Fitted from these clips, as `other` heard them (in another condition)."""
+        """Fitted from these clips, as `other` has them (in another condition)."""
         clips = [(other or self).clips[place] for place in places]
         return KnownVoice(
             np.stack([one.example for one in clips]),
@@ -217,9 +217,9 @@ def curve(voices: Sequence[Voice], count: int, draws: int, others: Sequence[Voic
     return found
 
 
-def voices_of(clips: Sequence[Heard], labels: Sequence[str] | None = LABELS) -> list[Voice]:
+def voices_of(clips: Sequence[Judged], labels: Sequence[str] | None = LABELS) -> list[Voice]:
     """A voice for each speaker; `labels` None are all emotions that the speaker has."""
-    own: dict[str, list[Heard]] = defaultdict(list)
+    own: dict[str, list[Judged]] = defaultdict(list)
     for one in clips:
         own[one.clip.speaker].append(one)
     return [Voice(of, labels or sorted({one.clip.emotion for one in of})) for of in own.values()]
@@ -244,7 +244,7 @@ def sound(clip: Clip, condition: str) -> Float32:
 
 def listen(
     clips: Sequence[Clip], model: str | None, cache: Path | None, what: str, condition: str = ""
-) -> list[Heard]:
+) -> list[Judged]:
     """All clips, corpus by corpus."""
     settings, found = load_model(model).info.decision, []
     for corpus in sorted({clip.corpus for clip in clips}):
@@ -254,8 +254,8 @@ def listen(
             named = [(f"{clip.key} {condition}", partial(sound, clip, condition)) for clip in own]
         else:
             named = [(clip.key, clip.samples) for clip in own]
-        windows = hear(named, model, cache, f"{corpus}-{what}")
-        found += [heard(clip, one, settings) for clip, one in zip(own, windows, strict=True)]
+        windows = judge_sounds(named, model, cache, f"{corpus}-{what}")
+        found += [judged_clip(clip, one, settings) for clip, one in zip(own, windows, strict=True)]
     return found
 
 
@@ -265,7 +265,7 @@ def table(voices: Sequence[Voice], draws: int) -> Iterator[str]:
     corpora = sorted({voice.clips[0].clip.corpus for voice in voices})
     own_words = any(voice.labels != LABELS for voice in voices)
     start = "chance" if own_words else "no profile"
-    yield f"| speakers never heard in training | {start} | " + " | ".join(map(str, COUNTS)) + " |"
+    yield f"| held-out speakers | {start} | " + " | ".join(map(str, COUNTS)) + " |"
     yield "|---" * (len(COUNTS) + 2) + "|"
     cells: dict[str, list[str]] = {corpus: [] for corpus in corpora}
     for corpus in corpora:

@@ -1,4 +1,4 @@
-"""Whether a steady voice stays what it is, and whether one that turns is heard to.
+"""Whether a steady voice keeps its label, and whether a change is noticed.
 
     python -m export.steady --corpora ../shared/speech --split dev
 
@@ -28,10 +28,10 @@ import numpy as np
 
 from export import augment
 from export.corpora import RATE, SPLITS, Clip, CorpusError
-from export.evaluate import PAUSE_SECONDS, WARM_SECONDS, heard_before
+from export.evaluate import PAUSE_SECONDS, WARM_SECONDS, clips_before
 from export.metrics import mean_uar
 from export.readers import read_corpora
-from export.windows import BLOCK_SECONDS, Windows, decide, hear
+from export.windows import BLOCK_SECONDS, Windows, decide, judge_sounds
 from livesr.arrays import Float32
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
@@ -112,7 +112,7 @@ def talks(clips: Sequence[Clip]) -> tuple[list[Talk], list[Talk]]:
 def strung(parts: Sequence[Windows]) -> Windows:
     """Streams one after the other, each followed by a pause, as one.
 
-    Near enough to hear what was said before in `warm`: only the level is not carried over.
+    Near enough to the same clips in `warm`: only the level is not carried over.
     """
     silent = round(PAUSE_SECONDS / HOP_SECONDS)
     labels = parts[0].probabilities.shape[1]
@@ -130,8 +130,8 @@ def strung(parts: Sequence[Windows]) -> Windows:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What one model says of all that the measures need."""
+class Material:
+    """Clips and streams with the readings that the measures need."""
 
     clips: list[Clip]
     windows: list[Windows]  # of the clips
@@ -139,19 +139,21 @@ class Heard:
     outbursts: list[tuple[Talk, Windows]]
 
     @classmethod
-    def of(cls, clips: Sequence[Clip], model: str | None, cache: Path | None) -> Heard:
-        """Corpus by corpus, so that what was heard is kept early."""
+    def of(cls, clips: Sequence[Clip], model: str | None, cache: Path | None) -> Material:
+        """Corpus by corpus, so that what was computed is cached early."""
         all_of = cls([], [], [], [])
         for corpus in sorted({clip.corpus for clip in clips}):
             own = [clip for clip in clips if clip.corpus == corpus]
             all_of.clips.extend(own)
             named = [(clip.key, clip.samples) for clip in own]
-            all_of.windows.extend(hear(named, model, cache, f"{corpus}-clips"))
+            all_of.windows.extend(judge_sounds(named, model, cache, f"{corpus}-clips"))
             for kind, made, into in zip(
                 ("steady", "outbursts"), talks(own), (all_of.steady, all_of.outbursts), strict=True
             ):
                 sounds = [(talk.name, talk.samples) for talk in made]
-                into.extend(zip(made, hear(sounds, model, cache, f"{corpus}-{kind}"), strict=True))
+                into.extend(
+                    zip(made, judge_sounds(sounds, model, cache, f"{corpus}-{kind}"), strict=True)
+                )
         return all_of
 
 
@@ -162,8 +164,8 @@ class Measures:
     steady: Mapping[tuple[str, int], float]
     warm: float
     cold: float
-    heard: Mapping[tuple[str, int], float]  # share of each outburst
-    delays: Sequence[float]  # seconds, of the outbursts that were heard
+    noticed: Mapping[tuple[str, int], float]  # share of each outburst
+    delays: Sequence[float]  # seconds, of the outbursts that were noticed
     again: Mapping[tuple[str, int], float]  # share neutral after each
 
     def row(self) -> str:
@@ -174,12 +176,12 @@ class Measures:
             for label in range(len(LABELS))
             if any(k == label for _, k in self.steady)
         )
-        heard, again = (np.mean(list(of.values())) for of in (self.heard, self.again))
+        noticed, again = (np.mean(list(of.values())) for of in (self.noticed, self.again))
         delay = f"{np.median(self.delays):.2f} s" if self.delays else "never"
         return (
             f"{steady.mean():.3f} | {steady.min():.2f} | {each} | "
-            f"{self.cold:.3f} | {self.warm:.3f} | {heard:.3f} | "
-            f"{delay} | {len(self.delays)} of {len(self.heard)} | {again:.3f}"
+            f"{self.cold:.3f} | {self.warm:.3f} | {noticed:.3f} | "
+            f"{delay} | {len(self.delays)} of {len(self.noticed)} | {again:.3f}"
         )
 
 
@@ -192,7 +194,7 @@ HEADER = (
 def _share(
     windows: Windows, verdicts: Sequence[Verdict], label: int, start: float, end: float
 ) -> float:
-    """Of the readings from `start` to `end` in which somebody spoke: shown with the label."""
+    """Of the readings from `start` to `end` with speech: shown with the label."""
     said = [
         verdict.label == label
         for verdict, new, at in zip(verdicts, windows.speech, windows.ends, strict=True)
@@ -201,15 +203,15 @@ def _share(
     return float(np.mean(said)) if said else np.nan
 
 
-def measure(heard: Heard, adaptation: Adaptation, decision: Decision) -> Measures:
+def measure(material: Material, adaptation: Adaptation, decision: Decision) -> Measures:
     """The three measures of one adaptation."""
     steady = {}
-    for talk, windows in heard.steady:
+    for talk, windows in material.steady:
         label = talk.parts[0][0]
         shown = decide(windows, adaptation, decision)
         steady[talk.speaker, label] = _share(windows, shown, label, JUDGED_FROM, STEADY_SECONDS)
     found, again, delays = {}, {}, []
-    for talk, windows in heard.outbursts:
+    for talk, windows in material.outbursts:
         label, shown = talk.parts[1][0], decide(windows, adaptation, decision)
         ended = CALM_SECONDS + OUTBURST_SECONDS
         found[talk.speaker, label] = _share(windows, shown, label, CALM_SECONDS, ended)
@@ -222,12 +224,12 @@ def measure(heard: Heard, adaptation: Adaptation, decision: Decision) -> Measure
             if CALM_SECONDS < at <= ended and verdict.label == label
         ]
         delays += times[:1]
-    clips, place = heard.clips, {clip.key: i for i, clip in enumerate(heard.clips)}
+    clips, place = material.clips, {clip.key: i for i, clip in enumerate(material.clips)}
     own = by_speaker(clips)
     guesses: dict[str, list[int]] = {"cold": [], "warm": []}
-    for clip, windows in zip(clips, heard.windows, strict=True):
-        before = heard_before(clip, own[clip.speaker], WARM_SECONDS)
-        stream = strung([*(heard.windows[place[c.key]] for c in before), windows])
+    for clip, windows in zip(clips, material.windows, strict=True):
+        before = clips_before(clip, own[clip.speaker], WARM_SECONDS)
+        stream = strung([*(material.windows[place[c.key]] for c in before), windows])
         for how, said in (("warm", stream), ("cold", windows)):
             shown = decide(said, adaptation, decision)[-len(windows.ends) :]
             spoken = [v for v in shown if v.status in ("speech", "unsure")] or shown
@@ -258,7 +260,7 @@ def main() -> None:
             for clip in read_corpora(options.corpora)
             if clip.split == options.split and (not options.only or clip.corpus in options.only)
         ]
-        heard = Heard.of(first_speakers(clips, options.most), options.model, options.cache)
+        material = Material.of(first_speakers(clips, options.most), options.model, options.cache)
         settings = load_model(options.model).info.decision
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
@@ -266,7 +268,7 @@ def main() -> None:
     print(f"| adaptation | {HEADER} |\n|---" + "|---" * 9 + "|")
     for strength in (0.0, settings.adaptation):
         adaptation = Adaptation(replace(settings, adaptation=strength), len(LABELS), HOP_SECONDS)
-        print(f"| {strength} | {measure(heard, adaptation, decision).row()} |", flush=True)
+        print(f"| {strength} | {measure(material, adaptation, decision).row()} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ def taught(samples: Float32) -> np.ndarray:
     end = min(count, _WHOLE)
     while count:
         # The teacher was trained on sound that ends at the end of its 8 s.
-        heard = samples[max(0, end - _WHOLE) : end]
-        values = _listen(np.pad(heard, (_WHOLE - len(heard), 0)).astype(np.float32))
+        piece = samples[max(0, end - _WHOLE) : end]
+        values = _listen(np.pad(piece, (_WHOLE - len(piece), 0)).astype(np.float32))
         # The first seconds of a later run are known already, from a run with more before them.
         new = min(end, _WHOLE if end <= _WHOLE else _SHIFT) // STEP
         found[end // STEP - new : end // STEP] = values[len(values) - new :]

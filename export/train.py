@@ -82,20 +82,20 @@ def train(
         The ONNX file, `folder/NAME.onnx`.
     """
     run = Run(config, folder)
-    heard = [
+    waiting = [
         sequences(train, seed, cache, teach=config.teach > 0)
         for seed in (None, *range(1, config.scenes + 1))
     ]
-    mean, deviation = statistics(heard[:3])
+    mean, deviation = statistics(waiting[:3])
     scenes = prepare(sequences(dev, None, cache), mean, deviation)
     if run.epoch < config.epochs:
-        nobody = prepare(backgrounds(train, config.seed, cache), mean, deviation)
+        babble = prepare(backgrounds(train, config.seed, cache), mean, deviation)
         versions, others = [], []
-        while heard:  # one at a time: what the teacher heard of all of them is gigabytes
-            versions.append(prepare(heard.pop(0), mean, deviation))
+        while waiting:  # one at a time: the teacher's features of all of them are gigabytes
+            versions.append(prepare(waiting.pop(0), mean, deviation))
         for seed in (None, 1) if voices else ():
             others.append(prepare(sequences(voices, seed, cache, teach=True), mean, deviation))
-        run.train(versions, nobody, others, scenes)
+        run.train(versions, babble, others, scenes)
     network = run.average.module
     info = ModelInfo(
         name=name,
@@ -124,7 +124,7 @@ def _write(file: Path, network: ACRNN, info: ModelInfo) -> None:
     onnx.save(build(network.widths, network.weights(), info), file)
 
 
-def heard_voices(config: Config, folder: Path | None) -> list[Clip]:
+def unlabelled_voices(config: Config, folder: Path | None) -> list[Clip]:
     """The unlabelled voices of a run: none, where the config wants none.
 
     Raises:
@@ -176,7 +176,7 @@ def _folds(
     voices: list[Clip],
     cache: Path,
 ) -> None:
-    """A run for each that is left out, or `only` for some, and what it makes of that one."""
+    """A run for each that is left out, or `only` for some, and its result on that one."""
     used = [clip for clip in clips if clip.corpus in config.corpora]
     tested: list[Clip] = []
     said: list[ClipResult] = []
@@ -226,7 +226,7 @@ def main() -> None:
         folder = ROOT / "runs" / f"{options.name}-seed{config.seed}"
         if not options.folds:
             Run(config, folder)  # a checkpoint that does not fit fails before corpora are read
-        voices = heard_voices(config, options.voices)
+        voices = unlabelled_voices(config, options.voices)
         clips = read_corpora(options.corpora)
         if options.folds:
             _folds(config, folder, clips, options.folds, options.only, voices, options.cache)

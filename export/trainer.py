@@ -30,11 +30,11 @@ def evaluate(network: ACRNN, scenes: Scenes, stride: int = 100) -> Float64:
     network.eval()
     steps, device = network.widths.steps, network.output.weight.device
     parts, owners = [], []
-    for clip, (features, heard) in enumerate(zip(scenes.features, scenes.heard, strict=True)):
+    for clip, (features, item) in enumerate(zip(scenes.features, scenes.clips, strict=True)):
         whole = len(features) - len(features) % STEP_FRAMES
         ends = [*range(100, whole, stride), whole]
-        starts = [max(heard.first, end - STEP_FRAMES * steps) for end in ends]
-        spoken = [int(heard.speech[a:b].sum()) for a, b in zip(starts, ends, strict=True)]
+        starts = [max(item.first, end - STEP_FRAMES * steps) for end in ends]
+        spoken = [int(item.speech[a:b].sum()) for a, b in zip(starts, ends, strict=True)]
         enough = min(max(spoken), 50)
         for start, end, frames in zip(starts, ends, spoken, strict=True):
             if frames >= enough:
@@ -46,13 +46,13 @@ def evaluate(network: ACRNN, scenes: Scenes, stride: int = 100) -> Float64:
         tensors = (torch.from_numpy(np.stack(column)).to(device) for column in columns)
         rows.append(network(*tensors)[0].cpu())
     logits, owner = torch.cat(rows).double().numpy(), np.array(owners)
-    return np.stack([logits[owner == clip].mean(0) for clip in range(len(scenes.heard))])
+    return np.stack([logits[owner == clip].mean(0) for clip in range(len(scenes.clips))])
 
 
 def recalls(scores: Float64, scenes: Scenes) -> dict[str, float]:
     """UAR of each corpus, and their mean."""
-    truth = np.array([item.label for item in scenes.heard])
-    corpora = np.array([item.corpus for item in scenes.heard])
+    truth = np.array([item.label for item in scenes.clips])
+    corpora = np.array([item.corpus for item in scenes.clips])
     guess = scores.argmax(1)
     found = {
         corpus: float(
@@ -63,7 +63,7 @@ def recalls(scores: Float64, scenes: Scenes) -> dict[str, float]:
                 ]
             )
         )
-        for corpus in sorted({item.corpus for item in scenes.heard})
+        for corpus in sorted({item.corpus for item in scenes.clips})
     }
     return {**found, "mean": float(np.mean(list(found.values())))}
 
@@ -123,12 +123,12 @@ class Run:
         return [torch.from_numpy(part).to(self.device) for part in (values.mean(0), values.std(0))]
 
     def train(
-        self, versions: Sequence[Scenes], nobody: Scenes, voices: Sequence[Scenes], dev: Scenes
+        self, versions: Sequence[Scenes], babble: Scenes, voices: Sequence[Scenes], dev: Scenes
     ) -> None:
         """The epochs that are left; see `export.batches.batches`."""
         config, steps = self.config, self.network.widths.steps
         criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
-        per_epoch = len(versions[0].heard) // config.batch
+        per_epoch = len(versions[0].clips) // config.batch
         total = config.epochs * per_epoch
         lessons_scale = self._lessons(versions[0]) if config.teach else []
         while self.epoch < config.epochs:
@@ -136,11 +136,11 @@ class Run:
             self.network.train()
             began, losses, misses = time.monotonic(), [], []
             epoch = tqdm(
-                batches(versions, nobody, voices, config, steps, rng),
+                batches(versions, babble, voices, config, steps, rng),
                 f"{self.folder.name}, epoch {self.epoch + 1} of {config.epochs}",
                 per_epoch,
                 leave=False,
-                disable=None,  # where nobody watches
+                disable=None,  # without a terminal
             )
             for step, batch in enumerate(epoch):
                 *seen, lessons, known, targets = (part.to(self.device) for part in batch)
@@ -170,7 +170,7 @@ class Run:
             row = {"epoch": self.epoch, "loss": float(np.mean(losses))}
             if misses:
                 row["unlike the teacher"] = float(np.mean(misses))
-            if dev.heard and (self.epoch % 8 == 0 or self.epoch == config.epochs):
+            if dev.clips and (self.epoch % 8 == 0 or self.epoch == config.epochs):
                 row |= recalls(evaluate(self.average.module, dev), dev)
             row["seconds"] = time.monotonic() - began
             self.log.append(row)

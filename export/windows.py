@@ -28,7 +28,7 @@ from livesr.stages.vad import BLOCK_SAMPLES
 from livesr.version import __version__
 
 BLOCK_SECONDS = BLOCK_SAMPLES / RATE
-Sound = Callable[[], Float32]  # samples at 16 kHz, made where they are heard
+Sound = Callable[[], Float32]  # samples at 16 kHz, made where they are used
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,10 @@ def _listen(model: str | None, sound: Sound) -> Windows:
     return _Tap(model).listen(sound())
 
 
-def hear(
+def judge_sounds(
     named: Sequence[tuple[str, Sound]], model: str | None, cache: Path | None, what: str
 ) -> list[Windows]:
-    """What a model says of each sound; read from `cache` where it was heard before.
+    """Windows of each sound by a model; read from `cache` if it is there.
 
     Args:
         named: what each sound is called, which must tell it from all others, and the sound.
@@ -94,8 +94,8 @@ def hear(
         with np.load(kept) as file:
             return _unpacked(file)
     with ProcessPoolExecutor() as pool:
-        heard = pool.map(partial(_listen, model), [sound for _, sound in named])
-        found = list(tqdm(heard, what, len(named), leave=False, disable=None))
+        results = pool.map(partial(_listen, model), [sound for _, sound in named])
+        found = list(tqdm(results, what, len(named), leave=False, disable=None))
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
         part = kept.with_suffix(".part.npz")

@@ -11,7 +11,7 @@ from typing import Any
 from livesr.app.cli import add, app, tidy_end
 from livesr.errors import LivesrError
 
-# Each is an extra of its own. livesr/NAME/command.py holds `command`, which typer reads; like
+# Each needs an extra. livesr/NAME/command.py holds `command`, which typer reads; like
 # app's commands it imports what it needs when it runs, so that nothing else waits for it.
 _ON_TOP = ("serve", "archive")
 

@@ -76,7 +76,7 @@ class Expectation:
         least, most = max(0.0, self.uar - self.error), min(1.0, self.uar + self.error)
         return (
             f"expects to be right in {self.uar:.0%} ({least:.0%} to {most:.0%}; guessing: "
-            f"{self.chance:.0%}), by its own {self.examples} examples"
+            f"{self.chance:.0%}), on its {self.examples} examples"
         )
 
 

@@ -56,7 +56,7 @@ class Recognizer:
     """Takes one voice's stream and says, every hop, which emotion it carries.
 
     Hops are counted from the stream's first sample, so readings are bit for bit the same however
-    the samples were cut. Recognizers share the model and nothing else: each may run in its own
+    the samples were cut. Recognizers share the model and nothing else: each may run in another
     thread, but one Recognizer belongs to one thread at a time.
 
     The way of a sample: resample -> hop -> high-pass -> voice activity -> log-mel, eq. (1)
@@ -546,7 +546,7 @@ class Recognizer:
         if self._known is None:
             probabilities = network.probabilities.astype(np.float64)
             return np.asarray(probabilities / probabilities.sum())
-        if not network.attention.size:  # nothing heard yet
+        if not network.attention.size:  # no sound yet
             return np.full(len(self.labels), 1 / len(self.labels))
         return self._known.push(
             network.context.astype(np.float64), network.probabilities.astype(np.float64)

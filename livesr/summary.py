@@ -23,7 +23,7 @@ class Summary:
             first `most_turns` of them.
         turned: how many there were in all.
         end: stream time of the newest reading.
-        lost: seconds that were not heard.
+        lost: seconds of sound that were lost.
         spoken: seconds of voice: of each reading's time, its probability of speech.
 
     Example:
@@ -83,7 +83,7 @@ class Summary:
 
     @property
     def label(self) -> str | None:
-        """The verdict on all of it: the most probable emotion; None if nobody spoke."""
+        """The verdict on all of it: the most probable emotion; None without speech."""
         found = self.probabilities
         return max(found, key=found.__getitem__) if found and self._voice else None
 

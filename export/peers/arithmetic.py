@@ -63,8 +63,8 @@ def table(samples: Float32, quick: bool) -> Table:
 
 def stages(samples: Float32, model: Path, rounds: int) -> dict[str, float]:
     """Processor milliseconds of each stage inside a real Recognizer, and of a resampler."""
-    heard = np.tile(np.concatenate(hops(samples)), rounds)
-    found = stage_times(model, np.repeat(heard, _DEVICE_RATE // RATE), time.process_time)
+    sound = np.tile(np.concatenate(hops(samples)), rounds)
+    found = stage_times(model, np.repeat(sound, _DEVICE_RATE // RATE), time.process_time)
     whole = found.pop("all")
     return found | {"all else": max(0.0, whole - sum(found.values()))}
 

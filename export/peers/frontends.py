@@ -31,9 +31,9 @@ def table(samples: Float32, quick: bool) -> Table:
         "kaldi-native-fbank, every 250 ms, no deltas (C++)": kaldi(samples),
         "openSMILE, eGeMAPS low-level descriptors (C++)": egemaps(samples),
     }
-    heard = dict.fromkeys(calls, len(samples) / RATE) | {window: HOP_SECONDS}
+    seconds = dict.fromkeys(calls, len(samples) / RATE) | {window: HOP_SECONDS}
     spent = medians(calls, 3 if quick else 15)
-    cost = {name: spent[name] / heard[name] for name in calls}
+    cost = {name: spent[name] / seconds[name] for name in calls}
     return Table(
         "Features of a second of audio",
         ("front end", "time", "of livesr's"),

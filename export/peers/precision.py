@@ -23,7 +23,7 @@ Feed = dict[str, Float32]
 def table(samples: Float32, quick: bool) -> Table:
     """The compact network alone: milliseconds per hop, and how far its probabilities move."""
     source = bundled()["acrnn-compact"]
-    feeds, truth = heard(samples)
+    feeds, truth = feeds_of(samples)
     calls: dict[str, Callable[[], object]] = {}
     told: dict[str, tuple[str, str, str]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -52,7 +52,7 @@ def table(samples: Float32, quick: bool) -> Table:
     )
 
 
-def heard(samples: Float32) -> tuple[list[Feed], Float32]:
+def feeds_of(samples: Float32) -> tuple[list[Feed], Float32]:
     """The network's inputs in a real stream, hop by hop, and its probabilities."""
     recognizer = Recognizer("acrnn-compact")
     network = recognizer._network
@@ -77,7 +77,7 @@ def _next(model: Model, feeds: Iterator[Feed]) -> Feed:
 
 
 def run(model: Model, feed: Feed) -> Feed:
-    """The outputs for a feed of `heard`."""
+    """The outputs for a feed of `feeds_of`."""
     memory = {name: array for name, array in feed.items() if name != "features"}
     return model.run(feed["features"], memory)
 

@@ -55,7 +55,7 @@ def medians(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str,
 
     The calls take turns, so that a drift in the machine's speed affects all alike. What counts is
     the processor time of all threads of this process: other processes do not count, but threads
-    that a library starts by itself do.
+    that a library starts do.
     """
     spent: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():

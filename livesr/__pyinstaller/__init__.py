@@ -1,4 +1,4 @@
-"""What PyInstaller has to know to put livesr into a program: it finds this by itself."""
+"""What PyInstaller needs to put livesr into a program; it finds this by an entry point."""
 
 from __future__ import annotations
 

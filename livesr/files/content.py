@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO, cast
 
 _BLOCK = 1 << 20  # bytes read at once
-_END = 1 << 60  # where a stream whose end nobody knows is said to end
+_END = 1 << 60  # stands for the end of a stream of unknown length
 
 Piece = bytes | range  # bytes as they are, or those of a file from one place to another
 

@@ -157,7 +157,7 @@ class Media:
 
 
 def _samples(frame: Any) -> Float32:
-    """float32 [n, channels] of a decoded frame, whatever its own type."""
+    """float32 [n, channels] of a decoded frame of any sample type."""
     array: Array = frame.to_ndarray()
     channels = frame.layout.nb_channels
     planes = array.T if frame.format.is_planar else array.reshape(-1, channels)

@@ -2,7 +2,7 @@
 
 Files are joined (two mp3 one after the other, an Ogg stream after another), cut (a full disk, a
 broken download) and left without a length (a recorder that was killed). A library that reads
-the first header and believes it hears the first part, or nothing. Here the containers are walked
+only the first header reads the first part, or nothing. Here the containers are walked
 from one length to the next, and each part is given to its library with a header that is right.
 """
 
@@ -37,7 +37,7 @@ class Finding:
 
     Attributes:
         text: in words, to stand after the file's name.
-        lost: whether something of it was not heard.
+        lost: whether a part of it could not be read.
     """
 
     text: str
@@ -50,7 +50,7 @@ class Layout:
 
     Attributes:
         parts: what one decoder reads each; none if the file can be taken as it is.
-        findings: what to say when it has been heard.
+        findings: what to say when it has been read.
     """
 
     parts: list[list[Piece]] = field(default_factory=list)
@@ -267,13 +267,13 @@ def _sound_end(
         return start + promised, end
     if promised <= least:
         found.findings.append(
-            Finding("its header was never finished; it is heard to the end of the file", False)
+            Finding("its header was never finished; it is read to the end of the file", False)
         )
         return content.size, content.size
     wraps = (there - promised) // _WRAP
     if wraps:
         found.findings.append(
-            Finding("it is longer than its header can say; it is heard to its end", False)
+            Finding("it is longer than its header can say; it is read to its end", False)
         )
         longer = start + promised + wraps * _WRAP
         end, alone = _trailing(content, longer + longer % 2, order)
@@ -346,7 +346,7 @@ def _aiff(content: Content, place: int, found: Layout) -> int:
 
 
 def _sized(content: Content, place: int, end: int, found: Layout) -> int:
-    """A part that ends there by its own word."""
+    """A part whose header says that it ends there."""
     if end > content.size:
         found.findings.append(_was_cut(end - place, content.size - place))
     end = min(end, content.size)

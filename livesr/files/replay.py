@@ -57,7 +57,7 @@ def replay(
     Args:
         source: a sound file's path, "-" (standard input), a file open in binary, or samples as
             for `Recognizer.push`; any rate from 8 to 192 kHz.
-        sample_rate: of samples, in Hz. A file says its own.
+        sample_rate: of samples, in Hz. A file has its own.
         model: as for `Recognizer`.
         hop: as for `Recognizer`.
         profile: as for `Recognizer`; None is the profile that the recording began with, if
@@ -160,7 +160,7 @@ def play(
 def opened(
     source: Source, sample_rate: int = SAMPLE_RATE, raw: RawFormat | None = None
 ) -> SoundFile | Samples:
-    """What is to be heard, whatever form it has.
+    """The source as blocks of sound, whatever form it has.
 
     Raises:
         AudioError: if it cannot be.
@@ -273,7 +273,7 @@ class _Player:
     def items(self) -> Iterator[Item]:
         """All that there is, in the order of time; of equal times, in that of channels."""
         for block in self._sound.blocks():
-            found = [list(stream.hear(block)) for stream in self._streams]
+            found = [list(stream.push(block)) for stream in self._streams]
             yield from self._between(found)
             if self._mixdown and self._mixdown.loses(block):
                 yield Event("silence", self._at, text=Mixdown.words(self._sound.channels))
@@ -307,7 +307,7 @@ class _Stream:
     """A sound's channel, or the mean of all, with the events that were noted beside it.
 
     Attributes:
-        began: whether anything of it was heard.
+        began: whether it took any sound.
         ended: whether no more of it is wanted.
     """
 
@@ -334,7 +334,7 @@ class _Stream:
         if start:
             recognizer.reset(start=start)
 
-    def hear(self, block: Array) -> Iterator[Item]:
+    def push(self, block: Array) -> Iterator[Item]:
         """Items of the next frames."""
         skipped = min(len(block), max(0, self._skip - self._read))
         self._read += skipped
@@ -401,7 +401,7 @@ class _Stream:
 
 
 def _frames_at(start: float, before: list[Event], recognizer: Recognizer, rate: int) -> int:
-    """Which frame of a file is heard at this time, given the events before it."""
+    """The frame of a file that belongs to this time, given the events before it."""
     gone = least = 0.0  # seconds that have no frames; of the file, up to the newest gap's end
     for event in before:
         if event.seconds:

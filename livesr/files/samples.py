@@ -23,7 +23,7 @@ class Samples:
         rate: samples a second.
 
     Raises:
-        AudioError: if they cannot be heard.
+        AudioError: if they cannot be used.
     """
 
     name, path = "the samples", None

@@ -30,10 +30,10 @@ _BLOCK_SECONDS = 0.5
 _PIPE_SECONDS = 0.05  # of a pipe, whose sound may be of this moment
 _ENDING = ("FLAC", "OGG", "MP3", "MPEG", "ALAC")  # formats and codings that end with their data
 _DENSEST = 16  # samples a byte, of all others
-_UNKNOWN_FRAMES = 2**44  # or more: nobody wrote how long it is
+_UNKNOWN_FRAMES = 2**44  # or more: the length is unknown
 _FEW = 256  # frames
 _TOLERANCE = 3 * 1152  # frames, by which a length may be wrong: three of mp3's own
-_PIPED = (b".snd", b"fLaC")  # beside WAVE, what libsndfile hears from a pipe as it comes
+_PIPED = (b".snd", b"fLaC")  # beside WAVE, what libsndfile reads from a pipe as it comes
 _WIDTHS = {"s16": "PCM_16", "s24": "PCM_24", "s32": "PCM_32", "f32": "FLOAT", "f64": "DOUBLE"}
 _RAW = {f"{name}{order}": kind for name, kind in _WIDTHS.items() for order in ("le", "be")}
 _RAW |= {"s8": "PCM_S8", "u8": "PCM_U8", "alaw": "ALAW", "mulaw": "ULAW"}
@@ -159,7 +159,7 @@ class SoundFile:
     Args:
         source: a path; "-" for standard input; or a file open in binary (a `BytesIO` too), read
             from its beginning where it can seek, and not closed. A pipe of WAV, AU, FLAC or raw
-            samples is heard as it comes, any other when its end has come.
+            samples is read as it comes, any other when its end has come.
         raw: what it holds, if it has no header.
 
     Attributes:
@@ -330,10 +330,10 @@ class SoundFile:
             raise AudioError(f"{self.name}: {error}") from None
         if decoder.channels > MOST_CHANNELS:
             raise AudioError(
-                f"{self.name} has {decoder.channels} channels; livesr hears {MOST_CHANNELS}."
+                f"{self.name} has {decoder.channels} channels; livesr reads up to {MOST_CHANNELS}."
             )
 
-    # ---- hearing ----
+    # ---- reading ----
 
     @property
     def seconds(self) -> float:
@@ -343,52 +343,52 @@ class SoundFile:
         return frames / self.rate if known else math.inf
 
     def blocks(self) -> Iterator[Float32]:
-        """float32 [n, channels], in order: all that can be heard. It can be had once.
+        """float32 [n, channels], in order: all that can be read. It can be read once.
 
         What is damaged, cut or joined is told in `findings`.
 
         Raises:
-            AudioError: if nothing at all can be heard, or a pipe fails.
+            AudioError: if nothing at all can be read, or a pipe fails.
         """
-        heard = 0
+        done = 0
         while self._decoder:
-            for block in self._part(self._decoder, heard):
-                heard += len(block)
+            for block in self._part(self._decoder, done):
+                done += len(block)
                 yield block
             self._decoder.close()
-            self._decoder = self._next(heard)
+            self._decoder = self._next(done)
         if self._incoming:
             self._look_after(self._incoming)
-        if not heard:
+        if not done:
             why = self.findings[0].text if self.findings else "it has a header and no samples"
             raise AudioError(f"{self.name} holds no audio: {why}.")
 
     def _part(self, decoder: _Decoder, before: int) -> Iterator[Float32]:
         fit = _Fit(decoder, self.rate, self.channels)
         seconds = _PIPE_SECONDS if self._incoming else _BLOCK_SECONDS
-        size, heard = max(1, int(decoder.rate * seconds)), 0
+        size, done = max(1, int(decoder.rate * seconds)), 0
         complete = True
         while True:
             try:
                 block = decoder.read(size)
             except AudioError as error:
-                at = before / self.rate + heard / decoder.rate
+                at = before / self.rate + done / decoder.rate
                 self._find(f"it is damaged after {at:.2f} s ({error})")
                 complete = False
                 break
             if not len(block):
                 break
-            heard += len(block)
+            done += len(block)
             yield fit.push(block)
         if len(rest := fit.finish()):
             yield rest
         if isinstance(decoder, Media) and decoder.damaged:
             self._find(f"{decoder.damaged} packets of it are damaged")
         promised = decoder.frames
-        if complete and heard + _TOLERANCE < promised < _UNKNOWN_FRAMES:
+        if complete and done + _TOLERANCE < promised < _UNKNOWN_FRAMES:
             self._find(
                 f"it was cut: its header promises {promised / decoder.rate:.2f} s, "
-                f"{heard / decoder.rate:.2f} s are there"
+                f"{done / decoder.rate:.2f} s are there"
             )
 
     def _find(self, text: str) -> None:
@@ -396,14 +396,14 @@ class SoundFile:
         if not any(finding.lost for finding in self.findings):
             self.findings.append(Finding(text, True))
 
-    def _next(self, heard: int) -> _Decoder | None:
+    def _next(self, done: int) -> _Decoder | None:
         while self._parts:
             try:
                 return self._decoded(self._parts.pop(0))
             except AudioError as error:
                 self.findings.append(
                     Finding(
-                        f"a part of it, from {heard / self.rate:.2f} s on, is lost: {error}", True
+                        f"a part of it, from {done / self.rate:.2f} s on, is lost: {error}", True
                     )
                 )
         return None
@@ -413,7 +413,7 @@ class SoundFile:
         if incoming.missing > 0:
             self._find(f"it ended early: its header promises {incoming.missing} bytes more")
         elif follows_on(incoming.rest):
-            self._find("more came after the sound, and was not heard")
+            self._find("more came after the sound, and was not read")
 
     def __enter__(self) -> SoundFile:
         return self
@@ -464,6 +464,6 @@ def name_for_libsndfile(path: str | Path) -> str | bytes:
 
 
 def reason(error: Exception) -> str:
-    """Why a library refused, in its own words."""
+    """The message of a library that refused."""
     text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     return str(text).strip().rstrip(".")

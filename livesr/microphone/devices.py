@@ -51,7 +51,7 @@ class Device:
         name: as the system calls it.
         api: the host API through which it is opened: ALSA, Core Audio, Windows WASAPI ...
         channels: how many inputs it has.
-        rate: its own sample rate, Hz.
+        rate: its default sample rate, Hz.
         default: whether it is the system's default input.
 
     Example:
@@ -100,7 +100,7 @@ def _initialize(sd: Any) -> None:
         sd._initialize()
     except sd.PortAudioError as error:
         raise DeviceError(
-            f"PortAudio does not start: {words(error)}. See that the system's sound works, then "
+            f"PortAudio does not start: {words(error)}. Check that the system's sound works, then "
             "try again."
         ) from None
 
@@ -294,7 +294,7 @@ def _matching(found: list[Device], query: str) -> list[Device]:
 
 
 def supported_rates(device: Device) -> list[int]:
-    """The usual rates at which this device opens, its own among them, Hz."""
+    """The usual rates at which this device opens, its default among them, Hz."""
     sd = portaudio()
     found = []
     for rate in sorted({8000, 16000, 44100, 48000, 96000, device.rate}):
@@ -307,7 +307,7 @@ def supported_rates(device: Device) -> list[int]:
 
 
 def refresh() -> bool:
-    """Have PortAudio look for devices again, where that disturbs nobody.
+    """Have PortAudio look for devices again, where no stream is open.
 
     PortAudio only looks when it starts, and its end closes every stream of the process. So it
     is restarted only while no stream is open, be it livesr's or the program's own.

@@ -162,11 +162,11 @@ class Listener:
             atexit.unregister(self.stop)
 
     def pause(self) -> None:
-        """Hear nothing until `resume`; the clock goes on."""
+        """Leave the sound out until `resume`; the clock goes on."""
         self._worker.command(self._worker.pause)
 
     def resume(self) -> None:
-        """Hear again."""
+        """Go on after `pause`."""
         self._worker.command(self._worker.resume)
 
     def reset(self) -> None:
@@ -201,7 +201,7 @@ class Listener:
     def _correct(self, correction: Callable[[], list[Item]]) -> None:
         """Have the worker do it; its error is raised here."""
         if not self.running:
-            raise LivesrError("Nothing is heard just now, so there is nothing to correct.")
+            raise LivesrError("Not listening, so there is nothing to correct.")
         done: Future[None] = Future()
 
         def command() -> list[Item]:
@@ -489,7 +489,7 @@ def _refuse_awaitable(result: Any) -> None:
         if inspect.iscoroutine(result):
             result.close()
         raise LivesrError(
-            "on_reading returned an awaitable, which nobody awaits here; give an async function "
+            "on_reading returned an awaitable, which is not awaited here; give an async function "
             "itself and use 'async with livesr.listen(...)'."
         )
 

@@ -33,7 +33,7 @@ class Microphone:
     """An open device; its callback copies, counts and returns.
 
     Args:
-        device: opened at its own rate, with two inputs or as many as it takes.
+        device: opened at its default rate, with two inputs or as many as it takes.
         wake: called by the callback when there is enough; it must not wait and must not raise.
         channel: the only input to use, counted from 1; None uses those that are opened.
 
@@ -119,7 +119,7 @@ class Microphone:
         )
 
     def _ways(self) -> Iterator[tuple[int, int]]:
-        """Rates and channels to try: the device's own rate first, no more than stereo first."""
+        """Rates and channels to try: the device's default rate first, no more than stereo first."""
         own, channels = self.device.rate, self.device.channels
         rates = dict.fromkeys(r for r in (own, 48000, 44100, 16000) if RATES[0] <= r <= RATES[1])
         if self.channel is None:

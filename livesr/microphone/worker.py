@@ -107,7 +107,7 @@ class Worker:
         # raises, and the one queue keeps their order.
         self._queue: queue.SimpleQueue[_Command | None] = queue.SimpleQueue()
         self._stopped = False  # in its turn
-        self._ending = False  # somebody said so: wait for no device
+        self._ending = False  # the end was asked for: wait for no device
 
     def open(self) -> None:
         """Take the microphone, and the recording's file.
@@ -155,7 +155,7 @@ class Worker:
         return silence(microphone) if microphone and silent else self._cancelled
 
     def run(self) -> None:
-        """Hear until `stop`.
+        """Process sound until `stop`.
 
         Raises:
             DeviceError: if the microphone goes and is not waited for.
@@ -258,7 +258,7 @@ class Worker:
 
     def _watch_silence(self, microphone: Microphone, block: Float32) -> None:
         before = self._silent
-        # An unused input still delivers its own faint noise.
+        # An unused input still delivers faint noise.
         faint = np.float32(0 if microphone.hears_all else _UNUSED_INPUT_PEAK)
         sounds = bool(len(block)) and not bool((np.abs(block) <= faint).all())
         self._silent = 0 if sounds else before + len(block) * SAMPLE_RATE // microphone.rate

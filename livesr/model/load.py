@@ -46,7 +46,7 @@ def bundled() -> dict[str, Path]:
 
 
 def models() -> dict[str, ModelInfo]:
-    """Name -> what it says of itself, of every model that came with livesr; the default first.
+    """Name -> metadata of every bundled model; the default first.
 
     Example:
         >>> models()["open"].licence

@@ -68,7 +68,7 @@ def look_through(data: bytes) -> Graph:
                 if part == 1:
                     _known("operators of", name, _DOMAINS)
         elif number == 25:
-            raise Refused("defines functions of its own")
+            raise Refused("defines functions")
     return walk.found
 
 

@@ -19,7 +19,7 @@ MISSING = "the sound is missing"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What `Decision` makes of one hop."""
+    """The decision on one hop."""
 
     status: Status
     label: int | None

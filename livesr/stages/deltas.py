@@ -15,7 +15,7 @@ from livesr.state import State
 class Delta(Stage):
     """The delta, eq. (2): d_t = sum_{n=1..N} n (m_{t+n} - m_{t-n}) / (2 sum_{n=1..N} n^2).
 
-    Applied to its own output it is the delta-delta, eq. (3).
+    Applied to its output it is the delta-delta, eq. (3).
 
     Runs N frames behind its input; the first frame stands in for those before it and, at
     `finish`, the last for those after it.

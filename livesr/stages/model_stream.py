@@ -49,7 +49,7 @@ class ModelStream(Stage):
 
     @property
     def context(self) -> Float32:
-        """c of eq. (5), float32 [context_size]: what the network makes of the window, before it
+        """c of eq. (5), float32 [context_size]: the representation of the window, before it
         names an emotion; zeros before a step."""
         return self._context
 

@@ -1,7 +1,7 @@
 """Resamples a stream from any rate to 16 kHz, through soxr.
 
 soxr's stream gives the same bits for chunks of any length, but its state cannot be saved. So the
-stream is divided into epochs of a few seconds, each with a soxr stream of its own. That stream
+stream is divided into epochs of a few seconds, each with a new soxr stream. That stream
 begins one second early, on a whole second (where both rates have a sample), and its output is used
 from the epoch's first sample on. The filter is much shorter than that second, so the joints are
 exact to 1e-7, and a resumed stream needs only the epoch's input so far.

@@ -73,8 +73,8 @@ def test_the_voice_call_keeps_time_across_lost_packets() -> None:
     for index, packet in enumerate(packets):
         if 200 <= index < 300 or index == 30:  # two seconds of silence, and one lost packet
             continue
-        readings += speaker.hear(packet.tobytes(), (first + 960 * index) % 2**32)
-    assert speaker.hear(packets[0].tobytes(), first) == []
+        readings += speaker.take(packet.tobytes(), (first + 960 * index) % 2**32)
+    assert speaker.take(packets[0].tobytes(), first) == []
     readings += speaker.recognizer.finish()
     assert readings[-1].end == pytest.approx(9, abs=1e-3)
     assert sum(reading.gap for reading in readings) == pytest.approx(2.02, abs=1e-3)

@@ -312,8 +312,8 @@ def test_leaving_one_out(tmp_path: Path) -> None:
     assert set(across) == {"emodb", "nemo"}
     fold = across["nemo"]
     assert [c.corpus for c in fold if c.split == "test"] == ["nemo"] * 12
-    heard = [c for c in fold if c.split != "test"]
-    assert heard == [c for c in only if c.split != "test"]
+    others = [c for c in fold if c.split != "test"]
+    assert others == [c for c in only if c.split != "test"]
     twins = [*only, replace(clips[-1], speaker="emodb_03")]
     with pytest.raises(CorpusError, match="speaker emodb_03 is in two splits"):
         leave_one_corpus_out(twins)
@@ -358,13 +358,13 @@ def test_clips_that_cannot_be_read(tmp_path: Path) -> None:
     check(clips)
     bad = clips[3]
     wav(bad.path, seconds=0)
-    for hear in (lambda: check(clips), bad.samples):
+    for read in (lambda: check(clips), bad.samples):
         with pytest.raises(CorpusError, match=f"{bad.path.name} holds no samples"):
-            hear()
+            read()
     bad.path.write_text("version https://git-lfs.github.com/spec/v1\n")
-    for hear in (lambda: check(clips), bad.samples):
+    for read in (lambda: check(clips), bad.samples):
         with pytest.raises(CorpusError, match=f"{bad.path.name} cannot be decoded"):
-            hear()
+            read()
 
 
 def table(root: Path, *, split: bool = False, gender: bool = False) -> Path:

@@ -23,8 +23,8 @@ from export.evaluate import (
     ClipResult,
     Evaluation,
     clip_result,
+    clips_before,
     heading,
-    heard_before,
     judge_all,
     score,
     table,
@@ -64,12 +64,12 @@ def reading(tiny: Path) -> Callable[..., Reading]:
 def test_a_verdict_is_the_mean_of_all_readings_by_their_speech(
     reading: Callable[..., Reading],
 ) -> None:
-    def heard(label: int, speech: float, status: Status = "speech") -> Reading:
+    def reading_of(label: int, speech: float, status: Status = "speech") -> Reading:
         shares = {name: 0.7 if i == label else 0.1 for i, name in enumerate(LABELS)}
         one = reading(1, status, "sad" if status == "speech" else None, label)
         return replace(one, probabilities=shares, speech=speech)
 
-    said = clip_result([heard(3, 0.9), heard(1, 0.3), heard(0, 0.0, "no-speech")])
+    said = clip_result([reading_of(3, 0.9), reading_of(1, 0.3), reading_of(0, 0.0, "no-speech")])
     expected = np.average(
         [[0.1, 0.1, 0.1, 0.7], [0.1, 0.7, 0.1, 0.1], [0.7, 0.1, 0.1, 0.1]],
         axis=0,
@@ -77,16 +77,16 @@ def test_a_verdict_is_the_mean_of_all_readings_by_their_speech(
     )
     np.testing.assert_allclose(said.probabilities, expected)
     assert (said.guess, int(said.shown.argmax()), said.labelled) == (3, 1, True)
-    assert not clip_result([heard(3, 0.9, "unsure")]).labelled
-    assert not clip_result([heard(3, 0.0, "no-speech")]).labelled
+    assert not clip_result([reading_of(3, 0.9, "unsure")]).labelled
+    assert not clip_result([reading_of(3, 0.0, "no-speech")]).labelled
 
 
 def test_warm_is_after_other_clips_of_the_same_speaker(clips: list[Clip]) -> None:
-    before = heard_before(clips[0], clips, 5.0)
+    before = clips_before(clips[0], clips, 5.0)
     assert {clip.speaker for clip in before} == {"s0"}
     assert clips[0] not in before
     assert len(before) == 3  # of two seconds
-    assert before == heard_before(clips[0], clips, 5.0)
+    assert before == clips_before(clips[0], clips, 5.0)
 
 
 def test_adaptation_matters_when_warm_and_not_when_cold(clips: list[Clip], tmp_path: Path) -> None:
@@ -144,10 +144,10 @@ def test_what_others_make_of_corpora_left_out_calibrates_a_model(
     folder = tmp_path / "runs" / "left-seed1"
     (folder / "made").mkdir(parents=True)
     other = save_tiny(folder / "made" / "made.onnx", plain, 2)
-    heard = calibrate.left_out(folder, clips, 3)
-    assert len(heard) == 3
-    assert {file for _, file in heard} == {str(other)}
-    assert {clip.split for clip, _ in heard} == {"dev"}
+    pairs = calibrate.left_out(folder, clips, 3)
+    assert len(pairs) == 3
+    assert {file for _, file in pairs} == {str(other)}
+    assert {clip.split for clip, _ in pairs} == {"dev"}
     target = tmp_path / "calibrated.onnx"
     command = ["calibrate", str(model), "--corpora", str(tmp_path), "--left-out", str(folder)]
     command += ["--most", "3", "--output", str(target)]
@@ -155,7 +155,7 @@ def test_what_others_make_of_corpora_left_out_calibrates_a_model(
     calibrate.main()
     assert "| 0.55 | 0% | 0% |" in capsys.readouterr().out
     info = load_model(target).info
-    assert info.temperature == calibrate.fit(heard)[0]
+    assert info.temperature == calibrate.fit(pairs)[0]
     assert info.decision == replace(odd, least_probability=DecisionSettings().least_probability)
     assert info.name == "calibrated"
     said = [Recognizer(file).push(clips[0].samples())[-1] for file in (model, target)]
@@ -231,10 +231,10 @@ def test_time_and_turns_are_counted(reading: Callable[..., Reading]) -> None:
     talk = Conversation(
         "made", np.zeros(0, np.float32), (Passage(0, ((0.0, 4.0),)), Passage(3, ((5.0, 9.0),)))
     )
-    heard = [reading(end, "speech", "angry", 0) for end in (1, 2, 3, 4, 4.5, 6)]
-    heard += [reading(7, "unsure", leading=3), reading(8, "speech", "sad", 3)]
+    readings = [reading(end, "speech", "angry", 0) for end in (1, 2, 3, 4, 4.5, 6)]
+    readings += [reading(7, "unsure", leading=3), reading(8, "speech", "sad", 3)]
     found = Streaming()
-    count(talk, heard, found)
+    count(talk, readings, found)
     assert (found.spoken, found.labelled, found.changes, found.delays) == (7, 6, 1, [3.0])
     assert found.uar() == pytest.approx((4 / 4 + 1 / 2) / 2)
     assert found.uar(1) == pytest.approx((4 / 4 + 2 / 3) / 2)

@@ -101,7 +101,7 @@ def test_windows_of_other_lengths(speech: np.ndarray) -> None:
 
 
 def test_fewer_bits_are_measured_on_the_inputs_of_a_stream(speech: np.ndarray) -> None:
-    feeds, found = precision.heard(speech[: 10 * HOP])
+    feeds, found = precision.feeds_of(speech[: 10 * HOP])
     assert len(feeds) == len(found) == len(hops(speech[: 10 * HOP]))
     model = load_model("acrnn-compact")
     again = [precision.run(model, feed)["probabilities"][0] for feed in feeds]

@@ -9,8 +9,8 @@ import pytest
 import soundfile as sf
 
 from export.corpora import Clip, read_clips
-from export.steady import Heard, Talk, first_speakers, measure, talks
-from export.windows import BLOCK_SECONDS, Windows, decide, hear
+from export.steady import Material, Talk, first_speakers, measure, talks
+from export.windows import BLOCK_SECONDS, Windows, decide, judge_sounds
 from livesr import Recognizer
 from livesr.model.metadata import LABELS
 from livesr.settings import DecisionSettings
@@ -36,11 +36,11 @@ def test_windows_are_what_the_recognizer_decides_on(
     clips: list[Clip], tiny: Path, tmp_path: Path
 ) -> None:
     named = [(clip.key, clip.samples) for clip in clips]
-    heard = hear(named, str(tiny), tmp_path / "cache", "clips")
-    kept = hear(named, str(tiny), tmp_path / "cache", "clips")
+    judged = judge_sounds(named, str(tiny), tmp_path / "cache", "clips")
+    kept = judge_sounds(named, str(tiny), tmp_path / "cache", "clips")
     recognizer = Recognizer(tiny)
     adaptation = Adaptation(SETTINGS, 4, recognizer.hop)
-    for clip, windows, again in zip(clips, heard, kept, strict=True):
+    for clip, windows, again in zip(clips, judged, kept, strict=True):
         np.testing.assert_array_equal(windows.context, again.context)
         recognizer.reset()
         readings = recognizer.push(clip.samples()) + recognizer.finish()
@@ -74,8 +74,8 @@ def _made(label: int, *parts: tuple[int, float]) -> tuple[Talk, Windows]:
 def test_measures_count_what_is_shown() -> None:
     steady = [_made(label, (label, 150.0)) for label in range(4)]
     outburst = _made(0, (2, 90.0), (0, 15.0), (2, 30.0))
-    heard = Heard([], [], steady, [outburst])
-    found = measure(heard, Adaptation(SETTINGS, 4, 0.25), Decision(SETTINGS, 4, BLOCK_SECONDS))
+    material = Material([], [], steady, [outburst])
+    found = measure(material, Adaptation(SETTINGS, 4, 0.25), Decision(SETTINGS, 4, BLOCK_SECONDS))
     assert list(found.steady.values()) == [1, 1, 1, 1]
-    assert next(iter(found.heard.values())) > 0.9
+    assert next(iter(found.noticed.values())) > 0.9
     assert found.delays[0] <= 1.5

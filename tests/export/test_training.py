@@ -27,7 +27,7 @@ from export.batches import (
 )
 from export.config import Config, ConfigError
 from export.corpora import RATE, UNLABELLED, Clip, CorpusError, read_clips
-from export.features import NOBODY, backgrounds, scene, sequences, stream_features, with_deltas
+from export.features import BABBLE, backgrounds, scene, sequences, stream_features, with_deltas
 from export.graph import build
 from export.metrics import calibration_error, confusion, uar
 from export.network import ACRNN, CONTEXT_FRAMES
@@ -168,25 +168,25 @@ def test_corpora_that_cannot_be_used(corpus: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_run_learns_resumes_and_refuses_another_config(corpus: Path, tmp_path: Path) -> None:
     clips = [clip for clip in read_clips(corpus) if clip.split == "train"]
-    heard = sequences(clips, None, tmp_path / "cache", workers=1)
+    items = sequences(clips, None, tmp_path / "cache", workers=1)
     again = sequences(clips, None, tmp_path / "cache", workers=1)
-    np.testing.assert_array_equal(heard[3].levels, again[3].levels)
+    np.testing.assert_array_equal(items[3].levels, again[3].levels)
     # A teacher of whom there is something to learn: how loud it is.
-    heard = [replace(h, taught=np.repeat(h.levels[::2, :1], VALUES, axis=1)) for h in heard]
-    data = prepare(heard, np.full(40, -4.0), np.full(40, 2.0))
-    nobody = prepare(
+    items = [replace(h, taught=np.repeat(h.levels[::2, :1], VALUES, axis=1)) for h in items]
+    data = prepare(items, np.full(40, -4.0), np.full(40, 2.0))
+    babble = prepare(
         backgrounds(clips, 1, tmp_path / "cache", workers=1), np.full(40, -4.0), np.full(40, 2.0)
     )
     config = Config(epochs=8, batch=4, learning_rate=5e-3, background=0.2, unlabelled=0.5)
     folder = tmp_path / "run"
     first = Run(config, folder)
     first.config = replace(config, epochs=1)
-    first.train([data], nobody, [], data)
+    first.train([data], babble, [], data)
     first.config = config
     first.save()
     resumed = Run(config, folder)
     assert resumed.epoch == 1
-    resumed.train([data], nobody, [data], data)
+    resumed.train([data], babble, [data], data)
     assert (resumed.epoch, len(resumed.log)) == (8, 8)
     assert set(resumed.log[-1]) >= {"loss", "made", "mean"}
     unlike = [row["unlike the teacher"] for row in resumed.log]
@@ -219,10 +219,10 @@ def test_dev_is_trained_on_only_if_a_config_asks_for_it(corpus: Path) -> None:
 def test_windows_stay_inside_their_label(corpus: Path, tmp_path: Path) -> None:
     clips = [clip for clip in read_clips(corpus) if clip.split == "train"]
     rng = np.random.default_rng(0)
-    for heard in sequences(clips, 3, tmp_path / "cache", workers=1):
+    for item in sequences(clips, 3, tmp_path / "cache", workers=1):
         for _ in range(20):
-            start, end = draw(heard, Config(), 150, rng)
-            assert heard.first <= start < end <= len(heard.speech)
+            start, end = draw(item, Config(), 150, rng)
+            assert item.first <= start < end <= len(item.speech)
             assert end - start <= 300
             assert start % 2 == end % 2 == 0
 
@@ -238,14 +238,14 @@ def test_scenes_hold_their_clip(corpus: Path) -> None:
 
 def test_a_lesson_stands_beside_its_window() -> None:
     values = np.arange(80).astype(np.float16)  # of every fifth step
-    heard: Any = np.repeat(values[:, None], VALUES, 1)
+    taught: Any = np.repeat(values[:, None], VALUES, 1)
     for end in (40, 300, 302, 804):
-        lessons, known = lesson(heard, end, 150)
+        lessons, known = lesson(taught, end, 150)
         there = min(end // 2, 150)
         assert known.sum() == known[150 - there :].sum() == there
         steps = np.arange(end // 2 - there, end // 2)
         np.testing.assert_array_equal(lessons[150 - there :, 0], np.minimum(steps // 5, 79))
-    assert not lesson(heard[:0], 300, 150)[1].any()
+    assert not lesson(taught[:0], 300, 150)[1].any()
 
 
 @pytest.mark.skipif(find_spec("pipecat") is None, reason="make teacher")
@@ -283,9 +283,9 @@ def test_figures() -> None:
 
 
 def test_babble_has_no_emotion(corpus: Path, tmp_path: Path) -> None:
-    heard = backgrounds(read_clips(corpus), 1, tmp_path / "cache", workers=1)
-    assert {item.label for item in heard} == {NOBODY}
-    wanted = aims([2, NOBODY, UNLABELLED])
+    items = backgrounds(read_clips(corpus), 1, tmp_path / "cache", workers=1)
+    assert {item.label for item in items} == {BABBLE}
+    wanted = aims([2, BABBLE, UNLABELLED])
     np.testing.assert_array_equal(wanted, [[0, 0, 1, 0], [0.25] * 4, [0] * 4])
 
 
@@ -355,7 +355,7 @@ def test_voices_become_clips_without_an_emotion(
         read_voices(tmp_path / "nowhere")
     for share, given in ((0.5, None), (0.0, made)):
         with pytest.raises(ConfigError, match="voices"):
-            train.heard_voices(Config(unlabelled=share), given)
+            train.unlabelled_voices(Config(unlabelled=share), given)
     with pytest.raises(ConfigError, match="set teach"):
         Config(unlabelled=0.5, teach=0)
 

@@ -124,7 +124,7 @@ def test_a_header_that_was_never_finished(
     path.write_bytes(wave(16000, pcm, 0, riff, before))
     samples, texts, lost = hear(path)
     assert samples.tobytes() == (np.frombuffer(pcm, "<i2") / np.float32(32768)).tobytes()
-    assert texts == ["its header was never finished; it is heard to the end of the file"]
+    assert texts == ["its header was never finished; it is read to the end of the file"]
     assert not lost
 
 
@@ -145,7 +145,7 @@ def test_a_size_that_wrapped_at_four_gigabytes(tmp_path: Path, pcm: bytes) -> No
         assert sound.seconds == (2**32 + 64_000) / 32_000
         first = next(sound.blocks())
         assert [finding.text for finding in sound.findings] == [
-            "it is longer than its header can say; it is heard to its end"
+            "it is longer than its header can say; it is read to its end"
         ]
     assert first[:, 0].tobytes() == (np.frombuffer(pcm, "<i2")[:8000] / np.float32(32768)).tobytes()
 
@@ -218,7 +218,7 @@ def test_a_pipe_is_heard_as_the_file_is(folder: Path, kind: str) -> None:
 def test_a_pipe_that_goes_on_or_ends_early_is_told(folder: Path) -> None:
     data = (folder / "a.wav").read_bytes()
     with piped(data + data) as pipe:
-        assert hear(pipe)[1] == ["more came after the sound, and was not heard"]
+        assert hear(pipe)[1] == ["more came after the sound, and was not read"]
     with piped(data[:50_000]) as pipe:
         samples, texts, lost = hear(pipe)
     assert lost
