@@ -298,11 +298,6 @@ def replay_many(
     _show(rows, PlainConsole(stderr=quiet))
     if summary:
         _write_summary(summary, rows, how.force)
-    for job, heard in results:
-        for note in heard.notes:
-            if note != heard.failed:
-                named = note if job.input.shown in note else f"{job.input.shown}: {note}"
-                print(f"livesr: {named}", file=sys.stderr)
     failures = [heard.failed for _, heard in results if heard.failed]
     for failure in failures:
         print(f"livesr: {failure}", file=sys.stderr)

@@ -150,15 +150,3 @@ def test_the_only_input_that_cannot_be_heard_is_status_2(tmp_path: Path) -> None
     told = cli(tmp_path / "bad.wav", "--summary", tmp_path / "s.csv")
     assert told.returncode == 2
     assert told.stderr.count("\n") == 1
-
-
-def test_words_about_a_file_are_told_with_its_name(
-    tmp_path: Path, tiny: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
-) -> None:
-    left = speech[:64_000]
-    sf.write(tmp_path / "a.wav", left, 16000)
-    sf.write(tmp_path / "b.wav", np.stack((left, -left), axis=1), 16000)
-    assert replay_many(find_inputs([str(tmp_path)]), How(model=str(tiny))) == 0
-    told = capsys.readouterr().err
-    assert told.startswith(f"livesr: {tmp_path / 'b.wav'}: the 2 channels cancel each other out")
-    assert told.count("\n") == 1
