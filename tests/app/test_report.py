@@ -9,7 +9,6 @@ import html
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -29,6 +28,7 @@ from livesr.app.ui.theme import COLOURS, GLYPHS
 from livesr.event import Item
 from livesr.files.jsonl import readings_from_jsonl
 from livesr.model.metadata import LABELS
+from tests.helpers.browser import chromium
 from tests.helpers.tiny import DATA
 
 CLIP = DATA / "conversation.flac"
@@ -119,6 +119,22 @@ def test_the_page_shows_the_readings(tmp_path: Path) -> None:
     unsure = data["reasons"][columns[12][KIND] - len(LABELS)]
     assert unsure == ["unsure", "too close to call"]
     assert sum(column[LOST] for column in columns) == 12.5
+
+
+def test_the_page_names_the_profile_and_when_the_session_began(tmp_path: Path) -> None:
+    began = "2026-11-26T10:00:00+00:00"
+    items: list[Item] = [
+        Event("session", 0.0, about={"started": began, "model": "tiny"}),
+        reading(0.25, profile=None),
+        Event("teach", 0.25, text="sad"),
+        reading(0.5, profile="corrections"),
+        *(reading(0.5 + n / 4, profile=f"{n}") for n in range(1, 9)),
+    ]
+    data = data_of(made(items, tmp_path / "a.html"))
+    assert data["started"] == began
+    assert data["profiles"] == ["corrections", "1", "2", "3"]  # a file may hold any number
+    assert [event["event"] for event in data["events"]] == ["teach"]
+    assert data_of(made([reading(0.25)], tmp_path / "b.html"))["profiles"] == []
 
 
 def test_a_recording_of_speech(tmp_path: Path) -> None:
@@ -524,15 +540,10 @@ def test_any_line_makes_a_page_or_a_sentence(
 # ---- in a browser ----
 
 
-@pytest.fixture(scope="session")
-def chromium() -> str:
+@pytest.fixture(scope="session", name="chromium")
+def _chromium() -> str:
     """The command of a Chromium."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    if "CI" in os.environ:
-        pytest.fail("there is no chromium to look at the report with")
-    pytest.skip("chromium is not installed")
+    return chromium()
 
 
 def browse(chromium: str, page: Path, *options: str) -> tuple[str, str]:
@@ -613,21 +624,28 @@ def test_all_emotions_are_in_the_picture_and_nothing_overflows(
         key: byId("key").innerText,
         turns: byId("turns").children.length,
         events: [...byId("events").children].map((item) => item.textContent),
+        facts: byId("facts").textContent,
       };
     """
     size = "--window-size=420,1600"
-    answer = asked(
-        chromium, monkeypatch, tmp_path, session(), script, size, source="x" * 300 + HOSTILE
-    )
+    items = [
+        Event("session", 0.0, about={"started": "2026-11-26T10:00:00+00:00"}),
+        *session(),
+        Event("teach", 20.25, text="sad"),
+        reading(20.5, profile="me"),
+    ]
+    answer = asked(chromium, monkeypatch, tmp_path, items, script, size, source="x" * 300 + HOSTILE)
+    assert re.search(r"^20\.5 s · model tiny · profile me · began .*2026", answer["facts"])
     assert answer["colours"] == [True] * 4
     assert answer["overflow"] <= 0
     assert answer["heading"] == "x" * 300 + SHOWN
-    assert "The voice sounded angry for 44% of the labelled speech" in answer["story"]
-    assert "12.5 s not heard" in answer["story"]
-    for words in ("faint: unsure", "empty: no speech", "not heard", "clipping", "mark"):
+    assert "The voice sounded sad for 47% of the labelled speech" in answer["story"]
+    assert "12.5 s lost" in answer["story"]
+    for words in ("faint: unsure", "empty: no speech", "sound lost", "clipping", "mark"):
         assert words in answer["key"]
-    assert answer["turns"] == 4
-    assert answer["events"][1] == "G12.5 s not heard: the computer was busy0:07.0"
+    assert answer["turns"] == 5
+    assert "Ccorrection: sad0:20.3" in answer["events"]
+    assert answer["events"][1] == "G12.5 s sound lost: the computer was busy0:07.0"
 
 
 def test_the_cursor_and_the_zoom(
@@ -688,7 +706,7 @@ def test_next_to_nothing(
     chromium: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, items: list[Item]
 ) -> None:
     story = asked(chromium, monkeypatch, tmp_path, items, 'return byId("story").textContent;')
-    assert story.startswith("No moment got a label" if items else "Nothing was heard.")
+    assert story.startswith("No moment got a label" if items else "There are no readings.")
 
 
 def test_memory_does_not_grow_with_turning_points(tmp_path: Path) -> None:

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import time
-import urllib.request
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from websockets.sync.client import ClientConnection, connect
 
 from livesr.app.report.report import Report
 from livesr.app.report.sound import as_opus
 from livesr.files.replay import replay
 from livesr.files.soundfile import SoundFile
-from tests.app.test_report import chromium  # noqa: F401  (a fixture)
+from tests.helpers.browser import Browser
 from tests.helpers.tiny import DATA
 
 CLIP = DATA / "conversation.flac"
+_FOCUSED = "document.activeElement"
+_GROUND = "getComputedStyle(document.body).backgroundColor"
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "a.html"
     with Report("a.flac", "tiny", path, as_opus(lambda: SoundFile(CLIP))) as report:
-        for reading in replay(CLIP):
+        for reading in replay(CLIP, model="acrnn-compact"):
             report.add(reading)
     return path
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    browser = Browser(tmp_path / "chromium")
+    yield browser
+    browser.close()
 
 
 def test_the_page_may_play_its_own_sound_and_nothing_else(page: Path, tmp_path: Path) -> None:
@@ -42,92 +45,57 @@ def test_the_page_may_play_its_own_sound_and_nothing_else(page: Path, tmp_path: 
     assert "media-src" not in silent and '"sound":null' in silent
 
 
-class Browser:
-    """A page in Chromium, asked through its DevTools."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self._socket, self._number = socket, 0
-
-    def call(self, method: str, **parameters: Any) -> Any:
-        self._number += 1
-        self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
-        while True:
-            answer = json.loads(self._socket.recv(timeout=60))
-            if answer.get("id") == self._number:
-                assert "error" not in answer, answer
-                return answer["result"]
-
-    def ask(self, script: str) -> Any:
-        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def until(self, script: str) -> None:
-        for _ in range(300):
-            if self.ask(script):
-                return
-            time.sleep(0.1)
-        raise AssertionError(f"never true: {script}")
-
-    def press(self, key: str, code: str) -> None:
-        text = {"text": key} if len(key) == 1 else {}
-        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, code=code, **text)
-        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=code)
+def _tab_to(browser: Browser, wanted: str) -> None:
+    """Press Tab until what has the focus fits a selector."""
+    for _ in range(40):
+        browser.press("Tab")
+        if browser.evaluate(f"{_FOCUSED}.matches({wanted!r})"):
+            return
+    raise AssertionError(f"Tab never comes to {wanted}")
 
 
-@contextmanager
-def opened(command: str, page: Path, folder: Path, *options: str) -> Iterator[Browser]:
-    profile = folder / "profile"
-    arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
-    arguments += ["--autoplay-policy=no-user-gesture-required", f"--user-data-dir={profile}"]
-    with subprocess.Popen(
-        [command, *arguments, *options, page.as_uri()],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            port = profile / "DevToolsActivePort"
-            for _ in range(600):
-                if port.exists() and port.read_text().count("\n"):
-                    break
-                time.sleep(0.1)
-            number = port.read_text().splitlines()[0]
-            with urllib.request.urlopen(f"http://127.0.0.1:{number}/json") as told:
-                target = next(tab for tab in json.load(told) if tab["type"] == "page")
-            with connect(target["webSocketDebuggerUrl"], max_size=None) as socket:
-                yield Browser(socket)
-        finally:
-            process.terminate()
-
-
-@pytest.mark.parametrize("options", [["--window-size=1200,900"], ["--window-size=400,900"]])
-def test_it_plays_and_the_cursor_runs_along(
-    chromium: str,  # noqa: F811
-    page: Path,
-    tmp_path: Path,
-    options: list[str],
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 400])
+def test_it_is_played_by_keys_alone_and_asks_no_network(
+    browser: Browser, page: Path, width: int, scheme: str
 ) -> None:
-    dark = "--blink-settings=preferredColorScheme=0"
-    with opened(chromium, page, tmp_path, *options, dark) as browser:
-        browser.until('document.documentElement?.dataset.ready === "1"')
-        browser.until("sound.duration > 27")
-        assert browser.ask("[playing(), byId('play').hidden]") == [False, False]
-        # A turning point plays from there, and the cursor runs along.
-        turn = browser.ask("data.turns[2][0]")
-        browser.ask("byId('turns').children[2].firstChild.click()")
-        browser.until(f"playing() && cursor > {turn} + 0.5")
-        assert browser.ask("Math.abs(cursor - sound.currentTime)") < 1.0
-        # By keys alone: space stops and plays.
-        browser.ask("chart.focus()")
-        browser.press(" ", "Space")
-        browser.until("!playing() && byId('play').textContent === 'Play'")
-        place = browser.ask("cursor")
-        browser.press(" ", "Space")
-        browser.until(f"playing() && cursor > {place} + 0.3")
-        browser.press(" ", "Space")
-        browser.until("!playing()")
-        wide = "document.documentElement.scrollWidth <= innerWidth"
-        assert browser.ask(wide)
-        # Nothing was asked of any network: the sound is in the page.
-        asked = browser.ask("performance.getEntriesByType('resource').map((e) => e.name)")
-        assert all(name.startswith("data:") for name in asked)
+    browser.size(width, 900, mobile=width == 400)
+    browser.call(
+        "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
+    )
+    browser.open(page.as_uri())
+    browser.until("document.documentElement.dataset.ready === '1' && sound.duration > 27")
+    red = int(re.findall(r"\d+", browser.evaluate(_GROUND))[0])
+    assert red < 40 if scheme == "dark" else red > 200
+    assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+    # Play, by its button: the cursor runs along with the sound.
+    _tab_to(browser, "#play")
+    assert browser.evaluate(f"{_FOCUSED}.textContent") == "Play"
+    browser.press("Enter", "\r")
+    browser.until("playing() && cursor > 0.5")
+    assert browser.evaluate("Math.abs(cursor - sound.currentTime)") < 1.0
+    assert browser.evaluate("byId('play').textContent") == "Pause"
+    # Space stops it and goes on, wherever the focus is.
+    _tab_to(browser, "#chart")
+    browser.press(" ", " ")
+    browser.until("!playing() && byId('play').textContent === 'Play'")
+    stopped = browser.evaluate("cursor")
+    browser.press("ArrowRight")
+    assert browser.evaluate("cursor") > stopped
+    browser.press(" ", " ")
+    browser.until(f"playing() && cursor > {stopped} + 0.3")
+    # A turning point plays from there.
+    _tab_to(browser, "#turns li:nth-child(2) button")
+    turn = browser.evaluate("data.turns[1][0]")
+    browser.press("Enter", "\r")
+    browser.until(f"playing() && cursor > {turn} && cursor < {turn} + 3")
+    browser.press("Escape")
+    # At its end it stops, and Play begins anew.
+    browser.evaluate("sound.currentTime = sound.duration - 0.3")
+    browser.until("!playing() && cursor > end - 1")
+
+    asked = [told for told in browser.events if told["method"] == "Network.requestWillBeSent"]
+    addresses = [told["params"]["request"]["url"] for told in asked]
+    assert page.as_uri() in addresses
+    assert [url for url in addresses if not url.startswith(("data:", page.as_uri()))] == []

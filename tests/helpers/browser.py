@@ -27,6 +27,7 @@ _QUIET = (
     "--disable-dev-shm-usage",
     "--remote-debugging-port=0",
 )
+_KEY_CODES = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowLeft": 37, "ArrowRight": 39}
 
 
 def chromium() -> str:
@@ -105,7 +106,7 @@ class Browser:
 
     def press(self, key: str, text: str = "") -> None:
         for kind in ("keyDown", "keyUp"):
-            code = {"Tab": 9, "Enter": 13, " ": 32}.get(key, ord(key.upper()[0]))
+            code = _KEY_CODES.get(key, ord(key.upper()[0]))
             typed = {"text": text} if text and kind == "keyDown" else {}
             self.call(
                 "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **typed

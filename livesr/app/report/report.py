@@ -30,6 +30,7 @@ _TEMPLATE = Path(__file__).with_name("page.html")
 _MOST_COLUMNS = 4000
 _MOST_LISTED = 2000  # turning points, and events: beyond, they are counted
 _MOST_REASONS = 24  # livesr gives five; a file may hold any
+_MOST_PROFILES = 4  # a session has one, or two if it began without
 _CELL_SECONDS, _CELLS = 0.1, 1 << 20  # of the attention timeline: 29 h, then it is coarsened
 _SPARE_COLOURS = ("#cc79a7", "#56b4e9", "#f0e442", "#999999")  # for labels that are not the four
 _END, _LEVEL, _SECONDS, _LOST, _SPEECH, _JUDGED, _SMOOTHED = range(7)
@@ -67,6 +68,8 @@ class Report:
         self._attention, self._cell = np.zeros(_CELLS, np.float32), _CELL_SECONDS
         self._events: list[dict[str, Any]] = []
         self._unlisted = 0
+        self._profiles: list[str] = []
+        self._started = ""
 
     def __enter__(self) -> Report:
         try:
@@ -110,6 +113,9 @@ class Report:
 
     def event(self, event: Event) -> None:
         """Take one event."""
+        if event.kind == "session":
+            self._started = str(event.about.get("started") or "")
+            return
         if len(self._events) < _MOST_LISTED:
             self._events.append(replace(event, text=event.text[:LONGEST_TEXT]).to_dict())
         else:
@@ -121,6 +127,9 @@ class Report:
         if not self._readings:
             self._begin = summary.end = reading.start
             summary.labels = tuple(reading.smoothed)
+        name = (reading.profile or "")[:LONGEST_TEXT]
+        if name and name not in self._profiles and len(self._profiles) < _MOST_PROFILES:
+            self._profiles.append(name)
         # What was wholly lost still has a status, so it must weigh something.
         seconds = max(1e-6, reading.end - summary.end - reading.gap)
         summary.add(reading)
@@ -187,6 +196,8 @@ class Report:
         return {
             "source": self._source,
             "model": self._model,
+            "profiles": self._profiles,
+            "started": self._started,
             "version": __version__,
             "sound": _as_address(self._sound),
             "begin": max(self._begin, 0.0),
