@@ -1,4 +1,4 @@
-"""Many files in one go: each heard as its own replay is, in one process or several."""
+"""Many files in one go: each gives what its own replay gives, in one process or several."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -24,12 +25,13 @@ from livesr.app.console import PlainConsole
 from livesr.app.exit_status import ExitStatus
 from livesr.app.inputs import Input
 from livesr.app.outputs import STDOUT, Place, check_outputs, open_output
+from livesr.app.progress import FileProgress, lengths
 from livesr.app.report.report import Report
 from livesr.app.writers import CsvWriter, JsonlWriter, Writer
 from livesr.errors import LivesrError
 from livesr.files.recording import events_path
-from livesr.files.replay import Channel, play
-from livesr.files.soundfile import RawFormat
+from livesr.files.replay import Channel, play, recorded_profile
+from livesr.files.soundfile import STDIN, RawFormat
 from livesr.model.load import DEFAULT
 from livesr.profile import Profile
 from livesr.reading import Reading
@@ -37,6 +39,8 @@ from livesr.settings import HOP_SECONDS
 from livesr.summary import Summary
 
 _WIDTH = 160  # cells of the table where there is no terminal
+_MOST_NOTES = 20
+_LOOK_SECONDS = 0.2  # between two looks at how far other processes are
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +68,15 @@ class How:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A file to hear, and where what comes of it goes; None for nowhere."""
+    """A file to process, and where its outputs go; None for nowhere.
+
+    Attributes:
+        input: the file.
+        number: of the job, from 0.
+    """
 
     input: Input
+    number: int
     jsonl: str | None = None
     events: str | None = None
     rows: str | None = None  # CSV of this file alone, to be joined
@@ -74,12 +84,12 @@ class Job:
 
 
 @dataclass(slots=True)
-class Heard:
+class Outcome:
     """What came of a file.
 
     Attributes:
         summaries: by channel; None is the mean of all.
-        failed: why it was not heard, or not to its end.
+        failed: why it could not be processed, or not to its end.
         notes: words about it.
     """
 
@@ -88,9 +98,15 @@ class Heard:
     notes: list[str] = field(default_factory=list)
 
 
-def hear(job: Job, how: How) -> Heard:
-    """Hear one file to its end, and write what was asked for. It raises nothing of livesr's."""
-    heard, writers = Heard(), ExitStack()
+def process(job: Job, how: How, tell: Callable[[int, float], None]) -> Outcome:
+    """Process one file to its end, and write what was asked for. It raises nothing of livesr's.
+
+    Args:
+        job: the file and its outputs.
+        how: common to all.
+        tell: called with the job's number and the seconds of it that are done.
+    """
+    outcome, writers = Outcome(), ExitStack()
     try:
         with writers:
             items = play(
@@ -122,20 +138,23 @@ def hear(job: Job, how: How) -> Heard:
                 writers.enter_context(writer)
             pages: dict[int | None, Report] = {}
             for item in items:
-                for writer in outputs:
-                    writer.write(item)
+                for writer in list(outputs):
+                    try:
+                        writer.write(item)
+                    except BrokenPipeError:  # its reader's wish; the other outputs go on
+                        outputs.remove(writer)
                 if job.report:
                     _page(pages, job, how, item.channel, writers).write(item)
                 if isinstance(item, Reading):
-                    heard.summaries.setdefault(item.channel, Summary()).add(item)
-                elif item.kind in ("file", "note", "silence"):
-                    heard.notes.append(item.text)
-                    heard.failed = heard.failed or (item.text if item.kind == "file" else "")
+                    outcome.summaries.setdefault(item.channel, Summary()).add(item)
+                    tell(job.number, item.end - how.start)
+                elif item.kind == "file":
+                    outcome.failed = outcome.failed or item.text
+                elif item.kind in ("note", "silence"):
+                    outcome.notes.append(item.text)
     except LivesrError as error:
-        heard.failed = str(error)
-    except BrokenPipeError:
-        heard.failed = "nobody reads on"
-    return heard
+        outcome.failed = str(error)
+    return outcome
 
 
 def _page(
@@ -150,8 +169,14 @@ def _page(
         path = Path(job.report)
         told = path if key is None else path.with_name(f"{path.stem}.{key}{path.suffix}")
         source = job.input.shown + ("" if key is None else f", channel {key}")
-        pages[key] = stack.enter_context(Report(source, how.model or DEFAULT, told))
+        pages[key] = stack.enter_context(Report(source, _model(job, how), told))
     return pages[key]
+
+
+def _model(job: Job, how: How) -> str:
+    """The name of the model that is used: asked for, the profile's, or the default."""
+    known = how.profile or (recorded_profile(job.input.path) if job.input.path != STDIN else None)
+    return how.model or (known.model if known else DEFAULT)
 
 
 def plan(
@@ -168,11 +193,11 @@ def plan(
     """Where everything goes, checked before anything is opened.
 
     Args:
-        inputs: what is heard.
+        inputs: what is processed.
         how: common to all.
         jsonl: a folder; of one input a file, too.
         events: the same.
-        report: of one input, a file.
+        report: the same.
         csv_path: one for all.
         summary: the same.
         parts: a folder for what is joined at the end.
@@ -180,39 +205,50 @@ def plan(
     Raises:
         LivesrError: if an output would destroy something, or two would be one.
     """
-    if report and len(inputs) > 1:
-        raise LivesrError("--report makes a page of one file; give one, or replay them in turn.")
     jobs = [
         Job(
             each,
-            _below(jsonl, each, len(inputs), ".jsonl"),
-            _below(events, each, len(inputs), ".events.jsonl"),
+            number,
+            _below("--jsonl", jsonl, each, len(inputs), ".jsonl"),
+            _below("--events", events, each, len(inputs), ".events.jsonl"),
             os.path.join(parts, f"{number}.csv") if csv_path else None,
-            report,
+            _below("--report", report, each, len(inputs), ".html"),
         )
         for number, each in enumerate(inputs)
     ]
     taken: dict[str, str] = {}
     for job in jobs:
-        if job.jsonl and (other := taken.setdefault(job.jsonl, job.input.shown)) != job.input.shown:
-            raise LivesrError(
-                f"{other} and {job.input.shown} would both be written to {job.jsonl}; "
-                "give the folder that holds both, or replay them in turn."
-            )
+        for path in (job.jsonl, job.events, job.report):
+            if path and (other := taken.setdefault(path, job.input.shown)) != job.input.shown:
+                raise LivesrError(
+                    f"{other} and {job.input.shown} would both be written to {path}; "
+                    "give the folder that holds both, or replay them in turn."
+                )
     reads = [Place("the file to replay", each.path) for each in inputs]
-    reads += [Place("its events", events_path(each.path)) for each in inputs if each.path != "-"]
+    reads += [Place("its events", events_path(each.path)) for each in inputs if each.path != STDIN]
     if how.model:
         reads.append(Place("the model", how.model))
     writes = [Place("--jsonl", job.jsonl) for job in jobs if job.jsonl]
     writes += [Place("--events", job.events) for job in jobs if job.events]
-    named = (("--csv", csv_path), ("--summary", summary), ("--report", report))
+    writes += [Place("--report", path) for job in jobs for path in _pages_of(job, how)]
+    named = (("--csv", csv_path), ("--summary", summary))
     writes += [Place(what, path) for what, path in named if path]
     check_outputs(reads, writes, force=how.force)
     for job in jobs:
-        for path in (job.jsonl, job.events):
+        for path in (job.jsonl, job.events, job.report):
             if path and path != STDOUT:
                 _make_folder(Path(path).parent)
     return jobs
+
+
+def _pages_of(job: Job, how: How) -> list[str]:
+    """The page of a job; of separate channels, which are not counted yet, those that exist."""
+    if not job.report:
+        return []
+    if how.channel != "each":
+        return [job.report]
+    path = Path(job.report)
+    return [str(found) for found in path.parent.glob(f"{escape(path.stem)}.*{path.suffix}")]
 
 
 def is_folder(path: str) -> bool:
@@ -220,12 +256,17 @@ def is_folder(path: str) -> bool:
     return path.endswith(("/", os.sep)) or os.path.isdir(path)
 
 
-def _below(path: str | None, each: Input, count: int, ending: str) -> str | None:
+def _below(what: str, path: str | None, each: Input, count: int, ending: str) -> str | None:
+    """Where the output of one input goes: the path itself, or a file in the folder that it is."""
     if path is None or (count == 1 and not is_folder(path)):
         return path
-    if path == STDOUT or (os.path.exists(path) and not os.path.isdir(path)):
-        raise LivesrError(f"{path} cannot hold the lines of several files; name a folder: DIR/")
-    name = each.below if each.path != "-" else Path("stdin")
+    file = path == STDOUT or (os.path.exists(path) and not os.path.isdir(path))
+    named = path.lower().endswith(ending[ending.rindex(".") :])  # page.html is meant as a file
+    if file or (named and not is_folder(path)):
+        raise LivesrError(
+            f"{what} {path} is one file, and there are {count} inputs; name a folder: DIR/"
+        )
+    name = each.below if each.path != STDIN else Path("stdin")
     return os.path.join(path, str(name) + ending)
 
 
@@ -247,7 +288,7 @@ def replay_many(
     summary: str | None = None,
     processes: int = 1,
 ) -> ExitStatus:
-    """Hear all of them, write what was asked for, and show a table of verdicts.
+    """Process all of them, write what was asked for, and show a table of verdicts.
 
     Args:
         inputs: as `find_inputs` found them.
@@ -255,15 +296,15 @@ def replay_many(
         jsonl: a folder for a file of JSON lines each (of one input a file, too).
         events: the same, for events.
         csv_path: one file for all readings; "-" is standard output.
-        report: a page, of one input.
+        report: the same as jsonl, for pages.
         summary: a .csv or .parquet file for the table of verdicts.
-        processes: that hear at once.
+        processes: that work at once.
 
     Returns:
-        0, or 3 if something was not heard or written.
+        0, or 3 if something was not processed or written.
 
     Raises:
-        LivesrError: if nothing can be begun, or the only input cannot be heard.
+        LivesrError: if nothing can be begun, or the only input cannot be used.
     """
     with ExitStack() as stack:
         parts = stack.enter_context(tempfile.TemporaryDirectory(prefix="livesr-"))
@@ -283,66 +324,90 @@ def replay_many(
             if file is not sys.stdout:
                 stack.enter_context(file)
             joined = _Joined(file)
-        quiet = STDOUT in (jsonl, events, csv_path, report, summary)
-        results: list[tuple[Job, Heard]] = []
-        with _bar(jobs) as bar:
-            task = bar.add_task("", total=len(jobs), size=0)
-            for job, heard in _all(jobs, how, processes):
-                results.append((job, heard))
-                if joined and job.rows:
-                    joined.append(job.rows)
-                bar.update(task, advance=1, description=job.input.shown[-40:])
+        to_stdout = STDOUT in (jsonl, events, csv_path, report, summary)
+        results: list[tuple[Job, Outcome]] = []
+        console = PlainConsole(stderr=True)
+        shown = console.is_terminal
+        paths = [each.path for each in inputs]
+        seconds = lengths(paths, how.start, how.end, how.raw) if shown else [0.0] * len(paths)
+        with FileProgress(seconds, console, disable=not shown) as progress:
+            for job, outcome in _all(jobs, how, processes, progress):
+                results.append((job, outcome))
+                progress.finish(job.number, job.input.shown)
+                if joined and job.rows and not joined.append(job.rows):
+                    joined = None
+                    if not (jsonl or events or report or summary):
+                        break  # there is nothing else to write
     if len(results) == 1 and results[0][1].failed and not results[0][1].summaries:
         raise LivesrError(results[0][1].failed)
-    rows = [row for job, heard in results for row in _rows(job, heard)]
-    _show(rows, PlainConsole(stderr=quiet))
+    rows = [row for job, outcome in results for row in _rows(job, outcome)]
+    _show(rows, PlainConsole(stderr=to_stdout))
     if summary:
         _write_summary(summary, rows, how.force)
-    failures = [heard.failed for _, heard in results if heard.failed]
-    for failure in failures:
-        print(f"livesr: {failure}", file=sys.stderr)
+    notes = [note for _, outcome in results for note in outcome.notes]
+    failures = [outcome.failed for _, outcome in results if outcome.failed]
+    for text in (*notes[:_MOST_NOTES], *failures):
+        print(f"livesr: {text}", file=sys.stderr)
+    if len(notes) > _MOST_NOTES:
+        print(f"livesr: and {len(notes) - _MOST_NOTES} more such notes.", file=sys.stderr)
     return ExitStatus.PARTLY if failures else ExitStatus.DONE
 
 
-def _bar(jobs: Sequence[Job]) -> Progress:
-    console = PlainConsole(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal or len(jobs) < 2,
-    )
-
-
-def _all(jobs: Sequence[Job], how: How, processes: int) -> Iterator[tuple[Job, Heard]]:
+def _all(
+    jobs: Sequence[Job], how: How, processes: int, progress: FileProgress
+) -> Iterator[tuple[Job, Outcome]]:
     """Each job and what came of it, in order."""
     if processes == 1 or len(jobs) == 1:
+        done, looked = [0.0] * len(jobs), 0.0
+
+        def tell(number: int, seconds: float) -> None:
+            nonlocal looked
+            done[number] = seconds
+            if (now := time.monotonic()) > looked + _LOOK_SECONDS:
+                looked = now
+                progress.show(done)
+
         for job in jobs:
-            yield job, hear(job, how)
+            yield job, process(job, how, tell)
         return
     # Not forked: onnxruntime's and the terminal's state do not survive it.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(processes, len(jobs)), context)
+    shared = context.Array("d", len(jobs), lock=False)
+    pool = ProcessPoolExecutor(
+        min(processes, len(jobs)), context, initializer=_share, initargs=(shared,)
+    )
     try:
-        futures = [pool.submit(hear, job, how) for job in jobs]
+        futures = [pool.submit(_process, job, how) for job in jobs]
         for job, future in zip(jobs, futures, strict=True):
+            while not wait([future], _LOOK_SECONDS).done:
+                progress.show(shared)
             yield job, _result(job, future)
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.terminate()
+        for worker in multiprocessing.active_children():
+            worker.terminate()
         raise
     pool.shutdown()
 
 
-def _result(job: Job, future: Future[Heard]) -> Heard:
+_done: Any = None  # in a process of the pool: seconds done of each job, shared with the parent
+
+
+def _share(done: Any) -> None:
+    global _done  # noqa: PLW0603  (how a pool's processes are given something)
+    _done = done
+
+
+def _process(job: Job, how: How) -> Outcome:
+    """`process` in a process of the pool."""
+    return process(job, how, _done.__setitem__)
+
+
+def _result(job: Job, future: Future[Outcome]) -> Outcome:
     try:
         return future.result()
     except BrokenProcessPool:
-        return Heard(failed=f"{job.input.shown} was not heard: a process ended before its time")
+        return Outcome(failed=f"{job.input.shown}: the process that worked on it has died")
 
 
 class _Joined:
@@ -351,22 +416,26 @@ class _Joined:
     def __init__(self, file: TextIO) -> None:
         self._file, self._begun = file, False
 
-    def append(self, path: str) -> None:
-        """The rows of a part; the first brings the header."""
+    def append(self, path: str) -> bool:
+        """The rows of a part; the first brings the header. False if nobody takes them any more."""
         if not os.path.exists(path):
-            return
-        with open(path, encoding="utf-8", newline="") as part:
-            header = part.readline()
-            self._file.write("" if self._begun else header)
-            self._begun = True
-            shutil.copyfileobj(part, self._file)
-        self._file.flush()
+            return True
+        try:
+            with open(path, encoding="utf-8", newline="") as part:
+                header = part.readline()
+                self._file.write("" if self._begun else header)
+                self._begun = True
+                shutil.copyfileobj(part, self._file)
+            self._file.flush()
+        except BrokenPipeError:
+            return False
         os.unlink(path)
+        return True
 
 
-def _rows(job: Job, heard: Heard) -> Iterator[dict[str, Any]]:
-    """A row of the table for each channel; of a file that was not heard, one that says why."""
-    for channel, summary in (heard.summaries or {None: Summary()}).items():
+def _rows(job: Job, outcome: Outcome) -> Iterator[dict[str, Any]]:
+    """A row of the table for each channel; of a file that failed, one that says why."""
+    for channel, summary in (outcome.summaries or {None: Summary()}).items():
         label = summary.label
         yield {
             "file": job.input.shown,
@@ -378,7 +447,7 @@ def _rows(job: Job, heard: Heard) -> Iterator[dict[str, Any]]:
             "speech": summary.spoken,
             "unsure": summary.seconds.get("unsure", 0.0),
             "lost": summary.lost,
-            "failed": heard.failed or None,
+            "failed": outcome.failed or None,
         }
 
 
@@ -403,7 +472,7 @@ def _show(rows: Sequence[dict[str, Any]], console: PlainConsole) -> None:
     for row in rows:
         failed = row["failed"]
         cells = [row["file"], *([str(row["channel"] or "")] if channels else [])]
-        cells += [row["label"] or ("-" if row["seconds"] else "not heard")]
+        cells += [row["label"] or ("-" if row["seconds"] else "failed")]
         cells += ["" if row["share"] is None else f"{row['share']:.0%}"]
         cells += [f"{row[name]:.2f}" if name in row else "" for name in shares]
         cells += [f"{row[name]:.1f} s" for name in ("seconds", "speech", "unsure")]

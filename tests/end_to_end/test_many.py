@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
+from rich.console import Console
 
 import livesr
 from livesr.app.inputs import find_inputs
 from livesr.app.many import How, replay_many
+from livesr.app.progress import FileProgress, lengths
 from livesr.errors import LivesrError
 from livesr.files.jsonl import readings_from_jsonl
 from tests.helpers.media import KINDS, convert, need_ffmpeg
@@ -26,7 +29,7 @@ KINDS_OF_60 = sorted(KINDS)[:12]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """60 files of 12 kinds, in folders; three cannot be heard, three only in part."""
+    """60 files of 12 kinds, in folders; three cannot be read, three only in part."""
     need_ffmpeg()
     made = tmp_path_factory.mktemp("sixty") / "calls"
     (made / "deep" / "er").mkdir(parents=True)
@@ -123,6 +126,79 @@ def test_a_call_s_sides_are_told_apart_in_every_output(
     assert events == []
 
 
+def test_a_page_for_each_file_in_a_folder(tmp_path: Path, speech: np.ndarray, tiny: Path) -> None:
+    (tmp_path / "calls" / "deep").mkdir(parents=True)
+    for name in ("a.wav", "deep/b.wav"):
+        sf.write(tmp_path / "calls" / name, speech[:32_000], 16000)
+    profile = livesr.Profile(tiny, name="me")
+    profile.add("angry", speech[:48_000])
+    profile.add("sad", speech[48_000:96_000])
+    profile.save(tmp_path / "me.livesr-profile")
+    command = [tmp_path / "calls", "--profile", tmp_path / "me.livesr-profile", "-j", "2"]
+    told = cli(*command, "--report", f"{tmp_path}/pages/", "--csv", tmp_path / "all.csv")
+    assert told.returncode == 0, told.stderr
+    for name in ("a.wav.html", "deep/b.wav.html"):
+        page = (tmp_path / "pages" / name).read_text()
+        assert '"profiles":["me"]' in page
+        assert f'"model":"{tiny}"' in page
+    alone = list(livesr.replay(tmp_path / "calls" / "a.wav", profile=profile))
+    with (tmp_path / "all.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["file"].endswith("a.wav")]
+    assert [float(row["smoothed_sad"]) for row in rows] == [r.smoothed["sad"] for r in alone]
+    assert {row["profile"] for row in rows} == {"me"}
+    again = cli(*command, "--report", f"{tmp_path}/pages/")
+    assert again.returncode == 2
+    assert "--force replaces it" in again.stderr
+
+
+def test_pages_of_channels_replace_nothing_unasked(
+    tmp_path: Path, speech: np.ndarray, tiny: Path
+) -> None:
+    sf.write(tmp_path / "call.wav", np.stack((speech[:16_000],) * 2, axis=1), 16000)
+    (tmp_path / "call.2.html").write_text("mine")
+    command = [tmp_path / "call.wav", "--channel", "each", "--model", tiny]
+    told = cli(*command, "--report", tmp_path / "call.html")
+    assert told.returncode == 2
+    assert "call.2.html" in told.stderr
+    assert (tmp_path / "call.2.html").read_text() == "mine"
+    assert not (tmp_path / "call.1.html").exists()
+    assert cli(*command, "--report", tmp_path / "call.html", "--force").returncode == 0
+    assert (tmp_path / "call.2.html").read_text() != "mine"
+
+
+def test_a_reader_that_goes_away_stops_no_other_output(tmp_path: Path, tiny: Path) -> None:
+    for name in ("a.flac", "b.flac"):
+        shutil.copy(DATA / "banglaser.flac", tmp_path / name)
+    command = f"{sys.executable} -m livesr replay {tmp_path} --model {tiny} --csv - "
+    whole = subprocess.run(
+        ["bash", "-c", f"{command} --jsonl {tmp_path}/out/ | head -1; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert whole.returncode == 0, whole.stderr
+    assert whole.stdout.startswith("file,start,end")
+    counts = [len((tmp_path / "out" / f"{n}.flac.jsonl").read_text().splitlines()) for n in "ab"]
+    assert counts == [15, 15]
+
+
+def test_progress_counts_sound_and_not_files(tmp_path: Path) -> None:
+    sf.write(tmp_path / "long.wav", np.zeros(90 * 16000), 16000)
+    sf.write(tmp_path / "short.wav", np.zeros(10 * 16000), 16000)
+    (tmp_path / "bad.wav").write_bytes(b"no sound" * 1000)
+    names = ("long.wav", "short.wav", "bad.wav", "none.wav")
+    found = lengths([str(tmp_path / name) for name in names])
+    assert found == [90.0, 10.0, pytest.approx(0.25, rel=0.01), 0.1]  # by its size, as the others
+    assert lengths([str(tmp_path / "long.wav")], 20.0, 80.0) == [60.0]
+    now = 0.0
+    progress = FileProgress([90.0, 10.0], Console(quiet=True), clock=lambda: now)
+    assert progress.seconds_left is None
+    for now in (1.0, 2.0, 3.0):  # of the long file, 30 s of sound a second
+        progress.show([30.0 * now, 0.0])
+    progress.finish(0, "long.wav")
+    assert progress.seconds_left == 1  # ten seconds of sound at that speed
+
+
 def test_inputs_that_cannot_be_meant(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for given, words in (
@@ -140,12 +216,13 @@ def test_inputs_that_cannot_be_meant(tmp_path: Path) -> None:
     assert [each.below.name for each in both] == ["x.wav", "x.wav"]  # each once
     with pytest.raises(LivesrError, match="would both be written"):
         replay_many(both, How(), jsonl=f"{tmp_path}/out/")
-    with pytest.raises(LivesrError, match="name a folder"):
-        replay_many(both, How(), jsonl="-")
+    for outputs in ({"jsonl": "-"}, {"report": "-"}, {"report": str(tmp_path / "all.html")}):
+        with pytest.raises(LivesrError, match="there are 2 inputs; name a folder"):
+            replay_many(both, How(), **outputs)
     assert not (tmp_path / "out").exists()
 
 
-def test_the_only_input_that_cannot_be_heard_is_status_2(tmp_path: Path) -> None:
+def test_the_only_input_that_cannot_be_read_is_status_2(tmp_path: Path) -> None:
     (tmp_path / "bad.wav").write_text("no sound")
     told = cli(tmp_path / "bad.wav", "--summary", tmp_path / "s.csv")
     assert told.returncode == 2

@@ -110,7 +110,8 @@ def replay(
     one = len(inputs) == 1 and inputs[0].path == files[0] and which != "each" and not summary
     if with_sound and report is None:
         raise LivesrError("--with-sound puts the sound into a report; give --report PATH too.")
-    if one and not (jsonl and is_folder(jsonl)):
+    folders = any(path and is_folder(path) for path in (jsonl, events, report))
+    if one and not folders:
         outputs = Outputs(
             jsonl, csv, report, force=force, events=events, attention=attention, command=exec_
         )

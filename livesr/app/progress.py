@@ -1,0 +1,138 @@
+"""How far a run over many files has come, counted in seconds of sound and not in files."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from stat import S_ISREG
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from livesr.errors import LivesrError
+from livesr.files.soundfile import RawFormat, SoundFile
+
+_BYTES_A_SECOND = 32_000  # of a file whose length nobody knows, beside others that nobody knows
+_SPEED_SECONDS = 600.0  # over which the speed is averaged: a long file takes minutes
+_NAME_CELLS = 40
+
+
+def lengths(
+    paths: Iterable[str], start: float = 0.0, end: float | None = None, raw: RawFormat | None = None
+) -> list[float]:
+    """Seconds of sound to process in each file, by its header; else estimated from its size.
+
+    Only regular files are opened: a pipe can be read once. No file counts as nothing.
+
+    Args:
+        paths: of sound files; "-" is standard input.
+        start: seconds of each file that are left out.
+        end: seconds of each file that are the last; None is all.
+        raw: what files without a header hold.
+    """
+    known, sizes = [], []
+    for path in paths:
+        seconds, size = math.inf, 0
+        with suppress(OSError, ValueError):
+            found = os.stat(path)
+            if S_ISREG(found.st_mode):
+                size = found.st_size
+                with suppress(LivesrError), SoundFile(path, raw=raw) as sound:
+                    seconds = sound.seconds
+        known.append(seconds)
+        sizes.append(size)
+    told = [(s, size) for s, size in zip(known, sizes, strict=True) if math.isfinite(s) and size]
+    a_byte = sum(s for s, _ in told) / sum(size for _, size in told) if told else 0.0
+    a_byte = a_byte or 1 / _BYTES_A_SECOND
+    return [
+        max(0.1, min(s if math.isfinite(s) else size * a_byte, end or math.inf) - start)
+        for s, size in zip(known, sizes, strict=True)
+    ]
+
+
+class FileProgress:
+    """A bar with the share of the sound that is done, the files that are done and the time left.
+
+    Args:
+        lengths: seconds of each file, as `lengths` gives them.
+        console: to draw on.
+        disable: draw nothing.
+        clock: seconds; None is the system's.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[float],
+        console: Console,
+        *,
+        disable: bool = False,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._lengths, self._done = list(lengths), [0.0] * len(lengths)
+        self._finished = 0
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.fields[files]} files"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("left  {task.description}"),
+            console=console,
+            transient=True,
+            disable=disable,
+            get_time=clock,
+            speed_estimate_period=_SPEED_SECONDS,
+        )
+        self._task = self._bar.add_task("", total=sum(lengths), files=self._files())
+
+    def __enter__(self) -> FileProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until all is done, at the speed so far; None before it is known."""
+        return self._bar.tasks[0].time_remaining
+
+    def show(self, done: Iterable[float]) -> None:
+        """Draw it anew.
+
+        Args:
+            done: seconds of each file that are processed so far.
+        """
+        self._done = [
+            max(before, min(seconds, length))
+            for before, seconds, length in zip(self._done, done, self._lengths, strict=True)
+        ]
+        self._bar.update(self._task, completed=sum(self._done))
+
+    def finish(self, number: int, name: str) -> None:
+        """A file is done, whatever came of it.
+
+        Args:
+            number: of the file, from 0.
+            name: of the file.
+        """
+        self._done[number] = self._lengths[number]
+        self._finished += 1
+        self._bar.update(
+            self._task,
+            completed=sum(self._done),
+            files=self._files(),
+            description=name[-_NAME_CELLS:],
+        )
+
+    def _files(self) -> str:
+        return f"{self._finished}/{len(self._lengths)}"
