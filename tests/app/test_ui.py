@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +27,7 @@ from livesr.app.ui.letters import solid
 from livesr.app.ui.lines import line
 from livesr.app.ui.meter import Meter
 from livesr.app.ui.theme import GLYPHS, Ground, Palette
+from livesr.app.ui.usual import Usual, UsualRow
 from livesr.app.ui.view import View
 from livesr.event import Event
 from livesr.model.metadata import LABELS
@@ -188,10 +191,64 @@ def test_bars() -> None:
 def test_bars_in_colour() -> None:
     happy = render(Bars(reading(2.0)), 30, colour="truecolor")[1]
     assert happy.startswith("\x1b[1;38;2;157;108;0m ● happy")
-    # Nobody spoke: nothing is claimed, so nothing is coloured.
+    # Without speech nothing is claimed, so there is no hue but the quiet grey.
     silent = "".join(render(Bars(reading(2.0, "no-speech")), 30, colour="truecolor"))
     assert "● happy" in silent
-    assert "38;2" not in silent
+    assert set(re.findall(r"38;2;[0-9;]+", silent)) == {"38;2;118;118;118"}
+
+
+def test_bars_with_what_is_usual_and_the_keys_that_correct() -> None:
+    usual = dict(zip(LABELS, (0.5, 0.2, 0.25, 0.05), strict=True))
+    assert plain(Bars(reading(2.0), usual, numbered=True), 76) == [
+        " 1 ▲ angry   ███▌              │                  10%  now  20%  usual  50%",
+        " 2 ● happy   ███████│█████████████                60%  now  50%  usual  20%",
+        " 3 ■ neutral ████████▊│                           25%  now  20%  usual  25%",
+        " 4 ▼ sad     █▊│                                   5%  now  10%  usual   5%",
+    ]
+    assert "│" not in "".join(plain(Bars(reading(2.0), {"calm": 0.5, "tense": 0.5}), 76))
+    assert "│" not in "".join(plain(Bars(reading(2.0), usual), 20))
+
+
+def spoken(usual: Usual, count: int, start: float = 0.0, **changes: Any) -> Usual:
+    for k in range(count):
+        usual.add(reading(start + 0.25 * (k + 1), **changes))
+    return usual
+
+
+def test_what_is_usual_is_the_mean_of_the_speech_before_the_window() -> None:
+    usual = spoken(Usual(), 40, speech=1.0)
+    assert usual.shares == {}  # of 10 s the newest 3 are the window's
+    assert usual.seconds == 7
+    spoken(usual, 12, 10.0, speech=1.0)
+    assert usual.shares == pytest.approx(dict(zip(LABELS, (0.2, 0.5, 0.2, 0.1), strict=True)))
+    spoken(usual, 400, 13.0, status="no-speech", speech=0.0)
+    assert usual.seconds == 13  # a pause changes nothing
+    angry = reading(120.0, shares=(0.7, 0.1, 0.1, 0.1))
+    assert usual.departure(angry) == ("angry", pytest.approx(0.5))
+    assert plain(UsualRow(usual, angry), 70) == [
+        "   usual   happy 50%, angry 20%   now ▲ angry 50 points above usual"
+    ]
+    alike = reading(120.0, shares=(0.25, 0.45, 0.2, 0.1))
+    assert usual.departure(alike) is None
+    assert plain(UsualRow(usual, alike), 70)[0].endswith("now as usual")
+    silent = reading(120.0, "no-speech")
+    assert usual.departure(silent) is None
+    assert plain(UsualRow(usual, silent), 70) == ["   usual   happy 50%, angry 20%"]
+
+
+def test_a_new_speaker_and_new_words_begin_anew() -> None:
+    shown = view(count=100)
+    assert shown._usual.shares
+    shown.take(Event("reset", 25.0))
+    assert not shown._usual.shares
+    assert "known after 10 s of speech (0 s so far)" in "\n".join(plain(shown, 80, 24))
+    words = {"calm": 0.5, "tense": 0.5}
+    usual = spoken(Usual(), 100)
+    for k in range(13):
+        own = reading(25.25 + 0.25 * k)
+        usual.add(dataclasses.replace(own, probabilities=words, smoothed=words))
+    assert usual.shares == {}
+    assert usual.departure(own) is None
 
 
 def test_sixteen_colours_keep_emotions_apart() -> None:
@@ -258,7 +315,7 @@ def test_history() -> None:
         "                     ●●●●  ●●●●░░░░░░░░░░",
         "           ··········●●●●··●●●●░░░░░░░░░░",
         "                     ●",
-        "                       ◆mark     ◆gap   ◆",
+        "                       ◆mark     ◆      ◆",
         " -20 s     -15 s     -10 s     -5 s   now",
     ]
 
@@ -407,7 +464,7 @@ def test_what_is_not_live_is_dim() -> None:
     dim = render(shown, 80, 24, "truecolor")
     assert not any("\x1b[1;2;38" in row for row in live)
     assert any("paused; space goes on" in row and "\x1b[1;7m" in row for row in dim)
-    painted = [row for row in dim if "38;2" in row]
+    painted = [row for row in dim[3:-1] if "38;2" in row]
     assert painted and all("2;38;2" in row for row in painted)
     assert "talk.wav" in dim[0]
 
@@ -417,8 +474,11 @@ def test_the_legend_explains_all_and_fits() -> None:
         shown = view()
         shown.legend = True
         text = " ".join(" ".join(plain(shown, width, height)).split())
-        for needed in ("large word", "now:", "strip", "░ unsure", "· nobody spoke", "◆ marks",
-                       "latency", "CLIPS", "not live", "keys", "talk.wav"):  # fmt: skip
+        shown.corrects = True
+        text = " ".join(" ".join(plain(shown, width, height)).split())
+        for needed in ("large word", "now:", "usual", "attention", "░ unsure", "· no speech",
+                       "◆ marks", "latency", "CLIPS", "not live", "1 angry, 2 happy", "u: undo",
+                       "q quit", "talk.wav"):  # fmt: skip
             assert needed in text, (needed, width)
         assert "▲ angry" not in text
 

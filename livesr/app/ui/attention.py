@@ -1,4 +1,4 @@
-"""Which moments of the last seconds decided it."""
+"""Which moments of the last seconds counted most: the network's attention."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from livesr.app.ui.theme import FAINT_DBFS, QUIET, Palette
+from livesr.app.ui.theme import FAINT_DBFS, Palette
 from livesr.reading import Reading
 from livesr.settings import SPEECH_THRESHOLD
 
@@ -19,7 +19,7 @@ class AttentionStrip:
     """The newest reading's attention over the level, aligned in time.
 
     Attention fills all but the last two rows, scaled to its highest; then a row of level, dim
-    where nobody spoke; then the axis.
+    quiet without speech; then the axis.
 
     Attributes:
         readings: oldest first; the last is shown, those before give the level.
@@ -36,12 +36,12 @@ class AttentionStrip:
         if not self.readings:
             return
         newest = self.readings[-1]
-        style = palette.style(newest.label) if newest.label else QUIET
+        style = palette.style(newest.label) if newest.label else palette.quiet
         heights = self._heights(newest, width) * rows
         for row in range(rows - 1, -1, -1):
             yield Text(" " + "".join(palette.up(height - row) for height in heights), style)
         yield self._levels(newest.end, width, palette)
-        yield axis(self.seconds, width)
+        yield axis(self.seconds, width, style=palette.quiet)
 
     def _heights(self, newest: Reading, width: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """The highest attention in each column, relative to the highest of all."""
@@ -69,11 +69,11 @@ class AttentionStrip:
                 continue
             reading = self.readings[index]
             share = 1 - reading.level_dbfs / FAINT_DBFS
-            row.append(palette.up(share), "" if reading.speech > SPEECH_THRESHOLD else QUIET)
+            row.append(palette.up(share), "" if reading.speech > SPEECH_THRESHOLD else palette.quiet)
         return row
 
 
-def axis(seconds: float, width: int, step: float = 1.0) -> Text:
+def axis(seconds: float, width: int, step: float = 1.0, *, style: str = "") -> Text:
     """A time axis under `width` cells that end now: "-3 s" and so on to "now"."""
     cells = [" "] * width
     for count in range(int(seconds / step + 1e-9), -1, -1):
@@ -82,4 +82,4 @@ def axis(seconds: float, width: int, step: float = 1.0) -> Text:
         start = min(max(0, start), width - len(word))
         if start >= 0 and all(cell == " " for cell in cells[max(0, start - 1) : start + len(word)]):
             cells[start : start + len(word)] = word
-    return Text(" " + "".join(cells), QUIET)
+    return Text(" " + "".join(cells), style)

@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from livesr.app.ui.letters import solid
-from livesr.app.ui.theme import QUIET, Palette
+from livesr.app.ui.theme import Palette
 from livesr.reading import Reading
 from livesr.settings import DecisionSettings
 
@@ -84,11 +84,12 @@ class Headline:
     @staticmethod
     def _absence(words: str, why: str, width: int, height: int, palette: Palette) -> list[Text]:
         """The words, large only where a label would be larger still; and the rule."""
-        line = Text(f" {words}", f"bold {QUIET}").append(f"  {why}", f"not bold {QUIET}")
+        quiet = palette.quiet
+        line = Text(f" {words}", f"bold {quiet}").append(f"  {why}", f"not bold {quiet}")
         letters = None if palette.ascii_only else solid(words, width - 3, height // 2)
         if letters is None or height < 8:
             return [Text(""), line] if height >= 3 else [line]
-        return [Text(f"   {row}", QUIET) for row in letters] + [Text(f"   {why}", QUIET)]
+        return [Text(f"   {row}", quiet) for row in letters] + [Text(f"   {why}", quiet)]
 
     @staticmethod
     def _label(label: str, share: float, width: int, height: int, palette: Palette) -> list[Text]:

@@ -11,7 +11,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from livesr.app.ui.attention import axis
-from livesr.app.ui.theme import QUIET, Palette
+from livesr.app.ui.lines import event_name
+from livesr.app.ui.theme import Palette
 from livesr.event import Event
 from livesr.reading import Reading
 from livesr.settings import SPEECH_THRESHOLD
@@ -22,12 +23,12 @@ _SHORT_TEXT = 10  # characters: a label, but no device's name
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The leading emotion over time, as high as its smoothed probability.
+    """The label over time, as high as its smoothed probability.
 
-    An area is what was labelled while somebody spoke: its colour and, where there is no colour,
-    its shape are the emotion's; the row under the areas names each with its shape where it begins.
-    Hatched: unsure. A dot: nobody spoke, also in a pause between words. Blank: before the stream
-    began. Then a row of marks and other events where there are any; the last row is the axis.
+    A filled area is speech with a label: its colour and, where there is no colour, its shape are
+    the emotion's. The row below the areas shows the shape where a label begins. Hatched: unsure.
+    A dot: no speech, also in a pause between words. Blank: before the stream began. Then a row of
+    marks and other events where there are any; the last row is the axis.
     """
 
     readings: Sequence[Reading]
@@ -53,7 +54,8 @@ class History:
         yield self._names(width, palette)
         if happened is not None:
             yield happened
-        yield axis(self.seconds, width, step=15.0 if self.seconds > 30 else 5.0)
+        step = 15.0 if self.seconds > 30 else 5.0
+        yield axis(self.seconds, width, step, style=palette.quiet)
 
     def _columns(self, width: int) -> list[Reading | None]:
         """The reading that each column shows; None before the first and after the last."""
@@ -75,11 +77,11 @@ class History:
         if reading is None:
             return blank
         if reading.status in ("no-speech", "warming-up") or reading.speech <= SPEECH_THRESHOLD:
-            return [("." if palette.ascii_only else "·", QUIET), *blank[1:]]
+            return [("." if palette.ascii_only else "·", palette.quiet), *blank[1:]]
         label, share = max(reading.smoothed.items(), key=lambda item: item[1])
         if reading.label is None:
             cell = "/" if palette.ascii_only else "░"
-            return ([(cell, QUIET)] * max(1, round(share * rows)) + blank)[:rows]
+            return ([(cell, palette.quiet)] * max(1, round(share * rows)) + blank)[:rows]
         label, style = reading.label, palette.style(reading.label)
         share = reading.smoothed[label]
         if palette.colour and not palette.ascii_only:
@@ -108,11 +110,13 @@ class History:
         cells = [" "] * (width + 1)
         taken = 0
         for event in self.events:
+            if event.kind in ("session", "profile"):
+                continue
             place = int((event.at - first) / self.seconds * width)
             if not taken <= place < width:
                 continue
             said = palette.printable(event.text) if len(event.text) <= _SHORT_TEXT else ""
-            name = f"{mark}{event.kind} {said}".rstrip()
+            name = f"{mark}{event_name(event.kind)} {said}".rstrip()
             shown = name if place + len(name) <= width else mark
             cells[place : place + len(shown)] = shown
             taken = place + len(shown) + 1

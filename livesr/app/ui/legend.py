@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from livesr.app.ui.theme import QUIET, Palette
+from livesr.app.ui.theme import Palette
 
 _ROWS = (
-    ("large word", "the emotion, held against flicker; beside it its smoothed probability"),
-    ("bars", "probabilities, smoothed over the last second or so of speech; now: this window's"),
-    ("strip", "how much each moment of the last {window:g} s weighed; below it the level, dim "
-     "where nobody spoke"),
-    ("last minute", "height: smoothed probability; {unsure} unsure; {dot} nobody spoke; "
-     "{mark} marks and what else happened"),
-    ("level", "of the newest sound; CLIPS: the peak reached the end of the scale"),
-    ("latency", "from a sound to its reading: half of them, and 95 of 100, are quicker"),
-    ("dim", "paused, or the microphone has gone: not live"),
+    ("large word", "the emotion now and its smoothed probability"),
+    ("bars", "probabilities, smoothed over about 1 s of speech; now: the last {window:g} s alone"),
+    ("usual", "the mean of this voice so far, also the mark in each bar"),
+    ("attention", "how much each moment counted; below it the level, grey without speech"),
+    ("last minute", "height: smoothed probability; {unsure} unsure; {dot} no speech; {mark} marks "
+     "and other events"),
+    ("level", "of the newest sound; CLIPS: the peak reached full scale"),
+    ("latency", "from sound to reading: median and 95th percentile"),
+    ("dim", "not live: paused, or the microphone is gone"),
 )  # fmt: skip
 
 
@@ -30,10 +31,12 @@ class Legend:
     Attributes:
         window: seconds that a reading looks back on.
         keys: what the keyboard does.
+        labels: those that the keys 1 to 9 correct to; none where nothing can be corrected.
     """
 
     window: float
     keys: str = ""
+    labels: Sequence[str] = ()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         palette = Palette.of(console, options)
@@ -44,7 +47,10 @@ class Legend:
         table.add_column()
         for name, words in _ROWS:
             table.add_row(f" {name}", words.format(**values))
+        if self.labels:
+            numbered = ", ".join(f"{n} {label}" for n, label in enumerate(self.labels[:9], start=1))
+            table.add_row(" correct", f"what you just said was: {numbered}; u: undo")
         if self.keys:
             table.add_row(" keys", palette.printable(self.keys))
-        yield Text(" What you see (? closes it)", QUIET)
+        yield Text(" What you see (? closes it)", palette.quiet)
         yield table

@@ -6,6 +6,8 @@ from livesr.app.ui.headline import ABSENCES
 from livesr.event import Event
 from livesr.reading import LONGEST_TEXT, Reading
 
+# Kinds of events as people say them; others by the name that JSON lines have.
+_EVENT_NAMES = {"gap": "sound lost", "teach": "correction", "untaught": "correction undone"}
 _SAID_CELLS = 31  # "unsure: too little speech yet", the longest, and a gap
 
 
@@ -21,10 +23,15 @@ def line(reading: Reading) -> str:
     )
 
 
+def event_name(kind: str) -> str:
+    """What a kind of event is called on the screen."""
+    return _EVENT_NAMES.get(kind, kind)
+
+
 def event_line(event: Event) -> str:
     """Stream time, and what happened."""
-    lasted = f" of {event.seconds:.2f} s" if event.kind == "gap" else ""
+    lasted = f", {event.seconds:.2f} s" if event.kind == "gap" else ""
     # From outside: a device's name, or whatever a file holds.
     text = "".join(cell if cell.isprintable() else "?" for cell in event.text[:LONGEST_TEXT])
     why = f": {text}" if text else ""
-    return f"{event.at:8.2f} s  -- {event.kind}{lasted}{why}"
+    return f"{event.at:8.2f} s  -- {event_name(event.kind)}{lasted}{why}"

@@ -1,4 +1,4 @@
-"""How loud it is, and whether somebody speaks."""
+"""How loud it is, and whether there is speech."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from livesr.app.ui.theme import CLIPPING_DBFS, FAINT_DBFS, QUIET, Palette
+from livesr.app.ui.theme import CLIPPING_DBFS, FAINT_DBFS, Palette
 from livesr.reading import Reading
 from livesr.settings import SPEECH_THRESHOLD
 
@@ -34,9 +34,9 @@ class Meter:
         speaks = self.reading.speech > SPEECH_THRESHOLD
         voice = f"  {'speech  ' if speaks else 'no voice'} {self.reading.speech:4.0%}"
         width = max(4, options.max_width - 12 - len(words) - len(voice))
-        row = Text("   level   ", QUIET)
+        row = Text("   level   ", palette.quiet)
         row.append(palette.across(1 - level / FAINT_DBFS, width), "bold reverse" if clips else "")
-        row.append(words, "bold" if clips else QUIET)
-        row.append(voice, "" if speaks else QUIET)
+        row.append(words, "bold" if clips else palette.quiet)
+        row.append(voice, "" if speaks else palette.quiet)
         row.truncate(options.max_width)
         yield row

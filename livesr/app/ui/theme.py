@@ -26,7 +26,8 @@ GLYPHS = {"angry": "▲", "happy": "●", "neutral": "■", "sad": "▼"}
 HOLLOW = {"angry": "△", "happy": "○", "neutral": "□", "sad": "▽"}
 EIGHTHS_UP = " ▁▂▃▄▅▆▇█"
 EIGHTHS_ACROSS = " ▏▎▍▌▋▊▉█"
-QUIET = "dim"
+# What is less important. Not "dim", which every terminal shows as it likes.
+QUIET = {"dark": "#a8a8a8", "light": "#585858", None: "#767676"}
 FAINT_DBFS = -60.0  # the foot of every level scale
 CLIPPING_DBFS = -1.0
 
@@ -60,6 +61,11 @@ class Palette:
             return BASIC_COLOURS.get(label, "")
         hues = {"dark": ON_DARK, "light": ON_LIGHT}.get(self.ground or "", ON_ANY)
         return hues.get(label, "")
+
+    @property
+    def quiet(self) -> str:
+        """The style of what is less important."""
+        return QUIET[self.ground] if self.colour and not self.basic else "dim"
 
     def fill(self, label: str, sure: bool = True) -> str:
         """One cell of an emotion's area; glyphs where colour cannot tell areas apart."""

@@ -16,7 +16,8 @@ from livesr.app.ui.headline import Headline
 from livesr.app.ui.history import History
 from livesr.app.ui.legend import Legend
 from livesr.app.ui.meter import Meter
-from livesr.app.ui.theme import QUIET, Palette
+from livesr.app.ui.theme import Palette
+from livesr.app.ui.usual import Usual, UsualRow
 from livesr.event import Event, Item
 from livesr.reading import Reading
 from livesr.settings import DecisionSettings
@@ -37,7 +38,7 @@ class View:
     """What a stream looks like now; `add` each reading, then render.
 
     Attributes:
-        source: the file or device heard.
+        source: the file or device.
         model: the network's name.
         duration: seconds that the source lasts, for the progress bar; None where it has no end.
         facts: what else the footer says.
@@ -47,7 +48,8 @@ class View:
         note: what a key did, for a moment.
         now: stream time, where it is known between readings.
         level: root mean square and peak of this moment, dBFS, where known.
-        legend: whether what everything means lies over the picture.
+        legend: whether the meaning of everything lies over the picture.
+        corrects: whether the keys 1 to 9 correct a label.
         readings: of the last minute.
         events: of the last minute.
     """
@@ -63,24 +65,30 @@ class View:
     now: float = 0.0
     level: tuple[float, float] | None = None
     legend: bool = False
+    corrects: bool = False
     readings: deque[Reading] = field(default_factory=deque)
     events: deque[Event] = field(default_factory=deque)
+    _usual: Usual = field(default_factory=Usual)
 
     def take(self, item: Item) -> None:
         """Show a reading as the newest, or an event in the history."""
         if isinstance(item, Reading):
             self.add(item)
-        else:
-            self.events.append(item)
+            return
+        self.events.append(item)
+        if item.kind == "reset":  # another speaker
+            self._usual = Usual()
 
     def clear(self) -> None:
         """Forget what is shown."""
         self.readings.clear()
         self.events.clear()
+        self._usual = Usual()
 
     def add(self, reading: Reading) -> None:
         """Show this reading as the newest; what is over a minute old is forgotten."""
         self.readings.append(reading)
+        self._usual.add(reading)
         while self.readings[0].end < reading.end - _HISTORY_SECONDS:
             self.readings.popleft()
         while self.events and self.events[0].at < reading.end - _HISTORY_SECONDS:
@@ -91,7 +99,6 @@ class View:
         palette = Palette.of(console, options)
         width = options.max_width
         newest = self.readings[-1] if self.readings else None
-        spacious = height >= _TALL
         air = int(height >= _AIRY)
         header = 2 + air if self.duration else 2 if height > 9 else 1
         foot = self._footer(width, palette, rows=2 if height >= _TWO_FOOTERS else 1)
@@ -100,11 +107,12 @@ class View:
             notice = Text(f" {palette.printable(self.notice)} ", "bold reverse")
             parts.append(Layout(Group(notice), size=1))
         if self.legend:
-            parts.append(Layout(Legend(self._window(), self.keys)))
+            labels = tuple(newest.smoothed) if newest and self.corrects else ()
+            parts.append(Layout(Legend(self._window(), self.keys, labels)))
         else:
             picture = Layout()
-            picture.split_column(*self._picture(newest, width, height, spacious, air))
-            # What is not live is dim: nobody should take it for what is heard now.
+            picture.split_column(*self._picture(newest, width, height, air, palette))
+            # What is not live is dim, so that it is not taken for live.
             parts.append(Layout(Styled(picture, "dim") if self.notice else picture))
         if height >= _FOOTED:
             parts.append(Layout(foot, size=foot.plain.count("\n") + 1))
@@ -113,21 +121,24 @@ class View:
         yield from console.render(layout, options.update(height=height))
 
     def _picture(
-        self, newest: Reading | None, width: int, height: int, spacious: bool, air: int
+        self, newest: Reading | None, width: int, height: int, air: int, palette: Palette
     ) -> list[Layout]:
         """The label, the bars, the strip and the history, as many as fit."""
-        wide = width >= _WIDE
-        now = Group(Bars(newest), Text("") if spacious else Group(), Meter(newest, self.level))
+        wide, spacious = width >= _WIDE, height >= _TALL
+        bars = Bars(newest, self._usual.shares, numbered=self.corrects)
+        usual = UsualRow(self._usual, newest) if spacious else Group()
+        now = Group(bars, usual, Meter(newest, self.level))
         window = self._window()
         strip = _titled(
-            f"which moments of the last {window:g} s decided",
+            f"attention: which moments of the last {window:g} s counted most",
             AttentionStrip(self.readings, window),
             0 if wide else air,
+            palette.quiet,
         )
         span = min(_HISTORY_SECONDS, self.duration or _HISTORY_SECONDS)
         span = max(span, _SHORTEST_SECONDS)
         words = "the last minute" if span == _HISTORY_SECONDS else f"the last {span:.0f} s"
-        history = _titled(words, History(self.readings, span, self.events), air)
+        history = _titled(words, History(self.readings, span, self.events), air, palette.quiet)
         upper = 6 if spacious else 5
         size = next(rows for least, rows in _HEADLINES if height >= least)
         parts = [Layout(Headline(newest, self.settings, self._held()), size=size)]
@@ -169,7 +180,7 @@ class View:
         cells = max(1, width - 2)
         filled = round(cells * done)
         full, empty = ("=", "-") if palette.ascii_only else ("━", "─")
-        bar = Text(" " + full * filled).append(empty * (cells - filled), QUIET)
+        bar = Text(" " + full * filled).append(empty * (cells - filled), palette.quiet)
         return Group(top, bar)
 
     def _footer(self, width: int, palette: Palette, rows: int) -> Text:
@@ -181,7 +192,7 @@ class View:
         beside = width - (keys.cell_len + 3 if keys.plain else 1)
         split = rows > 1 and keys.plain and len(" " + dot.join(facts)) > beside
         room = width - 1 if split else beside
-        foot = Text(" ", QUIET)
+        foot = Text(" ", palette.quiet)
         for fact in facts:
             words = Text((dot if foot.cell_len > 1 else "") + palette.printable(fact))
             # Half a number would mislead: a fact that does not fit whole is left out.
@@ -195,10 +206,10 @@ class View:
         return foot
 
 
-def _titled(title: str, part: RenderableType, above: int) -> Layout:
+def _titled(title: str, part: RenderableType, above: int, style: str) -> Layout:
     """A part under its title, with so many rows of air above."""
     layout = Layout()
-    heading = Text("\n" * above + f" {title}", QUIET)
+    heading = Text("\n" * above + f" {title}", style)
     layout.split_column(Layout(heading, size=1 + above), Layout(part))
     return layout
 
