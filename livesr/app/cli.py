@@ -30,7 +30,8 @@ from livesr.errors import LivesrError
 from livesr.version import __version__
 
 app = typer.Typer(
-    help="How a voice sounds, live: angry, happy, neutral or sad, and how sure that is.",
+    help="Real-time speech emotion recognition: how angry, happy, neutral or sad a voice sounds, "
+    "and how sure that is.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

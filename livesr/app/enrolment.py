@@ -1,9 +1,10 @@
-"""Enrolling by the microphone: a sentence is asked for, heard, told of, and kept or repeated."""
+"""Enrolling with the microphone: a sentence is asked for, recorded, then kept or repeated."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -14,13 +15,14 @@ from livesr.arrays import Float32
 from livesr.errors import AudioError, ProfileError
 from livesr.files.soundfile import SoundFile
 from livesr.microphone.listener import Listener, listen
-from livesr.profile import Profile
+from livesr.profile import Example, Profile
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 _METER_CELLS = 30
-_FAINT_DBFS, _LOUD_DBFS = -50.0, -3.0  # a peak below, or above, of what can be enrolled well
+_FAINT_DBFS, _LOUD_DBFS = -50.0, -1.0  # a peak below, or above, of what can be enrolled well
+_FLOOR_DBFS = -60.0  # the foot of the meter
 _CHECK_SECONDS = 3.0
 
 
@@ -31,7 +33,7 @@ class Enrolment:
         device: as for `listen`.
         channel: as for `listen`.
         model: of the profile.
-        seconds: that each sentence is listened to.
+        seconds: recorded for each sentence.
     """
 
     def __init__(
@@ -50,48 +52,73 @@ class Enrolment:
     ) -> None:
         self._folder.cleanup()  # the sound is not kept
 
+    @staticmethod
+    def begin(name: str, labels: Sequence[str], count: int) -> None:
+        """Say what is to come.
+
+        Args:
+            name: of the profile.
+            labels: to be enrolled.
+            count: sentences for each.
+        """
+        print(
+            f"Profile {name}: {count} sentences for each of {', '.join(labels)}. Any words will "
+            "do; sound as you really do.\nCtrl-C ends at any time and keeps what is enrolled so "
+            "far.\n"
+        )
+
     def check_level(self) -> None:
-        """Say a word; too faint or too loud is told."""
-        input("Say a few words as you usually do, to check the level. Return begins. ")
-        _, peak = self._hear(_CHECK_SECONDS)
-        if peak < _FAINT_DBFS:
-            print(f"Hardly anything was heard ({peak:.0f} dBFS at most): turn the microphone up.")
-        elif peak > _LOUD_DBFS:
-            print(f"It is too loud ({peak:.0f} dBFS at most): turn the microphone down.")
-        else:
-            print(f"The level is good ({peak:.0f} dBFS at most).")
+        """Record a few words, and say whether they are too faint or too loud."""
+        input(
+            f"Level check: press Return, then say a few words as you usually do "
+            f"({_CHECK_SECONDS:g} s). "
+        )
+        _, peak = self._record(_CHECK_SECONDS)
+        print(f"{_advice(peak) or 'The level is good'} (peak {peak:.0f} dBFS).\n")
 
     def take(self, profile: Profile, label: str, number: int, count: int) -> bool:
-        """Ask for a sentence until one is accepted or left out; whether one was enrolled."""
+        """Ask for a sentence until one is kept or skipped; whether one was kept.
+
+        Args:
+            profile: that gets the example.
+            label: of the sentence.
+            number: of the sentence, from 1.
+            count: sentences of this label.
+        """
         while True:
-            input(f"[{label}, {number} of {count}] Say a sentence as if {label}. Return begins. ")
-            samples, _ = self._hear(self._seconds)
+            input(
+                f"{label}, {number} of {count}: press Return, then say a sentence that sounds "
+                f"{label} ({self._seconds:g} s). "
+            )
+            samples, peak = self._record(self._seconds)
             try:
                 example = profile.add(label, samples, source="microphone")
             except ProfileError as error:
-                print(f"{error} Once more.")
+                print(f"{error} Try again.")
                 continue
-            answer = input(
-                f"{example.seconds:.1f} s of speech heard. Return keeps it, "
-                "r repeats it, s leaves it out: "
-            )
+            if advice := _advice(peak):
+                print(f"{advice} (peak {peak:.0f} dBFS).")
+            answer = input(f"{_told(example, profile)}. Return keeps it, r repeats, s skips: ")
             if answer.strip().lower() not in ("r", "s"):
                 return True
             profile.pop()
             if answer.strip().lower() == "s":
                 return False
 
-    def _hear(self, seconds: float) -> tuple[Float32, float]:
-        """What the microphone heard, float32 [n] at 16 kHz, and its peak, dBFS."""
+    def _record(self, seconds: float) -> tuple[Float32, float]:
+        """What the microphone recorded, float32 [n] at 16 kHz, and its peak, dBFS."""
         self._count += 1
-        path = Path(self._folder.name) / f"{self._count}.flac"
-        peak = -120.0
-        listener = listen(self._device, channel=self._channel, model=self._model, record=path)
-        with listener:
+        path, peak = Path(self._folder.name) / f"{self._count}.wav", -120.0
+        with listen(
+            self._device,
+            model=self._model,
+            channel=self._channel,
+            record=path,
+            reconnect=False,
+        ) as listener:
             until = time.monotonic() + seconds
-            while time.monotonic() < until and listener.running:
-                time.sleep(0.05)
-                listener.items(0)
+            while listener.running and time.monotonic() < until:
+                listener.items(0.05)
                 peak = max(peak, listener.level()[1])
                 _meter(listener, until - time.monotonic())
         _clear()
@@ -102,15 +129,35 @@ class Enrolment:
         return np.concatenate(blocks)[:, 0], peak
 
 
+def _told(example: Example, profile: Profile) -> str:
+    """What was recorded: how much speech, and what the model makes of it without the profile."""
+    shares = np.exp(example.logs.astype(np.float64))
+    shares /= shares.sum()
+    best = int(shares.argmax())
+    return (
+        f"{example.seconds:.1f} s of speech; the model without the profile says "
+        f"{profile.model_labels[best]} {shares[best]:.0%}"
+    )
+
+
+def _advice(peak: float) -> str:
+    """What to do about a level that is not good; empty if it is."""
+    if peak < _FAINT_DBFS:
+        return "There is hardly any sound: turn the microphone up, or choose another with --device"
+    if peak > _LOUD_DBFS:
+        return "It is too loud: turn the microphone down, or move away from it"
+    return ""
+
+
 def _meter(listener: Listener, left: float) -> None:
     if not sys.stdout.isatty():
         return
     level, _ = listener.level()
-    filled = round(_METER_CELLS * min(1.0, max(0.0, (level + 60) / 60)))
+    filled = round(_METER_CELLS * min(1.0, max(0.0, 1 - level / _FLOOR_DBFS)))
     bar = "#" * filled + "-" * (_METER_CELLS - filled)
-    print(f"\r  {bar}  {max(0.0, left):4.1f} s ", end="", flush=True)
+    print(f"\r  speak  {bar}  {max(0.0, left):4.1f} s ", end="", flush=True)
 
 
 def _clear() -> None:
     if sys.stdout.isatty():
-        print("\r" + " " * (_METER_CELLS + 14) + "\r", end="", flush=True)
+        print("\r" + " " * (_METER_CELLS + 21) + "\r", end="", flush=True)

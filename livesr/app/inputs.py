@@ -21,11 +21,11 @@ SOUND_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A sound file to hear.
+    """A sound file to process.
 
     Attributes:
         path: where it is; "-" is standard input.
-        shown: as it is told of: as given, or a folder's as FOLDER/NAME.
+        shown: how outputs name it: as given, or a folder's as FOLDER/NAME.
         below: its path below the folder that was given, or its name.
     """
 
@@ -37,7 +37,7 @@ class Input:
 def find_inputs(given: Iterable[str]) -> list[Input]:
     """The files that were given, in order; each once.
 
-    Folders are gone through by name, with those inside them, for what is sound by its name;
+    Folders are searched by name, with those inside them, for files with a sound file's ending;
     hidden files and folders are left out. A pattern that is no file's name is matched here.
 
     Raises:
@@ -62,7 +62,10 @@ def _found(name: str) -> Iterator[Input]:
     elif name != STDIN and "\0" not in name and os.path.isdir(name):
         inside = list(_in_folder(name))
         if not inside:
-            raise LivesrError(f"{name} is a directory without a file that is sound by its name.")
+            raise LivesrError(
+                f"{name} is a folder without sound files, which are found by their endings "
+                "(.wav, .mp3 ...); name the file itself."
+            )
         yield from inside
     else:
         yield Input(name, name, PurePath(Path(name).name or name))

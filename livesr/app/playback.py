@@ -1,4 +1,4 @@
-"""A recording that is watched: in step with a clock, and moved about in by keys."""
+"""A recording on the screen: in step with a clock, and moved through by keys."""
 
 from __future__ import annotations
 

@@ -62,19 +62,36 @@ def load(name: str | None) -> tuple[Path | None, Profile | None]:
     return path, Profile.load(path)
 
 
-def keep_corrections(before: Profile | None, after: Profile | None, path: Path | None) -> None:
-    """Save what was taught into the profile's file, and say so."""
+def keep_corrections(
+    before: Profile | None,
+    after: Profile | None,
+    path: Path | None,
+    recording: Path | None = None,
+) -> None:
+    """Save the corrections into the profile's file, and say so.
+
+    Args:
+        before: the profile at the start; None without one.
+        after: the same with the corrections.
+        path: of its file; None without one.
+        recording: whose events hold the corrections too; None without one.
+
+    Raises:
+        ProfileError: if the file cannot be written.
+    """
     known = before.examples if before else ()
     taught = after.examples[len(known) :] if after else ()
     if not taught or after is None:
         return
-    words = f"{len(taught)} correction{'s' if len(taught) > 1 else ''}"
+    count = len(taught)
+    words = f"{count} correction{'s were' if count > 1 else ' was'} saved"
     if path is None:
+        where = f"only with the recording {recording}" if recording else "nowhere"
         print(
-            f"livesr: {words}, kept in the recording, if any, alone; give --profile NAME (see "
-            "`livesr enrol`) to have them next time.",
+            f"livesr: {words} {where}; use --profile NAME to keep corrections for next time "
+            "(`livesr enrol NAME` makes a profile).",
             file=sys.stderr,
         )
         return
     after.save(path)
-    print(f"livesr: {words} kept in {path}.", file=sys.stderr)
+    print(f"livesr: {words} in the profile {path}.", file=sys.stderr)

@@ -265,15 +265,15 @@ def _obey(key: str, listener: Listener) -> str:
         (listener.resume if listener.paused else listener.pause)()
     elif key == "r":
         listener.reset()
-        return "forgotten: a new voice"
+        return "reset: another speaker"
     elif key == "m":
         listener.mark()
         return "marked"
     elif key == "u":
-        return _corrected(listener.untaught, "taken back")
+        return _corrected(listener.untaught, "correction undone")
     elif key in _NUMBERS and _NUMBERS.index(key) < len(listener.labels):
         label = listener.labels[_NUMBERS.index(key)]
-        return _corrected(lambda: listener.teach(label), f"it was {label}")
+        return _corrected(lambda: listener.teach(label), f"corrected: {label}")
     return ""
 
 
@@ -295,7 +295,7 @@ def _tell_state(view: View, listener: Listener) -> None:
 
 
 def _take_rest(session: Session, listener: Listener) -> None:
-    """What was heard until it stopped, so that files are whole however it ends."""
+    """What the listener gave until it stopped, so that files are whole however it ends."""
     with suppress(LivesrError, OSError):
         while items := listener.items(0):
             for item in items:

@@ -88,7 +88,7 @@ def test_enrolling_by_the_microphone_asks_until_it_is_right(
     heard = iter([np.zeros(48_000, np.float32), *np.split(speech[:192_000], 4)])
     answers = iter(["", "", "r", "", "", "", "s"])
     monkeypatch.setattr("builtins.input", lambda _: next(answers))
-    monkeypatch.setattr(Enrolment, "_hear", lambda *_: (next(heard), -20.0))
+    monkeypatch.setattr(Enrolment, "_record", lambda *_: (next(heard), -20.0))
     profile = Profile(tiny)
     with Enrolment(None, None, tiny, 3.0) as enrolment:
         assert enrolment.take(profile, "angry", 1, 2)  # silence, repeated, kept
@@ -107,7 +107,7 @@ def test_corrections_are_kept_in_the_profiles_file(
     items: list[Item] = capture.push(speech[:80_000, None]) + capture.teach("happy")
     assert items[-1] == Event("teach", capture.seconds, text="happy")
     keep_corrections(before, recognizer.profile, path)
-    assert "1 correction kept" in capsys.readouterr().err
+    assert "1 correction was saved in the profile" in capsys.readouterr().err
     assert Profile.load(path).counts == {"happy": 1}
     keep_corrections(None, recognizer.profile, None)
     assert "--profile NAME" in capsys.readouterr().err

@@ -204,7 +204,7 @@ def test_inputs_that_cannot_be_meant(tmp_path: Path) -> None:
     for given, words in (
         ("", "name is empty"),
         ("https://x/y.wav", "is an address"),
-        (str(tmp_path / "empty"), "is a directory without a file"),
+        (str(tmp_path / "empty"), "is a folder without sound files"),
         (str(tmp_path / "*.wav"), "No file matches"),
     ):
         with pytest.raises(LivesrError, match=words):

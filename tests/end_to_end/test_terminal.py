@@ -35,7 +35,7 @@ def test_the_view_rolls_and_ctrl_c_gives_the_terminal_back(terminal: Terminal) -
     terminal.until(lambda text: text != screen)
     terminal.type("C-c")
     # The alternate screen is left, the summary stands, and what is typed is seen again.
-    terminal.until(lambda text: "s heard" in text)
+    terminal.until(lambda text: "s of sound" in text)
     terminal.type("echo status $? back-$((40+2))", "Enter")
     shown = terminal.until(lambda text: "back-42" in text)
     assert "status 130" in shown
@@ -88,7 +88,7 @@ def test_ctrl_z_gives_the_terminal_back_and_fg_repaints(small: Terminal) -> None
     small.until(lambda text: "happy" in text and "dBFS" in text)
     assert small.modes() == ("1", "0")
     small.type("C-c")
-    small.until(lambda text: "s heard" in text)
+    small.until(lambda text: "s of sound" in text)
     assert small.modes() == ("0", "1")
 
 
@@ -101,7 +101,7 @@ def test_started_in_the_background_it_draws_nothing(small: Terminal, tmp_path: P
     small.type("fg", "Enter")
     small.until(lambda text: "dBFS" in text)
     small.type("C-c")
-    small.until(lambda text: "s heard" in text)
+    small.until(lambda text: "s of sound" in text)
 
 
 def test_a_dumb_terminal_gets_plain_lines_as_they_come(small: Terminal) -> None:

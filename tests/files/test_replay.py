@@ -68,7 +68,7 @@ def test_jsonl_is_the_readings(tmp_path: Path) -> None:
     told = cli("replay", str(CLIP), "--jsonl", "-")
     expected = [reading.to_dict() for reading in livesr.replay(CLIP)]
     assert [json.loads(text) for text in told.stdout.splitlines()] == expected
-    assert "s heard" in told.stderr
+    assert "s of sound" in told.stderr
     cli("replay", str(CLIP), "--jsonl", str(tmp_path / "a.jsonl"), "--csv", str(tmp_path / "a.csv"))
     assert (tmp_path / "a.jsonl").read_text() == told.stdout
     with (tmp_path / "a.csv").open() as file:

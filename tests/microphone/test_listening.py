@@ -436,7 +436,7 @@ def test_the_view(
         terminal.until(lambda text: "vmic has gone; waiting for it" in text)
         assert "ALSA lib" not in terminal.screen()
         terminal.type("q")
-        terminal.until(lambda text: "s heard" in text)
+        terminal.until(lambda text: "s of sound" in text)
         terminal.type("echo status $? back-$((40+2))", "Enter")
         assert "status 0" in terminal.until(lambda text: "back-42" in text)
         player.wait()

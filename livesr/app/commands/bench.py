@@ -11,15 +11,15 @@ from livesr.app.commands.options import DeviceOption, ModelOption
 
 def bench(
     model: ModelOption = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the audio.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Use a tenth of the audio.")] = False,
     microphone: Annotated[
-        bool, typer.Option("--microphone", help="What listening costs, on a real microphone.")
+        bool, typer.Option("--microphone", help="Measure listening to a real microphone.")
     ] = False,
     device: DeviceOption = None,
-    seconds: Annotated[float, typer.Option(help="To listen, for --microphone.", min=1.0)] = 30.0,
-    load: Annotated[int, typer.Option(help="Busy processes beside it.", min=0, max=64)] = 0,
+    seconds: Annotated[float, typer.Option(help="To listen, with --microphone.", min=1.0)] = 30.0,
+    load: Annotated[int, typer.Option(help="Busy processes to run beside it.", min=0, max=64)] = 0,
 ) -> None:
-    """What livesr costs on this machine: one thread, one run, medians and ratios."""
+    """Measure what livesr costs on this machine: one thread, one run, medians and ratios."""
     from livesr.app import bench, bench_microphone
     from livesr.app.terminal import quiet_libraries
 

@@ -17,14 +17,12 @@ def config(
             show_default=False,
         ),
     ] = None,
-    value: Annotated[
-        str | None, typer.Argument(help="What it is from now on.", show_default=False)
-    ] = None,
+    value: Annotated[str | None, typer.Argument(help="The new value.", show_default=False)] = None,
     unset: Annotated[bool, typer.Option("--unset", help="Take the key out of the file.")] = False,
 ) -> None:
-    """Show or set the options that need not be given every time.
+    """Show or set default values of options.
 
-    Without arguments: the file, and what it says. What the command line says wins over it.
+    Without arguments: the file and what is in it. The command line overrides it.
     """
     from livesr.app.config import config_path, defaults, parsed, read, write
     from livesr.errors import LivesrError

@@ -1,10 +1,10 @@
-"""`livesr devices`: the microphones there are."""
+"""`livesr devices`: the microphones."""
 
 from __future__ import annotations
 
 
 def devices() -> None:
-    """The microphones there are."""
+    """List the microphones and their sample rates."""
     from rich.table import Table
     from rich.text import Text
 

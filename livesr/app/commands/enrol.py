@@ -1,7 +1,8 @@
-"""`livesr enrol`: make a voice known, from clips or by the microphone."""
+"""`livesr enrol`: a profile of a voice, from sound files or with the microphone."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,30 +17,36 @@ _EACH = 2  # sentences for each label
 
 
 def enrol(
-    name: Annotated[str, typer.Argument(help="Of the profile, or a path.", metavar="NAME|PATH")],
+    name: Annotated[
+        str, typer.Argument(help="Name of the profile, or a path.", metavar="NAME|PATH")
+    ],
     clips: Annotated[
         list[Path] | None,
-        typer.Argument(help="Sound files that are examples of --label.", metavar="[CLIP]..."),
+        typer.Argument(help="Sound files, each an example of --label.", metavar="[CLIP]..."),
     ] = None,
-    label: Annotated[str | None, typer.Option(help="What the clips are.")] = None,
+    label: Annotated[
+        str | None, typer.Option(help="What the clips sound like, e.g. happy.")
+    ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
-            help="What to enrol by the microphone: the model's emotions, or your own words.",
+            help="Labels to enrol with the microphone: the model's emotions, or your own words.",
             metavar="WORD,WORD...",
         ),
     ] = None,
     device: DeviceOption = None,
     model: ModelOption = None,
     seconds: Annotated[
-        float, typer.Option(help="To speak, for each sentence.", min=1.0, max=30.0)
+        float, typer.Option(help="Recorded for each sentence.", min=1.0, max=30.0)
     ] = 4.0,
     channel: Annotated[
-        int | None, typer.Option(help="The only input to hear, counted from 1.", metavar="N")
+        int | None, typer.Option(help="Use only this input, counted from 1.", metavar="N")
     ] = None,
 ) -> None:
-    """Make a voice known: two sentences of each emotion, or clips. It goes on with a profile
-    that exists."""
+    """Make a profile of a voice: two sentences of each emotion with the microphone, or clips.
+
+    A profile that exists gets more examples. It holds no sound.
+    """
     from livesr.app.profiles import place
     from livesr.errors import ProfileError
     from livesr.profile import Profile, check_label
@@ -53,20 +60,29 @@ def enrol(
         profile.check_model(load_model(model or profile.model))
     if clips:
         if label is None:
-            raise ProfileError("Say what the clips are: --label happy.")
+            raise ProfileError("Say what the clips sound like: --label happy.")
         _enrol_clips(profile, check_label(label), clips, path)
     elif label is not None:
-        raise ProfileError("--label is of clips; name some, or give --labels for the microphone.")
+        raise ProfileError(
+            "--label is for clips: name some sound files, or use --labels for the microphone."
+        )
     else:
         words = labels.split(",") if labels else list(profile.judged)
         wanted = [check_label(word.strip()) for word in words]
         _enrol_microphone(profile, wanted, path, device, seconds, channel)
     counts = ", ".join(f"{count} {kept}" for kept, count in profile.counts.items())
-    print(f"{profile.name}: {counts or 'nothing enrolled'}" + (f"  ({path})" if counts else ""))
+    if not counts:
+        print(f"{profile.name}: nothing is enrolled.")
+        return
+    print(f"{profile.name}: {counts}  ({path})")
     if expected := profile.expectation():
-        print(f"It {expected}.")
+        print(f"The profile {expected}.")
         if expected.uar - expected.error < expected.chance:
             print("That is hardly better than guessing: are all examples of one voice?")
+    if len(profile.counts) < 2:
+        print("One label alone changes nothing yet: enrol another one.")
+    else:
+        print(f"Use it: livesr listen --profile {shlex.quote(name)}")
 
 
 def _keep(profile: Profile, path: Path) -> None:
@@ -111,10 +127,11 @@ def _enrol_microphone(
 
     with quiet_libraries(), Enrolment(device, channel, profile.model, seconds) as enrolment:
         try:
+            enrolment.begin(profile.name, labels, _EACH)
             enrolment.check_level()
             for label in labels:
                 for number in range(1, _EACH + 1):
                     if enrolment.take(profile, label, number, _EACH):
                         _keep(profile, path)
         except (KeyboardInterrupt, EOFError):
-            print("\nEnded; what was enrolled is kept.", file=sys.stderr)
+            print("\nEnded. What was enrolled so far is kept.", file=sys.stderr)

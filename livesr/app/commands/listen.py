@@ -1,4 +1,4 @@
-"""`livesr listen`: a microphone, heard live."""
+"""`livesr listen`: readings of a microphone, live."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import typer
 
 from livesr.app.commands.options import (
     AdaptOption,
+    AttentionOption,
     CsvOption,
     DeviceOption,
+    EventsOption,
     ExecOption,
     ForceOption,
     HopOption,
@@ -20,44 +22,50 @@ from livesr.app.commands.options import (
     ReportOption,
 )
 
-_KEYS = "q quit  space pause  r reset  m mark  1-9 correct  ? help"
+_KEYS = "q quit  space pause  r reset  m mark  1-9 u correct  ? help"
 
 
 def listen(
     device: DeviceOption = None,
     record: Annotated[
-        Path | None, typer.Option(help="A new .flac or .wav file for what is heard.")
+        Path | None,
+        typer.Option(help="Record to this new .flac or .wav file, for an exact replay."),
     ] = None,
     jsonl: JsonlOption = None,
     csv: CsvOption = None,
     report: ReportOption = None,
+    events: EventsOption = None,
+    attention: AttentionOption = True,
     force: ForceOption = False,
     exec_: ExecOption = None,
     model: ModelOption = None,
     hop: HopOption = None,
     profile: ProfileOption = None,
     adapt: AdaptOption = True,
-    seconds: Annotated[float | None, typer.Option(help="End after so much stream time.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop after this many seconds.")] = None,
     reconnect: Annotated[
         bool,
         typer.Option(
             "--reconnect/--no-reconnect",
-            help="Wait for a microphone that goes, or end with status 3.",
+            help="Wait for a microphone that is lost, or end with status 3.",
         ),
     ] = True,
     channel: Annotated[
         int | None,
         typer.Option(
-            help="The only input of the device to hear, counted from 1; else the first two.",
+            help="Use only this input of the device, counted from 1; else the first two.",
             metavar="N",
         ),
     ] = None,
 ) -> None:
-    """Hear a microphone.
+    """Show and write the readings of a microphone, live.
 
-    Keys: q quit, space pause, r reset, m mark; 1 to 9: what was said just now was the first,
-    second … label; u takes that back.
+    Keys: q quit, space pause, r reset (another speaker), m mark, ? help.
+    1 to 9: what you just said was the first, second … label; u undoes that.
     """
+    import sys
+
+    from livesr.app.exit_status import ExitStatus
     from livesr.app.outputs import Outputs, Place
     from livesr.app.profiles import keep_corrections, load
     from livesr.app.terminal import Session, quiet_libraries, show_listening
@@ -80,7 +88,9 @@ def listen(
             Place("--record", record, replaceable=False),
             Place("the recording's events", events_path(record), replaceable=False),
         ]
-    outputs = Outputs(jsonl, csv, report, force, command=exec_).checked(inputs, recording)
+    outputs = Outputs(
+        jsonl, csv, report, force, events=events, attention=attention, command=exec_
+    ).checked(inputs, recording)
     with quiet_libraries():
         listener = listen(
             device,
@@ -94,7 +104,7 @@ def listen(
         )
         used = model or (known.model if known else DEFAULT)
         settings = load_model(used).info.decision
-        view = View(source="", model=used, keys=_KEYS, settings=settings)
+        view = View(source="", model=used, keys=_KEYS, settings=settings, corrects=True)
         with listener:
             view.source = listener.device.name + (f"  ● recording {record}" if record else "")
             view.facts["rate"] = f"{listener.rate} Hz"
@@ -104,5 +114,9 @@ def listen(
             try:
                 status = show_listening(session, view, listener, seconds)
             finally:
-                keep_corrections(known, listener.profile, path)
+                try:
+                    keep_corrections(known, listener.profile, path, record)
+                except LivesrError as error:
+                    print(f"livesr: {error}", file=sys.stderr)
+                    status = ExitStatus.PARTLY
     raise typer.Exit(status)

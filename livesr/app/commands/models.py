@@ -1,10 +1,10 @@
-"""`livesr models`: the models that came with livesr."""
+"""`livesr models`: the bundled models."""
 
 from __future__ import annotations
 
 
 def models() -> None:
-    """The models that came with livesr."""
+    """List the bundled models: training data, licence, labels."""
 
     from livesr.app.console import PlainConsole
     from livesr.model.load import DEFAULT, bundled, load_model

@@ -14,11 +14,16 @@ ModelOption = Annotated[
 ]
 DeviceOption = Annotated[
     str | None,
-    typer.Option(help="An input's number, or words of its name.", metavar="ID|SUBSTRING"),
+    typer.Option(
+        help="Microphone: its number in `livesr devices`, or words of its name.",
+        metavar="ID|SUBSTRING",
+    ),
 ]
 JsonlOption = Annotated[
     str | None,
-    typer.Option(help="Write readings as JSON lines; - is standard output.", metavar="PATH|-"),
+    typer.Option(
+        help="Write readings and events as JSON lines; - is standard output.", metavar="PATH|-"
+    ),
 ]
 CsvOption = Annotated[
     str | None,
@@ -27,7 +32,7 @@ CsvOption = Annotated[
 ReportOption = Annotated[
     str | None,
     typer.Option(
-        help="Write a page to look at afterwards (HTML, needs no network); - is standard output.",
+        help="Write a page to look at in a browser (HTML, needs no network); - is standard output.",
         metavar="PATH|-",
     ),
 ]
@@ -35,12 +40,12 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Let outputs replace 
 EventsOption = Annotated[
     str | None,
     typer.Option(
-        help="Write events (gaps, marks, words about a file) as JSON lines here, not to --jsonl.",
+        help="Write events (gaps, marks, notes on a file) as JSON lines here, not to --jsonl.",
         metavar="PATH|-",
     ),
 ]
 AttentionOption = Annotated[
-    bool, typer.Option("--attention/--no-attention", help="Whether --jsonl holds attention.")
+    bool, typer.Option("--attention/--no-attention", help="Whether --jsonl contains attention.")
 ]
 ExecOption = Annotated[
     str | None,
@@ -57,15 +62,17 @@ HopOption = Annotated[
 ChannelOption = Annotated[
     str | None,
     typer.Option(
-        help="The only channel to hear, counted from 1; each: every one as a stream of its own.",
+        help="Use only this channel, counted from 1; each: every channel as a stream of its own.",
         metavar="N|each",
     ),
 ]
 ProfileOption = Annotated[
     str | None,
-    typer.Option("--profile", help="Of the voice: a name, or a file's path.", metavar="NAME|PATH"),
+    typer.Option(
+        "--profile", help="Profile of the voice: its name, or a file's path.", metavar="NAME|PATH"
+    ),
 ]
 AdaptOption = Annotated[
     bool,
-    typer.Option("--adapt/--no-adapt", help="Take out what the voice always sounds like, or not."),
+    typer.Option("--adapt/--no-adapt", help="Whether to remove the voice's own offset."),
 ]

@@ -1,4 +1,4 @@
-"""`livesr profiles`: the voices that livesr knows."""
+"""`livesr profiles`: the profiles of voices that are on this machine."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 def profiles(
     name: Annotated[
-        str | None, typer.Argument(help="Show this one in full.", metavar="[NAME|PATH]")
+        str | None, typer.Argument(help="Show this profile in full.", metavar="[NAME|PATH]")
     ] = None,
     remove: Annotated[
-        bool, typer.Option("--remove", help="Remove it, or what --label names of it.")
+        bool, typer.Option("--remove", help="Remove it, or only the examples of --label.")
     ] = False,
     label: Annotated[
-        str | None, typer.Option(help="With --remove: the examples of this label alone.")
+        str | None, typer.Option(help="With --remove: only the examples of this label.")
     ] = None,
     number: Annotated[
         int | None,
-        typer.Option(help="With --label: this one of them alone, counted from 1.", min=1),
+        typer.Option(help="With --label: only this one of them, counted from 1.", min=1),
     ] = None,
 ) -> None:
-    """The known voices: list, show, remove."""
+    """List, show or remove profiles of voices."""
     from livesr.app.profiles import place
     from livesr.errors import ProfileError
     from livesr.profile import Profile
@@ -39,7 +39,7 @@ def profiles(
         return
     path = place(name)
     if (label or number) and not (remove and label):
-        raise ProfileError("--label and --number say what --remove removes; give it too.")
+        raise ProfileError("--label and --number select what --remove removes; give --remove too.")
     profile = Profile.load(path)
     if not remove:
         _show(profile, path)
@@ -88,4 +88,4 @@ def _show(profile: Profile, path: Path) -> None:
         for number, example in enumerate(of, start=1):
             _tell(f"    {number:>3}  {example.seconds:5.1f} s of speech  {example.source}")
     if expected := profile.expectation():
-        _tell(f"  It {expected}.")
+        _tell(f"  The profile {expected}.")

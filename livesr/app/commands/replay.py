@@ -1,4 +1,4 @@
-"""`livesr replay`: a recording, heard as a live stream of it would have been."""
+"""`livesr replay`: the readings of recordings, as a live stream of each would give them."""
 
 from __future__ import annotations
 
@@ -45,13 +45,14 @@ def replay(
     csv: CsvOption = None,
     report: ReportOption = None,
     with_sound: Annotated[
-        bool, typer.Option("--with-sound", help="Let the report hold the sound, to be played.")
+        bool,
+        typer.Option("--with-sound", help="Put the sound into the report, to be played there."),
     ] = False,
     events: EventsOption = None,
     summary: Annotated[
         str | None,
         typer.Option(
-            help="Write a verdict for each file: .csv, or .parquet with the extra `table`.",
+            help="Write one verdict per file: .csv, or .parquet with the extra `table`.",
             metavar="PATH",
         ),
     ] = None,
@@ -64,25 +65,26 @@ def replay(
     ] = False,
     channel: ChannelOption = None,
     start: Annotated[
-        float, typer.Option(help="Begin so many seconds into the file.", metavar="SECONDS")
+        float, typer.Option(help="Begin at this second of the file.", metavar="SECONDS")
     ] = 0.0,
     end: Annotated[
-        float | None, typer.Option(help="End so many seconds into the file.", metavar="SECONDS")
+        float | None, typer.Option(help="End at this second of the file.", metavar="SECONDS")
     ] = None,
     processes: Annotated[
-        int, typer.Option("-j", "--processes", help="Files heard at once.", min=1, max=256)
+        int, typer.Option("-j", "--processes", help="Files processed at once.", min=1, max=256)
     ] = 1,
     rate: Annotated[
-        int | None, typer.Option(help="Of samples without a header, Hz.", metavar="HZ")
+        int | None,
+        typer.Option(help="Raw samples without a header: their sample rate, Hz.", metavar="HZ"),
     ] = None,
     channels: Annotated[
-        int | None, typer.Option(help="Of samples without a header.", metavar="N")
+        int | None, typer.Option(help="Raw samples: number of channels.", metavar="N")
     ] = None,
     format: Annotated[
         str | None,
         typer.Option(
-            help="Of samples without a header: s16le, s24le, s32le, f32le, f64le, their be, s8, "
-            "u8, alaw, mulaw."
+            help="Raw samples: s16le, s24le, s32le, f32le, f64le, the same with be, s8, u8, alaw "
+            "or mulaw."
         ),
     ] = None,
     model: ModelOption = None,
@@ -90,7 +92,11 @@ def replay(
     profile: ProfileOption = None,
     adapt: AdaptOption = True,
 ) -> None:
-    """Hear recordings: what a live stream of each would have said, bit for bit."""
+    """Show and write the readings of recordings: bit for bit those of a live stream of each.
+
+    Keys: q quit, space pause, left and right: 5 s back or on, . one reading on,
+    ? help.
+    """
     from livesr.app.inputs import find_inputs
     from livesr.app.many import How, is_folder, replay_many
     from livesr.app.outputs import Outputs
@@ -118,7 +124,8 @@ def replay(
         raise typer.Exit(_replay_one(inputs[0].path, how, outputs, pace, play, hop, with_sound))
     if pace or play or exec_ or with_sound:
         raise LivesrError(
-            "--pace, --play, --with-sound and --exec are for one recording and one stream of it."
+            "--pace, --play, --with-sound and --exec need exactly one recording, without "
+            "--summary, --channel each or an output folder."
         )
     with quiet_libraries():
         status = replay_many(
@@ -187,7 +194,7 @@ def _replay_one(
         else:
             if (play or with_sound) and not path.is_file():
                 raise LivesrError(
-                    f"{file} can be heard only once; --play and --with-sound need a file."
+                    f"{file} can be read only once; --play and --with-sound need a file."
                 )
             sound = SoundFile(file, raw=how.raw)
             length = min(sound.seconds, math.inf if how.end is None else how.end)

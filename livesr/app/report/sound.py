@@ -21,7 +21,7 @@ def as_opus(opened: Callable[[], SoundFile]) -> bytes:
         opened: gives the file, to be read from its start.
 
     Raises:
-        AudioError: if the file cannot be heard.
+        AudioError: if the file cannot be read.
         LivesrError: if the libsndfile here knows no Opus.
     """
     made = io.BytesIO()

@@ -13,7 +13,7 @@ def closing(summary: Summary) -> list[str]:
     """A sentence a line: how long, how it sounded, when it turned.
 
     Example:
-        "27.1 s heard: 20.6 s speech with a label, 5.7 s unsure, 0.0 s no speech, 0.8 s warming up."
+        "27.1 s of sound: 20.6 s speech with a label, 5.7 s unsure, 0.8 s warming up."
     """
     parts = {
         "speech with a label": summary.seconds.get("speech", 0.0),
@@ -23,9 +23,9 @@ def closing(summary: Summary) -> list[str]:
     }
     tenths = rounded([10 * seconds for seconds in parts.values()])
     said = [f"{count / 10:.1f} s {name}" for name, count in zip(parts, tenths, strict=True)]
-    lines = [f"{sum(tenths) / 10:.1f} s heard: {', '.join(said)}."]
+    lines = [f"{sum(tenths) / 10:.1f} s of sound: {', '.join(said)}."]
     if summary.lost:
-        lines.append(f"{summary.lost:.1f} s were not heard.")
+        lines.append(f"{summary.lost:.1f} s of sound were lost.")
     if any(summary.labelled.values()):
         shares = summary.shares
         percents = rounded([100 * share for share in shares.values()])
