@@ -59,8 +59,8 @@ figures: $(VENV)/installed  ## measure again, and write docs/performance.md (hal
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[peers]'
 	$(BIN)/python -m export.peers --write
 
-picture: $(VENV)/installed  ## draw docs/view.svg from the program
-	$(BIN)/python -m export.picture docs/view.svg
+picture: $(VENV)/tested  ## draw the pictures of README and docs from the program
+	$(BIN)/python -m export.picture docs
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

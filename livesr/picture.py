@@ -89,9 +89,10 @@ def _outline(axes: Any, mono: np.ndarray, rate: int) -> None:
 
 
 def _attention(readings: list[Reading]) -> tuple[np.ndarray, np.ndarray]:
-    """Times, and the highest weight that any reading gave each."""
+    """Times, and the highest weight that any reading gave each; 1 is the average of a window."""
     cells = np.zeros(int(readings[-1].end / _CELL_SECONDS) + 2)
     for reading in readings:
         places = np.clip(reading.attention_times / _CELL_SECONDS, 0, len(cells) - 1).astype(int)
-        np.maximum.at(cells, places, reading.attention)
+        # A young stream's window has few moments, and each a larger part of the whole.
+        np.maximum.at(cells, places, reading.attention * len(places))
     return np.arange(len(cells)) * _CELL_SECONDS, cells

@@ -13,7 +13,7 @@ from livesr.reading import Reading
 from livesr.settings import DecisionSettings
 
 ABSENCES = {"no-speech": "no speech", "unsure": "unsure", "warming-up": "warming up"}
-_AIR = 2  # columns between the word and its certainty
+_AIR = 3  # dots between the word and its certainty; letters are 1 apart
 
 
 def rule(
@@ -103,10 +103,15 @@ class Headline:
             if beside is None:
                 continue
             right = max(map(len, beside))
-            letters = solid(label, width - 4 - _AIR - right, height)
+            letters = solid(label, width - 4 - right, height)
             if letters is None or len(beside) > len(letters):
                 continue
-            middle, wide = len(letters) // 2, max(map(len, letters)) + _AIR
+            wide = max(map(len, letters))
+            dots = 6 * len(label) - 1
+            air = _AIR * max(1, wide // dots)
+            if 4 + wide + air + right > width:
+                continue
+            middle, wide = len(letters) // 2, wide + air
             top = len(letters) - len(beside) if len(beside) > 1 else middle
             rows = []
             for place, row in enumerate(letters):

@@ -14,12 +14,12 @@ from livesr.app.ui.theme import Palette
 _ROWS = (
     ("large word", "the emotion now and its smoothed probability"),
     ("bars", "probabilities, smoothed over about 1 s of speech; now: the last {window:g} s alone"),
-    ("usual", "the mean of this voice so far, also the mark in each bar"),
+    ("usual", "this voice's mean so far, also the bars' marks"),
     ("attention", "how much each moment counted; below it the level, grey without speech"),
     ("last minute", "height: smoothed probability; {unsure} unsure; {dot} no speech; {mark} marks "
      "and other events"),
-    ("level", "of the newest sound; CLIPS: the peak reached full scale"),
-    ("latency", "from sound to reading: median and 95th percentile"),
+    ("level", "newest sound; CLIPS: its peak was full scale"),
+    ("latency", "sound to reading: median/95th percentile"),
     ("dim", "not live: paused, or the microphone is gone"),
 )  # fmt: skip
 
@@ -49,7 +49,7 @@ class Legend:
             table.add_row(f" {name}", words.format(**values))
         if self.labels:
             numbered = ", ".join(f"{n} {label}" for n, label in enumerate(self.labels[:9], start=1))
-            table.add_row(" correct", f"what you just said was: {numbered}; u: undo")
+            table.add_row(" correct", f"you just said: {numbered}; u: undo")
         if self.keys:
             table.add_row(" keys", palette.printable(self.keys))
         yield Text(" What you see (? closes it)", palette.quiet)

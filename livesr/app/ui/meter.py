@@ -30,13 +30,16 @@ class Meter:
         palette = Palette.of(console, options)
         level, peak = self.live or (self.reading.level_dbfs, self.reading.level_dbfs)
         clips = peak > CLIPPING_DBFS
-        words = f" {level:6.1f} dBFS" + (f" CLIPS, peak {peak:.1f}" if clips else "")
+        words = f" {level:6.1f} dBFS"
+        warning = f" CLIPS, peak {peak:.1f} " if clips else ""
         speaks = self.reading.speech > SPEECH_THRESHOLD
         voice = f"  {'speech  ' if speaks else 'no voice'} {self.reading.speech:4.0%}"
-        width = max(4, options.max_width - 12 - len(words) - len(voice))
-        row = Text("   level   ", palette.quiet)
-        row.append(palette.across(1 - level / FAINT_DBFS, width), "bold reverse" if clips else "")
-        row.append(words, "bold" if clips else palette.quiet)
+        width = max(4, options.max_width - 12 - len(words) - len(warning) - len(voice))
+        row = Text().append("   level   ", palette.quiet)
+        row.append(palette.across(1 - level / FAINT_DBFS, width))
+        row.append(words, palette.quiet)
+        if clips:
+            row.append(" ").append(warning.strip(), "bold reverse").append(" ")
         row.append(voice, "" if speaks else palette.quiet)
         row.truncate(options.max_width)
         yield row

@@ -75,7 +75,7 @@ class UsualRow:
         if self.reading is None:
             return
         palette = Palette.of(console, options)
-        row = Text("   usual   ", palette.quiet)
+        row = Text().append("   usual   ", palette.quiet)
         shares = self.usual.shares
         if not shares:
             so_far = f"({self.usual.seconds:.0f} s so far)"
@@ -85,7 +85,7 @@ class UsualRow:
             row.append(f"{first} {shares[first]:.0%}, {second} {shares[second]:.0%}")
             if found := self.usual.departure(self.reading):
                 label, above = found
-                words = f"{palette.glyph(label)} {label} {100 * above:.0f} points above usual"
+                words = f"{palette.glyph(label)} {label} +{100 * above:.0f} points"
                 row.append("   now ", palette.quiet).append(words, f"bold {palette.style(label)}")
             elif self.reading.status in ("speech", "unsure"):
                 row.append("   now as usual", palette.quiet)

@@ -137,8 +137,13 @@ class View:
         )
         span = min(_HISTORY_SECONDS, self.duration or _HISTORY_SECONDS)
         span = max(span, _SHORTEST_SECONDS)
-        words = "the last minute" if span == _HISTORY_SECONDS else f"the last {span:.0f} s"
-        history = _titled(words, History(self.readings, span, self.events), air, palette.quiet)
+        lasting = "minute" if span == _HISTORY_SECONDS else f"{span:.0f} s"
+        history = _titled(
+            f"label over the last {lasting}",
+            History(self.readings, span, self.events),
+            air,
+            palette.quiet,
+        )
         upper = 6 if spacious else 5
         size = next(rows for least, rows in _HEADLINES if height >= least)
         parts = [Layout(Headline(newest, self.settings, self._held()), size=size)]
