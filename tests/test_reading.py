@@ -1,13 +1,71 @@
-"""`Reading`: to plain values and back, and what is refused on the way back."""
+"""`Reading`: as text, to plain values and back, and what is refused on the way back."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 
 from livesr import Reading, Recognizer
+
+SHARES = {"angry": 0.71, "happy": 0.04, "neutral": 0.2, "sad": 0.05}
+
+
+def reading(label: str | None = "angry", **changes: object) -> Reading:
+    made = Reading(
+        start=0.0,
+        end=3.0,
+        status="speech" if label else "unsure",
+        label=label,
+        reason=None if label else "too close to call",
+        probabilities=SHARES,
+        smoothed=SHARES,
+        attention=np.full(3, 1 / 3, np.float32),
+        attention_times=np.array([0.5, 1.5, 2.5]),
+        speech=0.9,
+        level_dbfs=-20.0,
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def test_as_text_for_a_language_model() -> None:
+    # 0.05 is told, less is not; highest first.
+    assert reading().to_rcs() == "([emotion angry=0.71, neutral=0.20, sad=0.05])"
+    assert reading(None).to_rcs() == ""
+    own = {"calm": 0.5, "tense": 0.5}
+    assert reading("calm", smoothed=own).to_rcs() == "([emotion calm=0.50, tense=0.50])"
+
+
+def test_as_plain_values_with_and_without_attention() -> None:
+    whole, rest = reading().to_dict(), reading().to_dict(attention=False)
+    assert whole["attention"] == [0.333333] * 3
+    assert whole["attention_times"] == [0.5, 1.5, 2.5]
+    assert whole.keys() - rest.keys() == {"attention", "attention_times"}
+    assert {name: whole[name] for name in rest} == rest
+    assert {"channel", "profile"}.isdisjoint(whole)
+    told = reading(channel=2, profile="me").to_dict(attention=False)
+    assert (told["channel"], told["profile"]) == (2, "me")
+    assert json.loads(json.dumps(rest, allow_nan=False)) == rest
+
+
+@pytest.mark.parametrize("attention", [True, False])
+def test_plain_values_come_back(attention: bool) -> None:
+    original = reading(channel=1, profile="me", gap=0.25)
+    back = Reading.from_dict(original.to_dict(attention=attention))
+    assert back.channel == 1
+    assert back.to_dict(attention=False) == original.to_dict(attention=False)
+    assert len(back.attention) == (3 if attention else 0)
+
+
+def test_equal_means_every_value_but_the_channel() -> None:
+    assert reading() == reading(channel=2)
+    for name, other in (("end", 3.25), ("profile", "me"), ("gap", 0.1), ("speech", 0.8)):
+        assert reading() != reading(**{name: other})
+    assert reading() != reading(attention=np.array([0.5, 0.25, 0.25], np.float32))
+    assert reading() != "angry"
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import livesr
 from livesr.model.load import DEFAULT, bundled, load_model
 from livesr.model.metadata import LABELS
 from livesr.model.runtime import open_session
@@ -35,6 +36,17 @@ class Stream:
 
 def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+def test_the_models_that_can_be_named() -> None:
+    found = livesr.models()
+    assert list(found)[0] == DEFAULT
+    assert set(found) == set(bundled())
+    for name, info in found.items():
+        assert isinstance(info, livesr.ModelInfo)
+        assert info == load_model(name).info
+        assert livesr.Recognizer(name).labels == info.labels
+        assert info.licence and info.training_data
 
 
 def test_hops_of_any_length_agree(tiny: Path) -> None:
