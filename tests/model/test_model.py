@@ -40,7 +40,7 @@ def noise(*shape: int) -> np.ndarray:
 
 def test_the_models_that_can_be_named() -> None:
     found = livesr.models()
-    assert list(found)[0] == DEFAULT
+    assert next(iter(found)) == DEFAULT
     assert set(found) == set(bundled())
     for name, info in found.items():
         assert isinstance(info, livesr.ModelInfo)
