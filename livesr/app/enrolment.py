@@ -62,15 +62,15 @@ class Enrolment:
             count: sentences for each.
         """
         print(
-            f"Profile {name}: {count} sentences for each of {', '.join(labels)}. Any words will "
-            "do; sound as you really do.\nCtrl-C ends at any time and keeps what is enrolled so "
-            "far.\n"
+            f"Profile {name}: {count} sentences for each of {', '.join(labels)}.\n"
+            "Say what you like, and sound as you really do.\n"
+            "Ctrl-C ends at any time and keeps what is enrolled so far.\n"
         )
 
     def check_level(self) -> None:
         """Record a few words, and say whether they are too faint or too loud."""
-        input(
-            f"Level check: press Return, then say a few words as you usually do "
+        _ask(
+            "Level check: press Return, then say a few words as you usually do "
             f"({_CHECK_SECONDS:g} s). "
         )
         _, peak = self._record(_CHECK_SECONDS)
@@ -86,7 +86,7 @@ class Enrolment:
             count: sentences of this label.
         """
         while True:
-            input(
+            _ask(
                 f"{label}, {number} of {count}: press Return, then say a sentence that sounds "
                 f"{label} ({self._seconds:g} s). "
             )
@@ -98,7 +98,8 @@ class Enrolment:
                 continue
             if advice := _advice(peak):
                 print(f"{advice} (peak {peak:.0f} dBFS).")
-            answer = input(f"{_told(example, profile)}. Return keeps it, r repeats, s skips: ")
+            print(f"{_told(example, profile)}.")
+            answer = _ask("Return keeps it, r repeats, s skips: ")
             if answer.strip().lower() not in ("r", "s"):
                 return True
             profile.pop()
@@ -127,6 +128,12 @@ class Enrolment:
         if not blocks:
             raise AudioError("The microphone delivered nothing; see `livesr devices`.")
         return np.concatenate(blocks)[:, 0], peak
+
+
+def _ask(question: str) -> str:
+    """What is typed after a question. `input` may show its own on standard error, silenced here."""
+    print(question, end="", flush=True)
+    return input()
 
 
 def _told(example: Example, profile: Profile) -> str:

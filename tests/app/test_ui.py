@@ -483,6 +483,24 @@ def test_the_legend_explains_all_and_fits() -> None:
         assert "▲ angry" not in text
 
 
+def test_what_a_key_did_is_seen_beside_a_long_name() -> None:
+    shown = view()
+    shown.source = "microphone  ● recording " + "x" * 100
+    shown.facts |= {"profile": "me", "latency": "20/30 ms"}
+    for width, height in ((60, 20), (80, 24), (120, 40), (30, 9)):
+        shown.note = ""
+        before = plain(shown, width, height)
+        shown.note = "corrected: sad"
+        after = plain(shown, width, height)
+        assert after[:-2] == before[:-2]  # nothing jumps
+        assert " corrected: sad" in after[-2:]
+    shown.note = "There were 0.2 s of speech in the last 3 s, a correction needs 1 s."
+    assert plain(shown, 60, 20)[-2:] == [
+        " There were 0.2 s of speech in the last 3 s, a correction",
+        " needs 1 s.",
+    ]
+
+
 def test_marks_stand_in_the_history() -> None:
     shown = view()
     shown.take(Event("mark", 12.0))

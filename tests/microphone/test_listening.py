@@ -429,7 +429,7 @@ def test_the_view(
         terminal.type("Space")
         terminal.until(lambda text: "paused" not in text)
         terminal.type("r")
-        terminal.until(lambda text: "a new voice" in text)
+        terminal.until(lambda text: "another speaker" in text)
         terminal.resize(80, 24)
         terminal.until(lambda text: "q quit" in text and "which moments" in text)
         microphone.down()

@@ -231,7 +231,7 @@ def _replay_one(
             try:
                 clock = Speaker(lambda: SoundFile(path, raw=how.raw))
             except DeviceError as error:
-                view.note = f"silent: {error}"
+                view.facts["sound"] = "off"
                 print(f"livesr: {error} The replay goes on silently.", file=sys.stderr)
         return Playback(items, Session(view, outputs), view, clock, start=how.start).run()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -175,8 +176,6 @@ class View:
         clock = _clock(now) + (f" / {_clock(self.duration)}" if self.duration else "")
         source = palette.printable(self.source)
         top = Text(" ").append(" livesr ", "bold reverse").append(f"  {source}")
-        if self.note:
-            top.append(f"  {self.note}", "bold")
         top.truncate(max(1, width - len(clock) - 2))
         top.append(clock.rjust(max(0, width - top.cell_len - 1)))
         if not self.duration:
@@ -189,7 +188,7 @@ class View:
         return Group(top, bar)
 
     def _footer(self, width: int, palette: Palette, rows: int) -> Text:
-        """Facts and keys in one row if they fit, else in two if there may be."""
+        """Facts and keys in one row if they fit, else in two if there may be; or the note."""
         dot = " | " if palette.ascii_only else " · "
         keys = Text(palette.printable(self.keys))
         known = {"model": self.model, **self.facts}
@@ -203,6 +202,10 @@ class View:
             # Half a number would mislead: a fact that does not fit whole is left out.
             if foot.cell_len + words.cell_len <= room:
                 foot.append(words)
+        if self.note:  # for a moment, in as many rows, so that the picture does not jump
+            words = textwrap.wrap(palette.printable(self.note), max(1, width - 3))
+            lines = [f" {line} " for line in words[: 1 + bool(split)]]
+            return Text("\n".join([*lines, ""][: 1 + bool(split)]), "bold reverse")
         if split:
             foot.append("\n ").append(keys)
             return foot
