@@ -69,7 +69,8 @@ class AttentionStrip:
                 continue
             reading = self.readings[index]
             share = 1 - reading.level_dbfs / FAINT_DBFS
-            row.append(palette.up(share), "" if reading.speech > SPEECH_THRESHOLD else palette.quiet)
+            speaks = reading.speech > SPEECH_THRESHOLD
+            row.append(palette.up(share), "" if speaks else palette.quiet)
         return row
 
 
