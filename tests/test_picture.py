@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def test_lines_areas_waveform_and_attention(tmp_path: Path) -> None:
     figure = plot([Event("mark", 1.0), *readings], samples, rate)
     above, below, attention = figure.axes
     ends = [item.end for item in readings]
-    lines = {line.get_label(): line for line in above.get_lines()}
+    lines = {str(line.get_label()): line for line in above.get_lines()}
     assert sorted(lines) == sorted(readings[0].smoothed)
     for label, line in lines.items():
         np.testing.assert_array_equal(line.get_xdata(), ends)
@@ -32,10 +33,11 @@ def test_lines_areas_waveform_and_attention(tmp_path: Path) -> None:
     # An area behind each reading with a label, in the colour of its line.
     labelled = [item for item in readings if item.label]
     assert len(above.patches) == len(labelled) > 10
-    for area, item in zip(above.patches, labelled, strict=True):
+    areas: Any = above.patches
+    for area, item in zip(areas, labelled, strict=True):
         assert area.get_x() + area.get_width() == pytest.approx(item.end)
-        assert to_hex(area.get_facecolor()) == to_hex(lines[item.label].get_color())
-    outline = below.collections[0].get_paths()[0].vertices
+        assert to_hex(area.get_facecolor()) == to_hex(lines[str(item.label)].get_color())
+    outline: Any = below.collections[0].get_paths()[0].vertices
     assert outline[:, 1].max() == pytest.approx(samples.max(), rel=0.02)
     assert outline[:, 0].max() == pytest.approx(len(samples) / rate, rel=0.02)
     assert below.get_ylabel() == "waveform"
@@ -48,7 +50,7 @@ def test_attention_is_relative_to_a_window_s_average() -> None:
     short = reading(attention=np.full(2, 0.5, np.float32), attention_times=np.array([0.1, 0.2]))
     uneven = np.array([0.1, 0.8, 0.1], np.float32)
     long = dataclasses.replace(reading(), attention=uneven)  # at 0.5, 1.5 and 2.5 s
-    shown = plot([short, long]).axes[2].collections[0].get_paths()[0].vertices
+    shown: Any = plot([short, long]).axes[2].collections[0].get_paths()[0].vertices
     for at, height in ((0.1, 1.0), (0.5, 0.3), (1.5, 2.4)):
         assert max(y for x, y in shown if abs(x - at) < 0.05) == pytest.approx(height)
 

@@ -14,7 +14,7 @@ from livesr import Reading, Recognizer
 SHARES = {"angry": 0.71, "happy": 0.04, "neutral": 0.2, "sad": 0.05}
 
 
-def reading(label: str | None = "angry", **changes: object) -> Reading:
+def reading(label: str | None = "angry", **changes: Any) -> Reading:
     made = Reading(
         start=0.0,
         end=3.0,
@@ -62,7 +62,8 @@ def test_plain_values_come_back(attention: bool) -> None:
 
 def test_equal_means_every_value_but_the_channel() -> None:
     assert reading() == reading(channel=2)
-    for name, other in (("end", 3.25), ("profile", "me"), ("gap", 0.1), ("speech", 0.8)):
+    others: dict[str, Any] = {"end": 3.25, "profile": "me", "gap": 0.1, "speech": 0.8}
+    for name, other in others.items():
         assert reading() != reading(**{name: other})
     assert reading() != reading(attention=np.array([0.5, 0.25, 0.25], np.float32))
     assert reading() != "angry"

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -134,7 +135,8 @@ def test_a_page_for_each_file_in_a_folder(tmp_path: Path, speech: np.ndarray, ti
     profile.add("angry", speech[:48_000])
     profile.add("sad", speech[48_000:96_000])
     profile.save(tmp_path / "me.livesr-profile")
-    command = [tmp_path / "calls", "--profile", tmp_path / "me.livesr-profile", "-j", "2"]
+    known = tmp_path / "me.livesr-profile"
+    command: list[str | Path] = [tmp_path / "calls", "--profile", known, "-j", "2"]
     told = cli(*command, "--report", f"{tmp_path}/pages/", "--csv", tmp_path / "all.csv")
     assert told.returncode == 0, told.stderr
     for name in ("a.wav.html", "deep/b.wav.html"):
@@ -156,7 +158,7 @@ def test_pages_of_channels_replace_nothing_unasked(
 ) -> None:
     sf.write(tmp_path / "call.wav", np.stack((speech[:16_000],) * 2, axis=1), 16000)
     (tmp_path / "call.2.html").write_text("mine")
-    command = [tmp_path / "call.wav", "--channel", "each", "--model", tiny]
+    command: list[str | Path] = [tmp_path / "call.wav", "--channel", "each", "--model", tiny]
     told = cli(*command, "--report", tmp_path / "call.html")
     assert told.returncode == 2
     assert "call.2.html" in told.stderr
@@ -216,7 +218,8 @@ def test_inputs_that_cannot_be_meant(tmp_path: Path) -> None:
     assert [each.below.name for each in both] == ["x.wav", "x.wav"]  # each once
     with pytest.raises(LivesrError, match="would both be written"):
         replay_many(both, How(), jsonl=f"{tmp_path}/out/")
-    for outputs in ({"jsonl": "-"}, {"report": "-"}, {"report": str(tmp_path / "all.html")}):
+    several: Any = ({"jsonl": "-"}, {"report": "-"}, {"report": str(tmp_path / "all.html")})
+    for outputs in several:
         with pytest.raises(LivesrError, match="there are 2 inputs; name a folder"):
             replay_many(both, How(), **outputs)
     assert not (tmp_path / "out").exists()

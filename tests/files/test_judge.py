@@ -91,7 +91,7 @@ def test_a_session_comes_back_whole(tiny: Path, tmp_path: Path) -> None:
     sf.write(half, sf.read(CLIP)[0][:80_000], 16000)
     half.write_bytes(half.read_bytes()[:100_000])  # it says so at the end
     command = [sys.executable, "-m", "livesr", "replay", half, "--model", tiny, "--jsonl", path]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 3
+    assert subprocess.run(list(map(str, command)), capture_output=True, check=False).returncode == 3
     session = livesr.read_session(path)
     assert isinstance(session, livesr.SavedSession)
     with pytest.warns(livesr.AudioWarning):

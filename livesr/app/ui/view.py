@@ -102,7 +102,7 @@ class View:
         newest = self.readings[-1] if self.readings else None
         air = int(height >= _AIRY)
         header = 2 + air if self.duration else 2 if height > 9 else 1
-        foot = self._footer(width, palette, rows=2 if height >= _TWO_FOOTERS else 1)
+        foot = self._footer(width, palette, most=2 if height >= _TWO_FOOTERS else 1)
         parts = [Layout(self._header(width, palette), size=header)]
         if self.notice:
             notice = Text(f" {palette.printable(self.notice)} ", "bold reverse")
@@ -187,14 +187,14 @@ class View:
         bar = Text(" " + full * filled).append(empty * (cells - filled), palette.quiet)
         return Group(top, bar)
 
-    def _footer(self, width: int, palette: Palette, rows: int) -> Text:
+    def _footer(self, width: int, palette: Palette, most: int) -> Text:
         """Facts and keys in one row if they fit, else in two if there may be; or the note."""
         dot = " | " if palette.ascii_only else " · "
         keys = Text(palette.printable(self.keys))
         known = {"model": self.model, **self.facts}
         facts = [f"{name} {value}" for name, value in known.items() if value]
         beside = width - (keys.cell_len + 3 if keys.plain else 1)
-        split = rows > 1 and keys.plain and len(" " + dot.join(facts)) > beside
+        split = most > 1 and keys.plain and len(" " + dot.join(facts)) > beside
         room = width - 1 if split else beside
         foot = Text(" ", palette.quiet)
         for fact in facts:
@@ -203,9 +203,10 @@ class View:
             if foot.cell_len + words.cell_len <= room:
                 foot.append(words)
         if self.note:  # for a moment, in as many rows, so that the picture does not jump
-            words = textwrap.wrap(palette.printable(self.note), max(1, width - 3))
-            lines = [f" {line} " for line in words[: 1 + bool(split)]]
-            return Text("\n".join([*lines, ""][: 1 + bool(split)]), "bold reverse")
+            rows = 1 + bool(split)
+            wrapped = textwrap.wrap(palette.printable(self.note), max(1, width - 3))
+            told = [f" {line} " for line in wrapped[:rows]]
+            return Text("\n".join([*told, ""][:rows]), "bold reverse")
         if split:
             foot.append("\n ").append(keys)
             return foot
