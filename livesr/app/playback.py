@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from livesr.app.exit_status import ExitStatus
-from livesr.app.terminal import FRAME_SECONDS, Session
+from livesr.app.terminal import FRAME_SECONDS, OutputRun
 from livesr.app.ui.view import View
 from livesr.errors import LivesrError
 from livesr.event import Item
@@ -66,8 +66,8 @@ class Playback:
 
     Args:
         items: in order of time.
-        session: takes them.
-        view: the session's.
+        run: takes them.
+        view: the run's.
         clock: None to go as fast as the machine does.
         sleep: waits so many seconds.
         start: seconds of the recording at which it begins.
@@ -76,13 +76,13 @@ class Playback:
     def __init__(
         self,
         items: Iterable[Item],
-        session: Session,
+        run: OutputRun,
         view: View,
         clock: Clock | None = None,
         sleep: Callable[[float], None] = time.sleep,
         start: float = 0.0,
     ) -> None:
-        self._items, self._session, self._view = iter(items), session, view
+        self._items, self._output_run, self._view = iter(items), run, view
         self._clock, self._sleep = clock, sleep
         self._kept: deque[Item] = deque(maxlen=_KEPT)
         self._behind = 0  # how many of the kept are yet to be shown again
@@ -96,29 +96,29 @@ class Playback:
         Raises:
             LivesrError: if nothing could be heard; what fails after a reading is status 3.
         """
-        session = self._session
-        with session:
+        run = self._output_run
+        with run:
             try:
                 self._go()
-                turn = session.turns
-                while not self._quit and not session.unread:
-                    for key in session.keyboard.pressed():
+                turn = run.turns
+                while not self._quit and not run.unread:
+                    for key in run.keyboard.pressed():
                         self._obey(key)
-                    if turn != session.turns:  # stopped by Ctrl-Z meanwhile
-                        turn = session.turns
+                    if turn != run.turns:  # stopped by Ctrl-Z meanwhile
+                        turn = run.turns
                         self._go()
                     if not self._paused and not self._advance():
                         break
-                    session.paint()
+                    run.paint()
                     self._wait()
             except LivesrError as error:
-                if not session.heard:
+                if not run.began:
                     raise
-                session.fail(error)
+                run.fail(error)
             finally:
                 if self._clock:
                     self._clock.close()
-        return session.status
+        return run.status
 
     def _advance(self) -> bool:
         """Show what is due; False at the end."""
@@ -155,7 +155,7 @@ class Playback:
         elif (item := self._ahead()) is not None:
             self._next = None
             self._kept.append(item)
-            self._session.take(item)
+            self._output_run.take(item)
         if isinstance(item, Reading):
             self._place = max(self._place, item.end)
         return item is not None
@@ -167,7 +167,7 @@ class Playback:
             self._sleep(min(FRAME_SECONDS, max(0.0, self._due() - self._clock.now())))
 
     def _obey(self, key: str) -> None:
-        if self._session.obey(key):
+        if self._output_run.obey(key):
             return
         if key in ("q", "Q"):
             self._quit = True

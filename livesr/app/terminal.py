@@ -37,7 +37,7 @@ _NOTICE_SECONDS = 2.0  # that a mark is confirmed for
 _ENDING = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
 
 
-class Session:
+class OutputRun:
     """One run's outputs: open while it lasts; the summary is told at its end, however it ends.
 
     An output that fails is told of at the end, and the others go on. One whose reader went away
@@ -66,7 +66,7 @@ class Session:
         self._ground: Ground | None = None
         self._due = 0.0
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> OutputRun:
         outputs = self._outputs
         with ExitStack() as stack:
             stack.callback(self._tell_end)
@@ -113,7 +113,7 @@ class Session:
         return self._summary.end
 
     @property
-    def heard(self) -> bool:
+    def began(self) -> bool:
         """Whether there was a reading."""
         return self._summary.end > 0
 
@@ -181,7 +181,7 @@ class Session:
 
     def _tell_end(self) -> None:
         """The last picture, where there was one, the summary, and what went wrong."""
-        if self.heard:
+        if self.began:
             console = PlainConsole(stderr=self._quiet)
             console.ground = self._ground
             with suppress(OSError):  # nobody reads on, or the disk is full: that is told below
@@ -196,41 +196,41 @@ class Session:
 
 
 def show_listening(
-    session: Session, view: View, listener: Listener, seconds: float | None
+    run: OutputRun, view: View, listener: Listener, seconds: float | None
 ) -> ExitStatus:
     """A microphone's readings until somebody ends it, or for so many seconds.
 
     Args:
-        session: takes them.
-        view: the session's.
+        run: takes them.
+        view: the run's.
         listener: started.
         seconds: of stream time; None for no end.
     """
-    with session, _noted_signals() as noted:
+    with run, _noted_signals() as noted:
         noticed = 0.0
         try:
             while not noted and (items := listener.items(FRAME_SECONDS)) is not None:
                 for item in items:
-                    session.take(item)
-                if seconds is not None and seconds <= session.seconds:
+                    run.take(item)
+                if seconds is not None and seconds <= run.seconds:
                     listener.stop()
-                if session.unread:  # the recording is closed whole
+                if run.unread:  # the recording is closed whole
                     listener.stop()
-                for key in session.keyboard.pressed():
-                    if not session.obey(key) and (note := _obey(key.lower(), listener)):
+                for key in run.keyboard.pressed():
+                    if not run.obey(key) and (note := _obey(key.lower(), listener)):
                         view.note, noticed = note, time.monotonic()
                 if time.monotonic() > noticed + _NOTICE_SECONDS:
                     view.note = ""
                 _tell_state(view, listener)
-                session.paint()
+                run.paint()
         except DeviceError as error:
-            session.fail(error)
+            run.fail(error)
         finally:
             listener.stop()
-            _take_rest(session, listener)
+            _take_rest(run, listener)
         if noted:
             sys.exit(of_signal(noted[0]))
-    return session.status
+    return run.status
 
 
 @contextmanager
@@ -294,12 +294,12 @@ def _tell_state(view: View, listener: Listener) -> None:
     view.facts["dropped"] = f"{listener.dropped_seconds:.1f} s"
 
 
-def _take_rest(session: Session, listener: Listener) -> None:
+def _take_rest(run: OutputRun, listener: Listener) -> None:
     """What the listener gave until it stopped, so that files are whole however it ends."""
     with suppress(LivesrError, OSError):
         while items := listener.items(0):
             for item in items:
-                session.take(item)
+                run.take(item)
 
 
 @contextmanager

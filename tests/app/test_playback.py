@@ -12,7 +12,7 @@ import pytest
 from livesr.app.exit_status import ExitStatus
 from livesr.app.outputs import Outputs
 from livesr.app.playback import Playback, RealTime
-from livesr.app.terminal import Session
+from livesr.app.terminal import OutputRun
 from livesr.app.ui.foreground import Foreground
 from livesr.app.ui.keys import Keyboard
 from livesr.app.ui.view import View
@@ -50,11 +50,11 @@ class Run:
         self.view = View("a.flac", "tiny")
         self.waited = self._now = 0.0
         self.out = folder / "out.jsonl"
-        session = Session(self.view, Outputs(jsonl=str(self.out), force=True))
+        output_run = OutputRun(self.view, Outputs(jsonl=str(self.out), force=True))
         self.hands = Hands(self.view, *strokes)
-        session.keyboard = self.hands
+        output_run.keyboard = self.hands
         clock = RealTime(lambda: self._now) if paced else None
-        playback = Playback(iter(ITEMS), session, self.view, clock, sleep=self._sleep)
+        playback = Playback(iter(ITEMS), output_run, self.view, clock, sleep=self._sleep)
         self.status = playback.run()
 
     def _sleep(self, seconds: float) -> None:
@@ -138,10 +138,10 @@ def test_an_error_after_a_reading_is_status_3_and_before_one_is_raised(tmp_path:
         raise AudioError("broken")
 
     view = View("a", "b")
-    session = Session(view, Outputs(csv=str(tmp_path / "a.csv")))
-    assert Playback(broken(3), session, view).run() is ExitStatus.PARTLY
+    output_run = OutputRun(view, Outputs(csv=str(tmp_path / "a.csv")))
+    assert Playback(broken(3), output_run, view).run() is ExitStatus.PARTLY
     with pytest.raises(AudioError):
-        Playback(broken(0), Session(view, Outputs(csv=str(tmp_path / "b.csv"))), view).run()
+        Playback(broken(0), OutputRun(view, Outputs(csv=str(tmp_path / "b.csv"))), view).run()
     assert not (tmp_path / "b.csv").exists()
 
 

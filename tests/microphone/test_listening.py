@@ -22,7 +22,7 @@ import pytest
 import livesr
 from livesr import DeviceError, Event, Listener, LivesrError, Reading
 from livesr.app.outputs import Outputs
-from livesr.app.terminal import Session, show_listening
+from livesr.app.terminal import OutputRun, show_listening
 from livesr.app.ui.view import View
 from livesr.event import Item
 from livesr.files.replay import play
@@ -369,8 +369,8 @@ def test_a_signal_between_two_readings_loses_neither(
 ) -> None:
     record, out = tmp_path / "a.flac", tmp_path / "a.jsonl"
     view = View(source="vmic", model="")
-    session = Session(view, Outputs(jsonl=str(out)))
-    take = session.take
+    output_run = OutputRun(view, Outputs(jsonl=str(out)))
+    take = output_run.take
     taken: list[Item] = []
     before = signal.getsignal(signal.SIGINT)  # ignored, where a shell runs this in the background
 
@@ -382,10 +382,10 @@ def test_a_signal_between_two_readings_loses_neither(
             os.kill(os.getpid(), signal.SIGINT)
         take(item)
 
-    monkeypatch.setattr(session, "take", slow)
+    monkeypatch.setattr(output_run, "take", slow)
     ends = pytest.raises((SystemExit, KeyboardInterrupt))
     with livesr.listen("vmic", record=record) as listener, ends as ended:
-        show_listening(session, view, listener, None)
+        show_listening(output_run, view, listener, None)
     assert str(ended.value) == str(128 + signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
     told = [json.loads(line) for line in out.read_text().splitlines()]

@@ -68,7 +68,7 @@ def listen(
     from livesr.app.exit_status import ExitStatus
     from livesr.app.outputs import Outputs, Place
     from livesr.app.profiles import keep_corrections, load
-    from livesr.app.terminal import Session, quiet_libraries, show_listening
+    from livesr.app.terminal import OutputRun, quiet_libraries, show_listening
     from livesr.app.ui.view import View
     from livesr.errors import LivesrError
     from livesr.files.recording import events_path
@@ -110,9 +110,9 @@ def listen(
             view.facts["rate"] = f"{listener.rate} Hz"
             if known:
                 view.facts["profile"] = known.name
-            session = Session(view, outputs)
+            run = OutputRun(view, outputs)
             try:
-                status = show_listening(session, view, listener, seconds)
+                status = show_listening(run, view, listener, seconds)
             finally:
                 try:
                     keep_corrections(known, listener.profile, path, record)

@@ -155,7 +155,7 @@ def _replay_one(
     from livesr.app.playback import KEYS, Clock, Playback, RealTime
     from livesr.app.report.sound import as_opus
     from livesr.app.speaker import Speaker
-    from livesr.app.terminal import Session, quiet_libraries
+    from livesr.app.terminal import OutputRun, quiet_libraries
     from livesr.app.ui.view import View
     from livesr.errors import DeviceError, LivesrError
     from livesr.files.jsonl import is_session, readings_from_jsonl
@@ -233,7 +233,7 @@ def _replay_one(
             except DeviceError as error:
                 view.facts["sound"] = "off"
                 print(f"livesr: {error} The replay goes on silently.", file=sys.stderr)
-        return Playback(items, Session(view, outputs), view, clock, start=how.start).run()
+        return Playback(items, OutputRun(view, outputs), view, clock, start=how.start).run()
 
 
 def _model_and_profile(file: str, how: How, facts: dict[str, str]) -> str:
