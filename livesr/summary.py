@@ -22,6 +22,7 @@ class Summary:
         turns: stream time and label, each time the label differs from the last one given; the
             first `most_turns` of them.
         turned: how many there were in all.
+        begin: stream time at which the first reading begins: 0, but for a part of a recording.
         end: stream time of the newest reading.
         lost: seconds of sound that were lost.
         spoken: seconds of voice: of each reading's time, its probability of speech.
@@ -39,6 +40,7 @@ class Summary:
     seconds: dict[Status, float] = field(default_factory=dict)
     labelled: dict[str, float] = field(default_factory=dict)
     turns: list[tuple[float, str]] = field(default_factory=list)
+    begin: float = 0.0
     end: float = 0.0
     lost: float = 0.0
     turned: int = 0
@@ -51,6 +53,8 @@ class Summary:
 
     def add(self, reading: Reading) -> None:
         """Count one more reading."""
+        if not self._weight:
+            self.begin = self.end = max(self.end, reading.start)
         lasted = max(0.0, reading.end - self.end - reading.gap)
         self.end = reading.end
         self.lost += reading.gap
@@ -99,6 +103,7 @@ class Summary:
             "probabilities": self.probabilities,
             "shares": self.shares,
             "turning_points": [list(turn) for turn in self.turns],
+            "begin": self.begin,
             "end": self.end,
             "spoken": self.spoken,
             "seconds": dict(self.seconds),

@@ -443,7 +443,7 @@ def _rows(job: Job, outcome: Outcome) -> Iterator[dict[str, Any]]:
             "label": label,
             "share": summary.shares.get(label, 0.0) if label and summary.labelled else None,
             **{f"probabilities_{name}": value for name, value in summary.probabilities.items()},
-            "seconds": summary.end,
+            "seconds": summary.end - summary.begin,
             "speech": summary.spoken,
             "unsure": summary.seconds.get("unsure", 0.0),
             "lost": summary.lost,

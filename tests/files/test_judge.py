@@ -115,3 +115,12 @@ def test_a_session_cut_or_damaged(tiny: Path, tmp_path: Path) -> None:
         livesr.read_session(path)
     with pytest.raises(livesr.LivesrError, match="cannot be read"):
         livesr.read_session(tmp_path / "none.jsonl")
+
+
+def test_a_part_of_a_recording_lasts_as_long_as_it_is(tiny: Path) -> None:
+    part = Summary()
+    for reading in livesr.replay(CLIP, model=tiny, start=10.0, end=14.0):
+        part.add(reading)
+    assert (part.begin, part.end) == (10.0, 14.0)
+    assert sum(part.seconds.values()) == 4.0
+    assert livesr.judge(CLIP, model=tiny).begin == 0.0
