@@ -184,14 +184,18 @@ def _address(url: str) -> str:
     return url if url.rstrip("/").endswith("/v1/stream") else url.rstrip("/") + "/v1/stream"
 
 
-def _options(token: str | None, ssl: SSLContext | None) -> dict[str, Any]:
+def _options(token: str | None, ssl: SSLContext | None, mode: object) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     trusted = {} if ssl is None else {"ssl": ssl}
+    # In mode "lossless" a ping may wait behind much sound that the server has not read yet.
+    patient = {"ping_timeout": None} if mode == "lossless" else {}
     return {
         **trusted,
+        **patient,
         "subprotocols": [_SUBPROTOCOL],
         "additional_headers": headers,
         "max_size": None,  # a state is as large as the server makes it
+        "max_queue": None,
         "compression": None,
     }
 
@@ -369,7 +373,7 @@ class Voice:
 
     def _opened(self) -> ClientConnection:
         try:
-            options = {**_options(self._token, self._ssl), "max_queue": None}
+            options = _options(self._token, self._ssl, self._session.update.get("mode"))
             socket: ClientConnection = ExitStack().enter_context(connect(self._url, **options))
         except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
             raise _refusal(self._url, error) from None
@@ -536,7 +540,7 @@ class AsyncVoice:
 
     async def _opened(self) -> AsyncConnection:
         try:
-            options = {**_options(self._token, self._ssl), "max_queue": None}
+            options = _options(self._token, self._ssl, self._session.update.get("mode"))
             socket = await connect_async(self._url, **options)
         except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
             raise _refusal(self._url, error) from None

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
+from livesr.app.marked import replace_part, table
 from livesr.files.replay import replay
 
 _TICKS = 100  # of /proc's times, a second
@@ -195,18 +196,6 @@ def day(folder: Path, sound: Path, hours: float, start: Cost) -> list[Row]:
     ]
 
 
-def write(page: Path, part: str, rows: list[Row]) -> None:
-    """Replace one part of the table in a page: the lines between its two marks."""
-    mark = f"<!-- archive figures: {part} -->"
-    before, _, rest = page.read_text(encoding="utf-8").partition(mark)
-    after = rest.partition(mark)[2]
-    if not after:
-        raise SystemExit(f"{page} has no two marks {mark}")
-    table = ["| What | Measured |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)]
-    text = "\n".join([before + mark, "", *table, "", mark + after])
-    page.write_text(text, encoding="utf-8")
-
-
 def main() -> None:
     """Measure, print, and write into a page if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -234,7 +223,8 @@ def main() -> None:
             for what, value in measured:
                 print(f"{what}: {value}", flush=True)
             if given.write:
-                write(given.write, part, measured)
+                lines = table(["What", "Measured"], measured)
+                replace_part(given.write, f"archive figures: {part}", lines)
 
 
 if __name__ == "__main__":

@@ -28,10 +28,13 @@ from rich.table import Table
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from livesr.app.marked import replace_part, table
+from livesr.model.load import DEFAULT
 from livesr.settings import HOP_SECONDS, SAMPLE_RATE
 
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _MOST_VOICES = 512
+_COLUMNS = ("voices", "503", "p50", "p95", "p99", "lost", "of a core", "memory a voice")
 _SETTLE_SECONDS = 1.0  # at the start of each voice, not measured
 
 
@@ -255,24 +258,30 @@ def main() -> None:
         "--max-voices", type=int, default=0, help="0: the server measures its capacity"
     )
     parser.add_argument("--no-pin", action="store_true", help="let the server use every core")
+    parser.add_argument("--write", type=Path, help="a page with two marks for this model")
     told = parser.parse_args()
     if not all(0 < count <= _MOST_VOICES for count in told.voices) or not 2 < told.seconds <= 600:
         parser.error(f"1 to {_MOST_VOICES} voices, for 3 to 600 s")
     plan = Plan(told.seconds, told.hop, told.packet)
     options = ["--max-voices", str(told.max_voices)]
     options += ["--model", told.model] if told.model else []
+    load = Path("/proc/loadavg").read_text().split()[0] if sys.platform == "linux" else "unknown"
     rows, capacity = curve(told.voices, plan, options, pin=not told.no_pin)
-    table = Table(
-        title=f"One worker, hop {told.hop:g} s, {told.packet * 1e3:g} ms a message, "
-        f"{told.seconds:g} s a run; it takes {capacity} voices",
-        box=None,
-        header_style="bold",
+    model = told.model or DEFAULT
+    title = (
+        f"{model}, one worker, hop {told.hop:g} s, {told.packet * 1e3:g} ms of sound in a message, "
+        f"{told.seconds:g} s for each row; capacity {capacity} voices; load average before: {load}"
     )
-    for name in ("voices", "503", "p50", "p95", "p99", "lost", "of a core", "memory a voice"):
-        table.add_column(name, justify="right")
+    print(title)
+    shown = Table(box=None, header_style="bold")
+    for name in _COLUMNS:
+        shown.add_column(name, justify="right")
     for row in rows:
-        table.add_row(*row)
-    Console(width=110, highlight=False).print(table)
+        shown.add_row(*row)
+    Console(width=110, highlight=False).print(shown)
+    if told.write:
+        lines = [f"{title}:", "", *table(_COLUMNS, rows, numbers=True)]
+        replace_part(told.write, f"load curve: {model}", lines)
 
 
 if __name__ == "__main__":

@@ -175,7 +175,8 @@ def _config(hub: Hub, settings: ServeSettings) -> uvicorn.Config:
         ws=StreamProtocol,
         ws_max_size=settings.limits.resume_bytes,
         ws_ping_interval=20.0,
-        ws_ping_timeout=20.0,
+        # In mode "lossless" a pong may wait behind minutes of sound; `Session` finds dead clients.
+        ws_ping_timeout=None,
         ws_per_message_deflate=False,
         timeout_keep_alive=10,
         timeout_graceful_shutdown=_DRAIN_SECONDS,

@@ -45,9 +45,13 @@ def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     running.start()
     host, port = running.get_host_and_port()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    fsspec.filesystem("s3", skip_instance_cache=True).mkdir("archive")
-    yield "s3://archive"
-    running.stop()
+    try:
+        store = fsspec.filesystem("s3", skip_instance_cache=True)
+        store.mkdir("archive")
+        yield "s3://archive"
+        store.rm("archive", recursive=True)  # moto's buckets outlive its server
+    finally:
+        running.stop()
 
 
 def test_a_store_gives_the_rows_of_a_disk(bucket: str, recordings: Path, tiny: Path) -> None:

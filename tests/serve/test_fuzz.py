@@ -20,13 +20,9 @@ import numpy as np
 
 from livesr import Recognizer
 from tests.helpers.server import Server, collected, readings, serving, tell
-from tests.serve.test_limits import frame
+from tests.serve.test_limits import frame, upgrade
 
 CASES = int(os.environ.get("LIVESR_FUZZ", "300"))
-_HANDSHAKE = (
-    "GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 _TYPES = (
     *("session.update", "skip", "reset", "mark", "teach", "session.end", "reading", "", "error"),
 )
@@ -71,7 +67,7 @@ def attack(server: Server, rng: random.Random, count: int) -> int:
     while sent < count:
         with socket.create_connection((host, int(port)), timeout=10) as raw:
             try:
-                raw.sendall(_HANDSHAKE.encode())
+                raw.sendall(upgrade(host))
                 answer = raw.recv(1 << 12)
                 if b" 101 " not in answer:
                     assert b" 503 " in answer, answer

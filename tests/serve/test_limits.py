@@ -228,11 +228,7 @@ def test_a_reader_that_never_reads(tiny: Path, speech: np.ndarray, tmp_path: Pat
     with serving(settings=settings, log=tmp_path / "log") as server:
         host, port = server.url.removeprefix("http://").split(":")
         raw = narrow(host, int(port))
-        key = "x3JJHMbDL1EzLkh9GBhXDw=="
-        raw.sendall(
-            f"GET /v1/stream HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade"
-            f"\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
+        raw.sendall(upgrade(host))
         while not raw.recv(1 << 12).endswith(b"\r\n\r\n"):
             pass
 
@@ -268,6 +264,14 @@ def narrow(host: str, port: int) -> socket.socket:
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.connect((host, port))
     return raw
+
+
+def upgrade(host: str) -> bytes:
+    """The request that opens a websocket."""
+    return (
+        f"GET /v1/stream HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    ).encode()
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
@@ -314,6 +318,27 @@ def test_lossless_waits_for_its_reader(
         thread.join()
     own = Recognizer(tiny, hop=hop)
     assert readings(told) == [r.to_dict() for r in own.push(sound) + own.finish()]
+
+
+@pytest.mark.slow
+def test_a_client_whose_pongs_are_late_stays(tiny: Path, speech: np.ndarray) -> None:
+    """In mode "lossless" they wait behind its sound; here it sends none for 45 s."""
+    sound = (speech[:32_000] * 32767).astype("<i2").tobytes()
+    with serving("--model", str(tiny)) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as raw:
+            raw.sendall(upgrade(host))
+            while not raw.recv(1 << 12).endswith(b"\r\n\r\n"):
+                pass
+            raw.sendall(frame(1, b'{"type": "session.update", "mode": "lossless"}'))
+            raw.sendall(frame(2, sound))
+            time.sleep(45)
+            raw.sendall(frame(1, b'{"type": "session.end"}'))
+            received = b""
+            while b"session.ended" not in received:
+                more = raw.recv(1 << 16)
+                assert more, received[-200:]
+                received += more
 
 
 def test_slow_loris_and_a_thousand_dropped_connections(
