@@ -136,9 +136,3 @@ def _flush() -> None:
     except OSError:
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
-def main() -> None:
-    """Entry point of installations from before livesr.__main__ was it; goes with 0.3."""
-    with tidy_end():
-        app()

@@ -30,12 +30,11 @@ from livesr.app.report.report import Report
 from livesr.app.writers import CsvWriter, JsonlWriter, Writer
 from livesr.errors import LivesrError
 from livesr.files.recording import events_path
-from livesr.files.replay import Channel, play, recorded_profile
-from livesr.files.soundfile import STDIN, RawFormat
+from livesr.files.replay import ReplaySettings, play, recorded_profile
+from livesr.files.soundfile import STDIN
 from livesr.model.load import DEFAULT
 from livesr.profile import Profile
 from livesr.reading import Reading
-from livesr.settings import HOP_SECONDS
 from livesr.summary import Summary
 
 _WIDTH = 160  # cells of the table where there is no terminal
@@ -44,26 +43,18 @@ _LOOK_SECONDS = 0.2  # between two looks at how far other processes are
 
 
 @dataclass(frozen=True, slots=True)
-class How:
-    """What is common to all files.
+class How(ReplaySettings):
+    """What is common to all files: how they are replayed, and written.
 
     Attributes:
-        model: as for `replay`; so are hop, channel, start, end and raw.
         attention: whether JSON lines hold it.
         force: whether existing files are replaced.
-        profile: as for `replay`; so is adapt.
     """
 
     model: str | None = None
-    hop: float = HOP_SECONDS
-    channel: Channel = None
-    start: float = 0.0
-    end: float | None = None
-    raw: RawFormat | None = None
+    profile: Profile | None = None
     attention: bool = True
     force: bool = False
-    profile: Profile | None = None
-    adapt: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +100,7 @@ def process(job: Job, how: How, tell: Callable[[int, float], None]) -> Outcome:
     outcome, writers = Outcome(), ExitStack()
     try:
         with writers:
-            items = play(
-                job.input.path,
-                model=how.model,
-                hop=how.hop,
-                profile=how.profile,
-                adapt=how.adapt,
-                channel=how.channel,
-                start=how.start,
-                end=how.end,
-                raw=how.raw,
-            )
+            items = play(job.input.path, how)
             outputs: list[Writer] = []
             if job.jsonl:
                 outputs.append(

@@ -32,7 +32,7 @@ from livesr.archive.sound import open_sound
 from livesr.errors import AudioError, AudioWarning, ModelError, ProfileError
 from livesr.event import Item
 from livesr.files.recording import events_path
-from livesr.files.replay import play
+from livesr.files.replay import ReplaySettings, play
 from livesr.model.load import DEFAULT
 from livesr.profile import Profile
 from livesr.reading import Reading
@@ -143,9 +143,10 @@ class Scorer:
         path = local_path(uri)
         channel = None if row["channel"] == MIX else row["channel"]
         if path and events_path(path).is_file():  # recorded by `listen`: it has gaps and resets
-            hop, profile = self._scoring.hop, self._profile(row)
-            items = play(path, model=self._model, hop=hop, channel=channel, profile=profile)
-            for item in items:
+            settings = ReplaySettings(
+                self._model, self._scoring.hop, self._profile(row), channel=channel
+            )
+            for item in play(path, settings):
                 self._take(row, item, results, page)
             return
         with open_sound(uri) as sound:

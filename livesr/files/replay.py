@@ -11,6 +11,7 @@ from base64 import b64decode
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from dataclasses import replace as changed
 from itertools import chain
 from pathlib import Path
@@ -34,6 +35,20 @@ from livesr.stages.samples import Mixdown, UnscaledError, check_channel, in_numb
 
 Source = str | Path | BinaryIO | ArrayLike
 Channel = int | Literal["each"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySettings:
+    """How a source is replayed; see `replay`."""
+
+    model: str | Path | None = None
+    hop: float = HOP_SECONDS
+    profile: Profile | str | Path | None = None
+    adapt: bool = True
+    channel: Channel = None
+    start: float = 0.0
+    end: float | None = None
+    raw: RawFormat | None = None
 
 
 def replay(
@@ -86,21 +101,8 @@ def replay(
         >>> [reading.end for reading in replay("talk.flac", hop=1.0)]
         [1.0, 2.0, 3.0, 3.660375]
     """
-    items = play(
-        source,
-        sample_rate,
-        model=model,
-        hop=hop,
-        profile=profile,
-        adapt=adapt,
-        channel=channel,
-        start=start,
-        end=end,
-        raw=raw,
-        pace=pace,
-        clock=clock,
-        sleep=sleep,
-    )
+    settings = ReplaySettings(model, hop, profile, adapt, channel, start, end, raw)
+    items = play(source, settings, sample_rate, pace=pace, clock=clock, sleep=sleep)
     return _readings(items)
 
 
@@ -114,16 +116,9 @@ def _readings(items: Iterator[Item]) -> Iterator[Reading]:
 
 def play(
     source: Source,
+    settings: ReplaySettings = ReplaySettings(),
     sample_rate: int = SAMPLE_RATE,
     *,
-    model: str | Path | None = None,
-    hop: float = HOP_SECONDS,
-    profile: Profile | str | Path | None = None,
-    adapt: bool = True,
-    channel: Channel = None,
-    start: float = 0.0,
-    end: float | None = None,
-    raw: RawFormat | None = None,
     pace: bool = False,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -134,27 +129,28 @@ def play(
     Args:
         sound: of the source, where it has been opened already.
     """
+    model, profile, channel = settings.model, settings.profile, settings.channel
     check_channel(None if channel == "each" else channel)
-    _check_times(start, end)
+    _check_times(settings.start, settings.end)
     profile = None if profile is None else as_profile(profile)
     # Before a pipe is opened, which can be had once.
-    Recognizer(model, hop=hop, profile=profile, adapt=adapt)
-    sound = sound or opened(source, sample_rate, raw)
+    Recognizer(model, hop=settings.hop, profile=profile, adapt=settings.adapt)
+    sound = sound or opened(source, sample_rate, settings.raw)
     try:
         events = read_events(sound.path) if sound.path and sound.rate == SAMPLE_RATE else []
         events, known = _beginning(events, profile, model)
 
         def make() -> Recognizer:
-            return Recognizer(model, hop=hop, profile=known, adapt=adapt)
+            return Recognizer(model, hop=settings.hop, profile=known, adapt=settings.adapt)
 
-        player = _Player(sound, channel, start, end, events, make)
+        player = _Player(sound, channel, settings.start, settings.end, events, make)
         used = load_model(known.model if known and model is None else model)
         player.compare(used.info.name, used.identity)
     except BaseException:
         sound.__exit__(None, None, None)
         raise
     items = player.items()
-    return _paced(sound, items, clock, sleep, start) if pace else _closing(sound, items)
+    return _paced(sound, items, clock, sleep, settings.start) if pace else _closing(sound, items)
 
 
 def opened(

@@ -31,7 +31,7 @@ from livesr.app.cli import app
 from livesr.app.exit_status import ExitStatus
 from livesr.app.ui.view import View
 from livesr.files.jsonl import readings_from_jsonl
-from livesr.files.replay import play
+from livesr.files.replay import ReplaySettings, play
 from livesr.model.metadata import METADATA_KEY
 from livesr.state import pack, unpack
 from tests.helpers.tiny import DATA, tiny_info
@@ -146,7 +146,7 @@ SUFFIXES = st.sampled_from(["wav", "flac", "ogg", "mp3", "aiff", "au", "caf", "w
 def hear(path: Path, tiny: Path) -> None:
     one_case()
     try:
-        items = list(islice(play(path, model=tiny, hop=0.5), 200))
+        items = list(islice(play(path, ReplaySettings(tiny, hop=0.5)), 200))
     except LivesrError as error:
         assert str(path) in told(error)
         return

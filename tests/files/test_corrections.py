@@ -10,7 +10,7 @@ import pytest
 from livesr import Event, Profile, ProfileError, Reading, Recognizer
 from livesr.event import Item
 from livesr.files.recording import Recording, events_path
-from livesr.files.replay import play, recorded_profile
+from livesr.files.replay import ReplaySettings, play, recorded_profile
 from livesr.microphone.capture import Capture
 from tests.helpers.tiny import save_tiny
 
@@ -61,7 +61,7 @@ def test_corrections_without_a_profile_are_repeated_too(
 ) -> None:
     path = tmp_path / "talk.flac"
     live = heard(Recognizer(tiny), path, speech[:90_000])
-    assert list(play(path, model=tiny)) == live
+    assert list(play(path, ReplaySettings(model=tiny))) == live
 
 
 def test_another_profile_overrides_and_says_so(
@@ -70,13 +70,13 @@ def test_another_profile_overrides_and_says_so(
     path = tmp_path / "talk.flac"
     heard(Recognizer(profile=known), path, speech[:90_000])
     other = Profile(tiny, name="other")
-    first, *rest = play(path, profile=other)
+    first, *rest = play(path, ReplaySettings(profile=other))
     assert isinstance(first, Event)
     assert first.text == "other in place of me, the recording's"
     assert {item.profile for item in rest if isinstance(item, Reading)} == {"other"}
     # of another model its vectors say nothing
     strange = save_tiny(tmp_path / "strange.onnx", seed=5)
-    first, *rest = play(path, model=strange)
+    first, *rest = play(path, ReplaySettings(model=strange))
     assert isinstance(first, Event)
     assert "left out" in first.text
     assert isinstance(rest[0], Reading)

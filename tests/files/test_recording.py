@@ -15,7 +15,7 @@ import livesr
 from livesr import AudioError, Event, LivesrError, Reading, Recognizer
 from livesr.event import Item
 from livesr.files.recording import CUT_EVENT, Recording, read_events, to_grid
-from livesr.files.replay import play
+from livesr.files.replay import ReplaySettings, play
 from livesr.microphone.capture import Capture
 from tests.helpers.tiny import DATA
 
@@ -68,7 +68,7 @@ def test_a_recording_replays_to_the_same_items(
     for file in tmp_path.iterdir():
         file.unlink()
     items = live(Capture(Recognizer(tiny), Recording(path)), steps, speech * 1.4)
-    assert list(play(path, model=tiny)) == items
+    assert list(play(path, ReplaySettings(model=tiny))) == items
     assert [item for item in items if isinstance(item, Event)] == read_events(path)
 
 
@@ -164,7 +164,7 @@ def test_a_start_that_cannot_be(recognizer: Recognizer, start: object) -> None:
 def test_a_name_too_long_for_events_has_none(tmp_path: Path, tiny: Path) -> None:
     path = tmp_path / ("a" * 250 + ".wav")
     sf.write(path, np.zeros(8000), 16000)
-    assert len(list(play(path, model=tiny))) == 2
+    assert len(list(play(path, ReplaySettings(model=tiny)))) == 2
     with pytest.raises(LivesrError, match="cannot be recorded to: File name too long"):
         Recording(tmp_path / ("b" * 250 + ".wav"))
 
@@ -240,7 +240,7 @@ def test_a_last_event_that_was_cut_is_left_out_and_told(
     mark, note = read_events(clip)
     assert mark == Event("mark", 1.5, text="one")
     assert (note.kind, note.text) == ("note", CUT_EVENT)
-    found = [item for item in play(clip, model=tiny) if isinstance(item, Event)]
+    found = [item for item in play(clip, ReplaySettings(model=tiny)) if isinstance(item, Event)]
     assert found == [mark, note]
     events.write_text(cut)
     assert [event.text for event in read_events(clip)] == [CUT_EVENT]
@@ -259,7 +259,7 @@ def test_events_beside_another_file_are_told(tmp_path: Path, tiny: Path) -> None
     (tmp_path / "talk.flac.events.jsonl").write_text(
         json.dumps({"event": "mark", "at": 2.5}) + "\n"
     )
-    assert Event("mark", 2.5) in list(play(clip, model=tiny))
+    assert Event("mark", 2.5) in list(play(clip, ReplaySettings(model=tiny)))
     assert list(livesr.replay(clip, model=tiny)) == list(
         livesr.replay(DATA / "conversation.flac", model=tiny)
     )

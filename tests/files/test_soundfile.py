@@ -20,7 +20,7 @@ import livesr
 from livesr import AudioError, AudioWarning, Event, RawFormat, Recognizer
 from livesr.files.content import Content
 from livesr.files.parts import layout
-from livesr.files.replay import play
+from livesr.files.replay import ReplaySettings, play
 from livesr.files.soundfile import SoundFile
 from tests.helpers.media import KINDS, convert, heard_by_ffmpeg, need_ffmpeg
 from tests.helpers.tiny import DATA
@@ -293,7 +293,7 @@ def test_a_loss_is_a_warning_of_the_api_and_an_event_of_the_stream(
     path.write_bytes(path.read_bytes()[:50_000])
     with pytest.warns(AudioWarning, match=r"cut\.wav: it was cut"):
         readings = list(livesr.replay(path, model=tiny))
-    *items, event = play(path, model=tiny)
+    *items, event = play(path, ReplaySettings(model=tiny))
     assert items == readings
     assert isinstance(event, Event)
     assert (event.kind, event.at) == ("file", pytest.approx(readings[-1].end))
@@ -314,9 +314,10 @@ def test_channels_that_cancel_each_other_out_are_told_once(
 ) -> None:
     path = tmp_path / "opposite.wav"
     sf.write(path, np.stack((speech[:128_000], -speech[:128_000]), axis=1), 16000)
-    told = [item for item in play(path, model=tiny) if isinstance(item, Event)]
+    told = [item for item in play(path, ReplaySettings(model=tiny)) if isinstance(item, Event)]
     assert [(event.kind, "channel" in event.text) for event in told] == [("silence", True)]
-    assert not [item for item in play(path, model=tiny, channel=1) if isinstance(item, Event)]
+    first = play(path, ReplaySettings(tiny, channel=1))
+    assert not [item for item in first if isinstance(item, Event)]
     with pytest.warns(livesr.AudioWarning, match="cancel each other out") as warned:
         list(livesr.replay(path, model=tiny))
     assert len(warned) == 1

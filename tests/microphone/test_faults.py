@@ -22,7 +22,7 @@ import pytest
 import livesr
 from livesr import Event, LivesrError, Reading, Recognizer
 from livesr.files.recording import Recording
-from livesr.files.replay import play
+from livesr.files.replay import ReplaySettings, play
 from livesr.files.soundfile import SoundFile
 from livesr.microphone.capture import Capture
 from livesr.microphone.stream import Microphone
@@ -66,7 +66,7 @@ def test_a_disk_that_fills_ends_the_recording_and_not_the_listening(
     with SoundFile(path) as sound:
         heard = sum(map(len, sound.blocks()))
     assert told.at - 0.3 < heard / 16000 <= told.at + 0.1
-    *replayed, _last = readings(list(play(path, model=tiny)))
+    *replayed, _last = readings(list(play(path, ReplaySettings(model=tiny))))
     assert replayed == same[: len(replayed)]
     assert len(replayed) >= int(told.at * 4) - 2
 
@@ -243,7 +243,7 @@ def test_a_device_at_another_rate(
         items = collect(listener, lambda items: True)
     heard = [item for item in items if isinstance(item, Reading)]
     assert heard[-1].end == pytest.approx(elapsed, abs=0.6)
-    assert list(play(tmp_path / "a.flac", model=tiny)) == items
+    assert list(play(tmp_path / "a.flac", ReplaySettings(model=tiny))) == items
 
 
 def test_a_sound_server_that_hangs_holds_up_nothing(
@@ -289,4 +289,4 @@ def test_a_sound_server_that_hung_goes_on(
         until(lambda: listener.seconds > back + 1)
         items = collect(listener, lambda items: True)
     assert [event.text for event in events(items, "device")] == ["vmic has gone", "vmic is back"]
-    assert list(play(tmp_path / "a.flac", model=tiny)) == items
+    assert list(play(tmp_path / "a.flac", ReplaySettings(model=tiny))) == items

@@ -24,7 +24,7 @@ import soundfile as sf
 import livesr
 from livesr import AudioError, DeviceError, LivesrError, Reading, Recognizer
 from livesr.files.recording import read_events
-from livesr.files.replay import play
+from livesr.files.replay import ReplaySettings, play
 from livesr.microphone.capture import Capture
 from livesr.microphone.devices import find, refresh
 from livesr.microphone.stream import Microphone
@@ -66,8 +66,9 @@ def test_a_session_begins_with_how_it_is_listened_to(
         "channel": 1,
         "profile": None,
     }
-    assert list(play(record, model=tiny, hop=0.5)) == items  # with no clock of its own
-    first, note, *_ = play(record, hop=0.5)
+    half = ReplaySettings(tiny, hop=0.5)
+    assert list(play(record, half)) == items  # without a clock
+    first, note, *_ = play(record, ReplaySettings(hop=0.5))
     assert first == session
     assert isinstance(note, livesr.Event)
     assert "listened to with the model tiny" in note.text
@@ -91,7 +92,7 @@ def test_what_is_asked_for_just_before_the_end_is_done(
     if what == "pause":
         assert event.text == "paused"
         assert event.seconds == pytest.approx(0.3, abs=0.15)
-    items = list(play(record, model=tiny))
+    items = list(play(record, ReplaySettings(model=tiny)))
     assert events(items, event.kind) == [event]
 
 
@@ -200,7 +201,7 @@ def test_async_without_with_starts_and_ends_by_itself(
 
     listener = asyncio.run(hear())
     until(lambda: not listener.running)
-    assert len(readings(list(play(tmp_path / "a.flac", model=tiny)))) >= 4
+    assert len(readings(list(play(tmp_path / "a.flac", ReplaySettings(model=tiny))))) >= 4
 
 
 def test_two_async_consumers_take_turns(microphone: VirtualMicrophone, tiny: Path) -> None:
@@ -294,10 +295,10 @@ def test_one_of_two_listeners_loses_its_device_ten_times_and_the_other_nothing(
     assert steady.dropped_seconds == 0
     ends = [reading.end for reading in readings(items)]
     assert np.allclose(np.diff(ends[:-1]), 0.25)
-    assert list(play(record, model=tiny)) == items
+    assert list(play(record, ReplaySettings(model=tiny))) == items
     back = [event for event in events(others, "device") if "is back" in event.text]
     assert len(back) == 10
-    assert list(play(tmp_path / "unsteady.flac", model=tiny)) == others
+    assert list(play(tmp_path / "unsteady.flac", ReplaySettings(model=tiny))) == others
 
 
 def test_portaudio_is_not_restarted_under_an_open_stream(
@@ -545,7 +546,7 @@ def test_two_inputs_that_cancel_each_other_out(
         player.kill()
     (silence,) = [e for e in events(items, "silence") if "cancel" in e.text]
     assert "--channel 1" in silence.text
-    assert list(play(record, model=tiny)) == items
+    assert list(play(record, ReplaySettings(model=tiny))) == items
 
 
 def test_listen_on_the_command_line_hears_one_channel(

@@ -16,7 +16,7 @@ import soundfile as sf
 from jsonschema import Draft202012Validator
 
 import livesr
-from livesr.files.replay import play
+from livesr.files.replay import ReplaySettings, play
 from livesr.serve import protocol, schemas
 from tests.helpers.server import Server, collected, serving, tell
 from tests.helpers.tiny import DATA
@@ -48,7 +48,7 @@ def test_a_file_that_is_cut_is_heard_as_far_as_it_goes(
     path.write_bytes((DATA / "banglaser.flac").read_bytes()[:15_000])
     answer = httpx.post(f"{server.url}/v1/replay", content=path.read_bytes(), timeout=100)
     lines = [json.loads(line) for line in answer.text.splitlines()]
-    expected = [item.to_dict() for item in play(path, model=tiny)]
+    expected = [item.to_dict() for item in play(path, ReplaySettings(model=tiny))]
     assert [line for line in lines if "event" not in line] == [
         item for item in expected if "event" not in item
     ]

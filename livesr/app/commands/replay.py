@@ -112,7 +112,18 @@ def replay(
         raw = RawFormat(rate or SAMPLE_RATE, 1 if channels is None else channels, format or "s16le")
     which = _channel(channel)
     _, known = load(profile)
-    how = How(model, hop or HOP_SECONDS, which, start, end, raw, attention, force, known, adapt)
+    how = How(
+        model,
+        hop or HOP_SECONDS,
+        known,
+        adapt,
+        which,
+        start,
+        end,
+        raw,
+        attention=attention,
+        force=force,
+    )
     one = len(inputs) == 1 and inputs[0].path == files[0] and which != "each" and not summary
     if with_sound and report is None:
         raise LivesrError("--with-sound puts the sound into a report; give --report PATH too.")
@@ -210,17 +221,7 @@ def _replay_one(
                 KEYS,
                 load_model(used).info.decision,
             )
-            items = readings_of(
-                file,
-                model=how.model,
-                hop=how.hop,
-                profile=how.profile,
-                adapt=how.adapt,
-                channel=how.channel,
-                start=how.start,
-                end=how.end,
-                sound=sound,
-            )
+            items = readings_of(file, how, sound=sound)
         if with_sound:
             encoded = as_opus(lambda: SoundFile(path, raw=how.raw))
             told = f"The report will hold {len(encoded) * 4 / 3 / 1e6:.1f} MB of sound."
