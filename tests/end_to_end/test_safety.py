@@ -228,7 +228,7 @@ def attribute_twice(model: onnx.ModelProto) -> None:
         (of_another_domain, "operators of 'com.microsoft'"),
         (imports_another_domain, "operators of 'evil'"),
         (custom, "the operator 'PyFunc'"),
-        (function, "functions of its own"),
+        (function, "defines functions"),
         (sparse, "sparse weights"),
         (lies_about_its_weights, "'w' are more weights than it holds"),
         (weights_of_one_name, r"two constants named 'conv0\.weight'"),

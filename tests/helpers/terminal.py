@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+_PATIENCE_SECONDS = 60.0  # a busy machine starts a program slowly
+
 
 class Terminal:
     """Typed into, and looked at."""
@@ -36,8 +38,8 @@ class Terminal:
         return told[0], told[1]
 
     def until(self, seen: Callable[[str], bool]) -> str:
-        screen = ""
-        for _ in range(150):
+        screen, end = "", time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < end:
             screen = self.screen()
             if seen(screen):
                 return screen

@@ -178,7 +178,7 @@ def test_without_reconnect_a_lost_microphone_is_status_3(
     microphone.up()
 
 
-def until(true: Callable[[], object], most: float = 15) -> None:
+def until(true: Callable[[], object], most: float = 60) -> None:
     end = time.monotonic() + most
     while not true():
         assert time.monotonic() < end
