@@ -314,7 +314,7 @@ def replay_many(
         with FileProgress(seconds, console, disable=not shown) as progress:
             for job, outcome in _all(jobs, how, processes, progress):
                 results.append((job, outcome))
-                progress.finish(job.number, job.input.shown)
+                progress.finish(job.number)
                 if joined and job.rows and not joined.append(job.rows):
                     joined = None
                     if not (jsonl or events or report or summary):
@@ -346,7 +346,7 @@ def _all(
             done[number] = seconds
             if (now := time.monotonic()) > looked + _LOOK_SECONDS:
                 looked = now
-                progress.show(done)
+                progress.show(done, jobs[number].input.shown)
 
         for job in jobs:
             yield job, process(job, how, tell)
@@ -361,7 +361,7 @@ def _all(
         futures = [pool.submit(_process, job, how) for job in jobs]
         for job, future in zip(jobs, futures, strict=True):
             while not wait([future], _LOOK_SECONDS).done:
-                progress.show(shared)
+                progress.show(shared, job.input.shown)
             yield job, _result(job, future)
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)

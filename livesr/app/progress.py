@@ -21,7 +21,7 @@ from rich.progress import (
 from livesr.errors import LivesrError
 from livesr.files.soundfile import RawFormat, SoundFile
 
-_BYTES_A_SECOND = 32_000  # of a file whose length nobody knows, beside others that nobody knows
+_BYTES_A_SECOND = 32_000  # of files, where the length of none is known
 _SPEED_SECONDS = 600.0  # over which the speed is averaged: a long file takes minutes
 _NAME_CELLS = 40
 
@@ -106,33 +106,24 @@ class FileProgress:
         """Until all is done, at the speed so far; None before it is known."""
         return self._bar.tasks[0].time_remaining
 
-    def show(self, done: Iterable[float]) -> None:
+    def show(self, done: Iterable[float], name: str) -> None:
         """Draw it anew.
 
         Args:
             done: seconds of each file that are processed so far.
+            name: of the file that is being processed.
         """
         self._done = [
             max(before, min(seconds, length))
             for before, seconds, length in zip(self._done, done, self._lengths, strict=True)
         ]
-        self._bar.update(self._task, completed=sum(self._done))
+        self._bar.update(self._task, completed=sum(self._done), description=name[-_NAME_CELLS:])
 
-    def finish(self, number: int, name: str) -> None:
-        """A file is done, whatever came of it.
-
-        Args:
-            number: of the file, from 0.
-            name: of the file.
-        """
+    def finish(self, number: int) -> None:
+        """The file of this number, from 0, is done, whatever came of it."""
         self._done[number] = self._lengths[number]
         self._finished += 1
-        self._bar.update(
-            self._task,
-            completed=sum(self._done),
-            files=self._files(),
-            description=name[-_NAME_CELLS:],
-        )
+        self._bar.update(self._task, completed=sum(self._done), files=self._files())
 
     def _files(self) -> str:
         return f"{self._finished}/{len(self._lengths)}"

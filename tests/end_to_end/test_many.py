@@ -196,8 +196,8 @@ def test_progress_counts_sound_and_not_files(tmp_path: Path) -> None:
     progress = FileProgress([90.0, 10.0], Console(quiet=True), clock=lambda: now)
     assert progress.seconds_left is None
     for now in (1.0, 2.0, 3.0):  # of the long file, 30 s of sound a second
-        progress.show([30.0 * now, 0.0])
-    progress.finish(0, "long.wav")
+        progress.show([30.0 * now, 0.0], "long.wav")
+    progress.finish(0)
     assert progress.seconds_left == 1  # ten seconds of sound at that speed
 
 

@@ -97,6 +97,16 @@ def best_match(live: list[dict], played: list[dict]) -> float:
 
 
 @pytest.mark.slow
+def test_events_apart_and_no_attention(microphone: VirtualMicrophone, tmp_path: Path) -> None:
+    out, events = tmp_path / "a.jsonl", tmp_path / "events.jsonl"
+    options = ["--seconds", "1", "--jsonl", str(out), "--events", str(events), "--no-attention"]
+    subprocess.run([*LISTEN, *options], capture_output=True, check=True)
+    readings = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(readings) >= 4
+    assert all("end" in line and "attention" not in line for line in readings)
+    assert [json.loads(line)["event"] for line in events.read_text().splitlines()] == ["session"]
+
+
 def test_a_stopped_worker_drops_whole_hops_counts_them_and_keeps_time(
     microphone: VirtualMicrophone, clip_wav: Path, tmp_path: Path
 ) -> None:
@@ -441,7 +451,9 @@ def test_the_view(
         assert "status 0" in terminal.until(lambda text: "back-42" in text)
         player.wait()
     kinds = [json.loads(line).get("event") for line in out.read_text().splitlines()]
-    assert [kind for kind in kinds if kind] == ["session", "mark", "gap", "reset", "device"]
+    assert "gap" in kinds  # of the pause; a busy machine may lose more
+    others = [kind for kind in kinds if kind and kind != "gap"]
+    assert others == ["session", "mark", "reset", "device"]
 
 
 @TMUX
