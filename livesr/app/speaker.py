@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import soxr
 
+from livesr.app.gaps import Gaps
 from livesr.arrays import Float32
 from livesr.errors import DeviceError, LivesrError
 from livesr.files.soundfile import SoundFile
@@ -21,18 +22,19 @@ _MOST_CHANNELS = 2
 
 
 class Speaker:
-    """Plays a sound file; `now` is what is heard at this moment.
+    """Plays a sound file; `now` is the stream time of what sounds at this moment.
 
     Args:
         opened: gives the file anew, to be read from its start.
+        gaps: what the file leaves out of its stream.
 
     Raises:
         DeviceError: if there is no output, or it cannot be opened.
         LivesrError: as `opened`.
     """
 
-    def __init__(self, opened: Callable[[], SoundFile]) -> None:
-        self._opened = opened
+    def __init__(self, opened: Callable[[], SoundFile], gaps: Gaps | None = None) -> None:
+        self._opened, self._gaps = opened, gaps or Gaps()
         sd = portaudio()
         with opened() as sound:
             first = next(iter(sound.blocks()), np.zeros((1, 1), np.float32))
@@ -64,6 +66,7 @@ class Speaker:
 
     def go(self, at: float) -> None:
         self.stop()
+        at = self._gaps.to_sound(at)
         self._at, self._frames, self._over = at, 0, False
         self._rest = self._rest[:0]
         self._blocks, self._ended = queue.Queue(_BLOCKS), threading.Event()
@@ -75,7 +78,7 @@ class Speaker:
         self._stream.start()
 
     def stop(self) -> None:
-        self._at, self._frames = self.now(), 0
+        self._at, self._frames = self._place(), 0
         self._running = False
         self._ended.set()
         with suppress(queue.Empty):  # a feeder that waits for room
@@ -87,9 +90,13 @@ class Speaker:
             self._stream.abort()
 
     def now(self) -> float:
+        return self._gaps.to_stream(self._place())
+
+    def _place(self) -> float:
+        """Seconds of the file."""
         if not self._running:
             return self._at
-        # What the system still holds is not heard yet.
+        # What the system still holds has not sounded yet.
         held = float(self._stream.latency)
         return self._at + max(0.0, self._frames / self._out_rate - held)
 

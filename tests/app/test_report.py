@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 import livesr
 from livesr import Event, LivesrError, Reading
+from livesr.app.gaps import Gaps
 from livesr.app.report import report
 from livesr.app.report.report import Report
 from livesr.app.ui.theme import COLOURS, GLYPHS
@@ -707,6 +708,35 @@ def test_next_to_nothing(
 ) -> None:
     story = asked(chromium, monkeypatch, tmp_path, items, 'return byId("story").textContent;')
     assert story.startswith("No moment got a label" if items else "There are no readings.")
+
+
+def test_the_sound_of_a_recording_leaves_out_most_of_a_long_gap(
+    chromium: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items: list[Item] = [
+        *(reading((n + 1) / 4) for n in range(40)),
+        Event("gap", 10.0, 60.0, "paused", silence=3.0),
+        *(reading(70 + (n + 1) / 4) for n in range(40)),
+        Event("gap", 80.0, 2.0, "lost", silence=2.0),  # short: all of it is there
+        reading(82.25),
+    ]
+    script = "return [9, 10, 40, 67, 70, 82].map((at) => [toSound(at), toStream(toSound(at))]);"
+    monkeypatch.setattr(report.Report, "_data", _with_sound(report.Report._data))
+    answer = asked(chromium, monkeypatch, tmp_path, items, script)
+    assert answer == [[9, 9], [10, 67], [10, 67], [10, 67], [13, 70], [25, 82]]
+    gaps = Gaps.of(item for item in items if isinstance(item, Event))
+    times = [9.0, 10.0, 40.0, 67.0, 70.0, 82.0]
+    assert [[gaps.to_sound(at), gaps.to_stream(gaps.to_sound(at))] for at in times] == answer
+    assert gaps.seconds == 57
+
+
+def _with_sound(data: Callable[[Report], dict[str, Any]]) -> Callable[[Report], dict[str, Any]]:
+    """A page's data as with sound, but none that the browser has to decode."""
+
+    def changed(page: Report) -> dict[str, Any]:
+        return data(page) | {"leftOut": Gaps.of(page._gaps).left_out}
+
+    return changed
 
 
 def test_memory_does_not_grow_with_turning_points(tmp_path: Path) -> None:

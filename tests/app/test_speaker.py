@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from livesr.app.gaps import Gaps
 from livesr.app.speaker import Speaker
 from livesr.files.soundfile import SoundFile
 from tests.helpers.tiny import DATA
@@ -69,6 +70,24 @@ def test_the_clock_reaches_the_end(microphone: VirtualMicrophone, tmp_path: Path
         time.sleep(0.05)
     else:
         pytest.fail("it stands before the end")
+    speaker.close()
+
+
+def test_what_a_recording_leaves_out_is_passed_at_once(
+    microphone: VirtualMicrophone, tmp_path: Path
+) -> None:
+    sf.write(tmp_path / "a.wav", np.zeros(48_000), 48_000)
+    speaker = Speaker(lambda: SoundFile(tmp_path / "a.wav"), Gaps(((0.2, 60.0),)))
+    for start, before in ((0.0, 0.0), (60.4, 60.4)):  # each before the sound's end
+        speaker.go(start)
+        assert before <= speaker.now() < before + 0.2
+        for _ in range(100):
+            if speaker.now() > 60.6:
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail("it waits for sound that was never written")
+        speaker.stop()
     speaker.close()
 
 

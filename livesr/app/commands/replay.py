@@ -27,8 +27,11 @@ from livesr.app.commands.options import (
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs
     from livesr.app.exit_status import ExitStatus
+    from livesr.app.gaps import Gaps
     from livesr.app.many import How
     from livesr.app.outputs import Outputs
+    from livesr.app.playback import Clock
+    from livesr.app.ui.view import View
     from livesr.files.replay import Channel
 
 
@@ -162,20 +165,20 @@ def _replay_one(
     with_sound: bool,
 ) -> ExitStatus:
     """One recording, or a session's readings, with the view."""
+    from livesr.app.gaps import Gaps
     from livesr.app.outputs import Place
-    from livesr.app.playback import KEYS, Clock, Playback, RealTime
+    from livesr.app.playback import KEYS, Playback
     from livesr.app.report.sound import as_opus
-    from livesr.app.speaker import Speaker
     from livesr.app.terminal import OutputRun, quiet_libraries
     from livesr.app.ui.view import View
-    from livesr.errors import DeviceError, LivesrError
+    from livesr.errors import LivesrError
     from livesr.files.jsonl import is_session, readings_from_jsonl
     from livesr.files.recording import events_path
     from livesr.files.replay import play as readings_of
     from livesr.files.soundfile import STDIN, SoundFile
     from livesr.model.load import load_model
 
-    path = Path(file)
+    path, gaps = Path(file), Gaps()
     inputs = [Place("the file to replay", file)]
     if file != STDIN:
         inputs.append(Place("its events", events_path(path)))
@@ -208,7 +211,8 @@ def _replay_one(
                     f"{file} can be read only once; --play and --with-sound need a file."
                 )
             sound = SoundFile(file, raw=how.raw)
-            length = min(sound.seconds, math.inf if how.end is None else how.end)
+            gaps = Gaps.beside(path, sound.rate) if path.is_file() else Gaps()
+            length = min(sound.seconds + gaps.seconds, math.inf if how.end is None else how.end)
             facts = {"rate": f"{sound.rate} Hz"}
             if how.channel:
                 facts["channel"] = f"{how.channel} of {sound.channels}"
@@ -227,14 +231,24 @@ def _replay_one(
             told = f"The report will hold {len(encoded) * 4 / 3 / 1e6:.1f} MB of sound."
             print(f"livesr: {told}", file=sys.stderr)
             outputs = replace(outputs, sound=encoded)
-        clock: Clock | None = RealTime() if pace or play else None
-        if play:
-            try:
-                clock = Speaker(lambda: SoundFile(path, raw=how.raw))
-            except DeviceError as error:
-                view.facts["sound"] = "off"
-                print(f"livesr: {error} The replay goes on silently.", file=sys.stderr)
+        clock = _clock(path, how, pace, play, gaps, view)
         return Playback(items, OutputRun(view, outputs), view, clock, start=how.start).run()
+
+
+def _clock(path: Path, how: How, pace: bool, play: bool, gaps: Gaps, view: View) -> Clock | None:
+    """The sound itself, real time where there is no output for it, or none."""
+    from livesr.app.playback import RealTime
+    from livesr.app.speaker import Speaker
+    from livesr.errors import DeviceError
+    from livesr.files.soundfile import SoundFile
+
+    if play:
+        try:
+            return Speaker(lambda: SoundFile(path, raw=how.raw), gaps)
+        except DeviceError as error:
+            view.facts["sound"] = "off"
+            print(f"livesr: {error} The replay goes on silently.", file=sys.stderr)
+    return RealTime() if pace or play else None
 
 
 def _model_and_profile(file: str, how: How, facts: dict[str, str]) -> str:

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from livesr.app.gaps import Gaps
 from livesr.app.outputs import STDOUT
 from livesr.app.ui.theme import CLIPPING_DBFS, COLOURS, FAINT_DBFS, GLYPHS
 from livesr.arrays import Float64
@@ -68,6 +69,7 @@ class Report:
         self._attention, self._cell = np.zeros(_CELLS, np.float32), _CELL_SECONDS
         self._events: list[dict[str, Any]] = []
         self._unlisted = 0
+        self._gaps: list[Event] = []
         self._profiles: list[str] = []
         self._started = ""
 
@@ -116,6 +118,8 @@ class Report:
         if event.kind == "session":
             self._started = str(event.about.get("started") or "")
             return
+        if event.silence is not None and len(self._gaps) < _MOST_LISTED:
+            self._gaps.append(event)
         if len(self._events) < _MOST_LISTED:
             self._events.append(replace(event, text=event.text[:LONGEST_TEXT]).to_dict())
         else:
@@ -200,6 +204,7 @@ class Report:
             "started": self._started,
             "version": __version__,
             "sound": _as_address(self._sound),
+            "leftOut": Gaps.of(self._gaps).left_out if self._sound else [],
             "begin": max(self._begin, 0.0),
             "end": summary.end,
             "labels": [
