@@ -144,23 +144,28 @@ def mu_law(samples: Float32) -> Float32:
     line = soxr.resample(samples, RATE, RATE // 2).clip(-1, 1)
     steps = np.round(np.sign(line) * np.log1p(255 * np.abs(line)) / np.log(256) * 127) / 127
     decoded = (np.sign(steps) * (256 ** np.abs(steps) - 1) / 255).astype(np.float32)
-    return _as_long(soxr.resample(decoded, RATE // 2, RATE), len(samples))
+    return as_long(soxr.resample(decoded, RATE // 2, RATE), len(samples))
 
 
-def coded(samples: Float32, kind: tuple[str, str], compression: float) -> Float32:
+def gsm(samples: Float32) -> Float32:
+    """What the first mobile telephones left (GSM full rate): 8 kHz, 13 kbit/s."""
+    return as_long(pedalboard.GSMFullRateCompressor()(samples, RATE), len(samples))
+
+
+def coded(samples: Float32, kind: tuple[str, str], compression: float | None) -> Float32:
     """What a lossy codec leaves.
 
     Args:
         samples: float32 [n].
         kind: format and subtype of libsndfile, as ("OGG", "OPUS").
-        compression: 0, the best, to 1.
+        compression: 0, the best, to 1; None for libsndfile's own choice.
     """
     file = io.BytesIO()
     sf.write(
         file, samples.clip(-1, 1), RATE, kind[1], format=kind[0], compression_level=compression
     )
     file.seek(0)
-    return _as_long(sf.read(file, dtype="float32")[0], len(samples))
+    return as_long(sf.read(file, dtype="float32")[0], len(samples))
 
 
 def codec(samples: Float32, rng: np.random.Generator) -> Float32:
@@ -169,11 +174,12 @@ def codec(samples: Float32, rng: np.random.Generator) -> Float32:
     if kind == 0:
         return mu_law(samples)
     if kind == 1:
-        return _as_long(pedalboard.GSMFullRateCompressor()(samples, RATE), len(samples))
+        return gsm(samples)
     kinds = (("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS"), *(("OGG", "OPUS"),) * 3)
     return coded(samples, kinds[kind - 2], float(rng.uniform(0.5, 1)))
 
 
-def _as_long(samples: Float32, count: int) -> Float32:
+def as_long(samples: Float32, count: int) -> Float32:
+    """Cut, or continued with silence, to `count` samples."""
     cut = samples[:count]
     return np.pad(cut, (0, count - len(cut))).astype(np.float32)

@@ -39,6 +39,7 @@ class Clip:
 
     `heard_as` is what listeners perceived in its sound alone, where they were asked: one letter, or
     several that had as many votes (A anger, H happy, N neutral, S sad, D disgust, F fear).
+    `gender` of the speaker is F, M or "" (not known), `age` in years or None.
     """
 
     path: Path
@@ -50,6 +51,8 @@ class Clip:
     split: str
     name: str = ""  # of the file below its corpus's folder, with / between
     heard_as: str = ""
+    gender: str = ""
+    age: float | None = None
 
     def target(self, votes: float = 0.0) -> Float32:
         """What a network shall say of the clip, float32 [labels], sums to 1.
@@ -165,7 +168,7 @@ def read_clips(
 
     The columns are path (below `root`), corpus, speaker, emotion, text_id, licence and split.
     Without a split column, each corpus is split by `split_speakers`, from the column gender if
-    there is one.
+    there is one. `ages.csv` beside it, with the columns speaker and age, gives ages in years.
 
     Args:
         root: the folder.
@@ -174,7 +177,7 @@ def read_clips(
 
     Raises:
         CorpusError: for a missing folder or file, an emotion that is not one of `emotions`, an
-            unknown split, or a speaker in two splits.
+            unknown split, a speaker in two splits, or an age that is no number.
     """
     table = root / table_name
     if not table.is_file():
@@ -185,7 +188,7 @@ def read_clips(
         raise CorpusError(f"{table} needs the columns {', '.join(_COLUMNS)}, and clips.")
     if "split" not in rows[0]:
         _add_splits(table, rows)
-    clips = []
+    clips, ages = [], _ages(root / "ages.csv")
     for number, row in enumerate(rows, start=2):
         where = f"{table}, line {number}"
         if emotions is not None and row["emotion"] not in emotions:
@@ -203,10 +206,41 @@ def read_clips(
                 f"{where}: heard_as {letters!r} is no vote; known letters are "
                 f"{''.join(_LETTERS)}{_OTHER_VOTES}, not {strange}."
             )
-        split = row["split"]
-        clips.append(Clip(path, corpus, speaker, emotion, text, licence, split, name, letters))
+        about = (licence, row["split"], name, letters, sex(row.get("gender")), ages.get(speaker))
+        clips.append(Clip(path, corpus, speaker, emotion, text, *about))
     check_speakers(clips)
     return clips
+
+
+def sex(gender: str | None) -> str:
+    """F, M or "", whatever words a corpus has for them.
+
+    Example:
+        >>> sex("Female"), sex("m"), sex(""), sex(None)
+        ('F', 'M', '', '')
+    """
+    first = (gender or "").strip()[:1].upper()
+    return {"F": "F", "W": "F", "M": "M"}.get(first, "")
+
+
+def _ages(table: Path) -> dict[str, float]:
+    """Speaker -> age in years; empty without the table."""
+    if not table.is_file():
+        return {}
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or not {"speaker", "age"} <= set(rows[0]):
+        raise CorpusError(f"{table} needs the columns speaker and age.")
+    ages = {}
+    for number, row in enumerate(rows, start=2):
+        try:
+            age = float(row["age"])
+        except (TypeError, ValueError):
+            age = np.nan
+        if not 0 < age < 130:
+            raise CorpusError(f"{table}, line {number}: {row['age']!r} is no age in years.")
+        ages[row["speaker"]] = age
+    return ages
 
 
 def read_unlabelled(root: Path) -> list[Clip]:

@@ -16,7 +16,6 @@ minute, and for another model in a quarter of an hour.
 from __future__ import annotations
 
 import argparse
-import io
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,15 +23,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
 
-from export.corpora import RATE, SPLITS, Clip, CorpusError, read_clips
-from export.evaluate import AS_RECORDED, CONDITIONS, generator
+from export.conditions import AS_RECORDED, sound
+from export.corpora import SPLITS, Clip, CorpusError, read_clips
 from export.metrics import calibration_error
 from export.readers import read_corpora
 from export.steady import first_speakers
 from export.windows import BLOCK_SECONDS, Sound, Windows, judge_sounds
-from livesr.arrays import Array, Float32, Float64
+from livesr.arrays import Array, Float64
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
 from livesr.model.metadata import LABELS
@@ -43,8 +41,7 @@ from livesr.stages.known_voice import LEAST_PROBABILITY, KnownVoice
 
 COUNTS = (1, 2, 3, 5)  # examples of each emotion
 _LEFT = 2  # clips of each emotion that must be left to judge
-_OPUS = "Opus"
-OTHER_DAYS = ("telephone band", "a room", "white noise, 10 dB", _OPUS, "gain -20 dB")
+OTHER_DAYS = ("telephone band", "a room", "white noise, 10 dB", "Opus", "gain -20 dB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,23 +220,6 @@ def voices_of(clips: Sequence[Judged], labels: Sequence[str] | None = LABELS) ->
     for one in clips:
         own[one.clip.speaker].append(one)
     return [Voice(of, labels or sorted({one.clip.emotion for one in of})) for of in own.values()]
-
-
-def _opus(samples: Float32) -> Float32:
-    """Through Opus and back."""
-    file = io.BytesIO()
-    sf.write(file, samples, RATE, format="OGG", subtype="OPUS")
-    file.seek(0)
-    decoded, rate = sf.read(file, dtype="float32")
-    assert rate == RATE
-    return np.asarray(decoded, np.float32)
-
-
-def sound(clip: Clip, condition: str) -> Float32:
-    """A clip as it sounds in a condition."""
-    if condition == _OPUS:
-        return _opus(clip.samples())
-    return CONDITIONS[condition](clip.samples(), generator(clip))
 
 
 def listen(

@@ -28,7 +28,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from export.corpora import Clip, CorpusError, check_speakers, read_clips, split_speakers
+from export.corpora import Clip, CorpusError, check_speakers, read_clips, sex, split_speakers
 from livesr.model.metadata import LABELS
 
 IEMOCAP_OPTIONS = frozenset({"excited", "improvised"})
@@ -46,6 +46,7 @@ class _Layout:
     dev: str = ""  # with test, the split of the models that livesr ships
     test: str = ""
     broken: str = ""  # stems of clips known to be unusable
+    women: str = ""  # speakers; the others are men
 
 
 # The statement (fifth) is the text; intensity (fourth) and repetition (sixth) are ignored.
@@ -59,6 +60,7 @@ _LAYOUTS = {
         "CC-BY-NC-SA-4.0",
         dev="17 18 19 20",
         test="21 22 23 24",
+        women="02 04 06 08 10 12 14 16 18 20 22 24",
     ),
     "banglaser": _Layout(
         "**/03-01-*.wav",
@@ -68,6 +70,7 @@ _LAYOUTS = {
         "CC-BY-4.0",
         dev="25 26 27 28",
         test="29 30 31 32 33 34",
+        women="02 04 06 08 10 12 14 16 18 20 22 24 26 28 30 32 34",
     ),
     "emodb": _Layout(
         "wav/*.wav",
@@ -77,6 +80,7 @@ _LAYOUTS = {
         "CC0-1.0",
         dev="13 14",
         test="15 16",
+        women="08 09 13 14 16",
     ),
     "nemo": _Layout(
         "samples/*.wav",
@@ -86,6 +90,7 @@ _LAYOUTS = {
         "CC-BY-NC-SA-4.0",
         dev="TP0",
         test="WR0",
+        women="EB0 IC0 KD0 MK0",
     ),
     "cremad": _Layout(
         "AudioWAV/*.wav",
@@ -146,7 +151,7 @@ def read_named(corpus: str, root: Path) -> list[Clip]:
     layout = _LAYOUTS[corpus]
     others, broken = layout.others.split(), layout.broken.split()
     held = dict.fromkeys(layout.dev.split(), "dev") | dict.fromkeys(layout.test.split(), "test")
-    sexes = _cremad_sexes(root) if corpus == "cremad" else {}
+    women, sexes = layout.women.split(), _cremad_sexes(root) if corpus == "cremad" else {}
     clips, genders = [], {}
     for path in _files(root, layout.files):
         found = re.fullmatch(layout.name, path.stem)
@@ -158,9 +163,10 @@ def read_named(corpus: str, root: Path) -> list[Clip]:
         if emotion in others or path.stem in broken:
             continue
         speaker, label = f"{corpus}_{code}", layout.labels[emotion]
-        genders[speaker] = sexes.get(code, "")
+        genders[speaker] = "MF"[code in women] if women else sex(sexes.get(code))
         split, name = held.get(code, "train"), path.relative_to(root).as_posix()
-        clips.append(Clip(path, corpus, speaker, label, found["text"], layout.licence, split, name))
+        about = (found["text"], layout.licence, split, name, "", genders[speaker])
+        clips.append(Clip(path, corpus, speaker, label, *about))
     if not clips:
         raise CorpusError(f"{root} holds no clip that is {', '.join(LABELS)}.")
     return clips if held else _split(root, clips, genders)
@@ -226,7 +232,8 @@ def read_iemocap(root: Path, improvised: bool = False, excited: bool = False) ->
             text = f"{scene if scripted else found['dialog']}/{found['who']}"
             name = path.relative_to(root).as_posix()
             who = (speaker, labels[emotion], text)
-            clips.append(Clip(path, "iemocap", *who, _IEMOCAP_LICENCE, "train", name))
+            about = (_IEMOCAP_LICENCE, "train", name, "", found["gender"])
+            clips.append(Clip(path, "iemocap", *who, *about))
     if not clips:
         raise CorpusError(f"{root} holds no turn that is {', '.join(LABELS)}.")
     return _split(root, clips, genders)

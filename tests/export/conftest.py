@@ -2,5 +2,11 @@
 
 from importlib.util import find_spec
 
-_NEED_TRAIN = ["test_evaluate.py", "test_pretrained.py", "test_steady.py", "test_training.py"]
-collect_ignore = [] if all(map(find_spec, ("torch", "pedalboard", "tqdm"))) else _NEED_TRAIN
+_NEED_TRAIN = [
+    "test_conditions.py",
+    "test_evaluate.py",
+    "test_pretrained.py",
+    "test_steady.py",
+    "test_training.py",
+]
+collect_ignore = [] if all(map(find_spec, ("av", "torch", "pedalboard", "tqdm"))) else _NEED_TRAIN

@@ -475,13 +475,30 @@ def test_published_names_agree_with_the_shared_table(shared: Path, tmp_path: Pat
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         text = row["text_id"].split("|")[0]
-        facts = [row[column] for column in ("corpus", "speaker", "emotion", "licence", "split")]
+        columns = ("corpus", "speaker", "emotion", "licence", "split", "gender")
+        facts = [row[column] for column in columns]
         expected.add((stem, text, *facts))
     clips = read_corpora([f"{corpus}={tmp_path / corpus}" for corpus in places])
     assert len(clips) == len(rows)
     assert expected == {
-        (c.path.stem, c.text, c.corpus, c.speaker, c.emotion, c.licence, c.split) for c in clips
+        (c.path.stem, c.text, c.corpus, c.speaker, c.emotion, c.licence, c.split, c.gender)
+        for c in clips
     }
+
+
+def test_sex_and_age_of_speakers(tmp_path: Path) -> None:
+    root = table(tmp_path, gender=True)
+    assert {clip.age for clip in read_clips(root)} == {None}
+    ages = root / "ages.csv"
+    ages.write_text("speaker,age\ns00,51\ns01,20.5\n")
+    about = {clip.speaker: (clip.gender, clip.age) for clip in read_clips(root)}
+    assert [about[f"s{n:02}"] for n in range(3)] == [("M", 51), ("F", 20.5), ("F", None)]
+    ages.write_text("speaker,age\ns00,old\n")
+    with pytest.raises(CorpusError, match=r"ages\.csv, line 2: 'old' is no age in years"):
+        read_clips(root)
+    ages.write_text("speaker,years\ns00,20\n")
+    with pytest.raises(CorpusError, match="needs the columns speaker and age"):
+        read_clips(root)
 
 
 def test_reading_takes_no_torch() -> None:

@@ -16,10 +16,10 @@ import pytest
 import soundfile as sf
 
 from export import calibrate, ensemble, metrics
+from export.conditions import voices
 from export.conversation import Conversation, Passage, Streaming, converse, count, string
-from export.corpora import Clip, read_clips
+from export.corpora import Clip, CorpusError, read_clips
 from export.evaluate import (
-    CONDITIONS,
     ClipResult,
     Evaluation,
     clip_result,
@@ -27,6 +27,7 @@ from export.evaluate import (
     heading,
     judge_all,
     score,
+    some,
     table,
 )
 from livesr import Recognizer
@@ -79,6 +80,43 @@ def test_a_verdict_is_the_mean_of_all_readings_by_their_speech(
     assert (said.guess, int(said.shown.argmax()), said.labelled) == (3, 1, True)
     assert not clip_result([reading_of(3, 0.9, "unsure")]).labelled
     assert not clip_result([reading_of(3, 0.0, "no-speech")]).labelled
+
+
+def test_a_result_after_so_much_speech_is_of_the_readings_up_to_then(
+    reading: Callable[..., Reading],
+) -> None:
+    def reading_of(end: float, speech: float, label: int) -> Reading:
+        shares = {name: float(i == label) for i, name in enumerate(LABELS)}
+        return replace(reading(end, "speech"), probabilities=shares, speech=speech)
+
+    # 0.25, 0.5, 0.5, 1.0, 1.1 s of speech so far, in a clip that starts at 3.1 s.
+    rows = [(3.35, 1.0, 0), (3.6, 1.0, 1), (3.85, 0.0, 2), (4.35, 1.0, 1), (4.6, 0.4, 3)]
+    said = clip_result([reading_of(*one) for one in rows], 3.1)
+    assert said.spoken == pytest.approx(1.1)
+    np.testing.assert_allclose(said.early[0], [0.5, 0.5, 0, 0])
+    np.testing.assert_allclose(said.early[1], np.array([1, 2, 0.001, 0]) / 3.001)
+    for row in said.early[2:]:
+        np.testing.assert_array_equal(row, said.probabilities)
+
+
+def test_some_clips_are_the_same_for_a_seed_and_of_all_emotions(clips: list[Clip]) -> None:
+    drawn = some(clips, 4)
+    assert sorted(clip.label for clip in drawn) == [0, 1, 2, 3]
+    assert drawn == some(clips, 4)
+    assert drawn != some(clips, 4, seed=1)
+    assert len(some(clips + [replace(clip, corpus="other") for clip in clips], 3)) == 6
+    assert some(clips, 100) == some(clips, None) == clips
+
+
+def test_babble_is_of_other_speakers(clips: list[Clip], tiny: Path) -> None:
+    drawn = voices(clips[0], clips, 6)
+    assert len(drawn) == 6
+    assert {clip.speaker for clip in drawn} == {"s1"}
+    babble = Evaluation(str(tiny), "babble, 0 dB")
+    loud, plain = judge_all(clips[:1], babble, clips), judge_all(clips[:1], Evaluation(str(tiny)))
+    assert not np.array_equal(loud[0].probabilities, plain[0].probabilities)
+    with pytest.raises(CorpusError, match="other speakers"):
+        judge_all(clips[:8], babble)
 
 
 def test_warm_is_after_other_clips_of_the_same_speaker(clips: list[Clip]) -> None:
@@ -301,14 +339,3 @@ def test_the_report_has_every_network_and_seed(
     with pytest.raises(SystemExit):
         report.main()
     assert "nothing to report" in capsys.readouterr().err
-
-
-def test_conditions_leave_sound_of_the_same_length(speech: np.ndarray) -> None:
-    clip = speech[:16000]
-    for name, alter in CONDITIONS.items():
-        altered = alter(clip, np.random.default_rng(1))
-        assert (altered.shape, altered.dtype) == (clip.shape, np.float32), name
-    hum = CONDITIONS["hum, -20 dBFS"](clip, np.random.default_rng(1)) - clip
-    assert 20 * np.log10(hum.std()) == pytest.approx(-20, abs=0.1)
-    offset = CONDITIONS["an offset of 0.1"](clip, np.random.default_rng(1)) - clip
-    np.testing.assert_allclose(offset, 0.1, atol=1e-6)
