@@ -519,6 +519,9 @@ _LOST_FRAME = 200  # bytes of damage that are worth a word
 _RUN = 3  # frames in a row that are no accident
 
 
+_LAYER_3 = 3  # mp3
+
+
 @dataclass(frozen=True, slots=True)
 class _Frame:
     size: int
@@ -560,8 +563,7 @@ def _mpeg_run(content: Content, place: int) -> bool:
 def _mpeg_about(content: Content, place: int, frame: _Frame) -> int | None:
     """Of a frame that holds no sound but says how much follows: how many bytes; 0 if not said."""
     version, _, _, mono = frame.kind
-    side = (17 if mono else 32) if version == 3 else (9 if mono else 17)
-    head = content.at(place + 4 + side, 16)
+    head = content.at(place + 4 + _side_bytes(version, mono), 16)
     if head[:4] in (b"Xing", b"Info"):
         flags = int.from_bytes(head[4:8], "big")
         at = 12 if flags & 1 else 8
@@ -598,8 +600,37 @@ def _mpeg(content: Content, place: int, found: Layout) -> int:
         found.findings.append(_was_cut(said, there))
     elif end > content.size:
         found.findings.append(Finding("it was cut in the midst of a frame", True))
-    found.parts.append(_mpeg_told(content, place, pieces, said, there, frames - 1))
+    if said is None and kind[1] == _LAYER_3:
+        pieces.insert(0, _mpeg_length(content.at(place, 4), frames, there))
+    else:
+        pieces = _mpeg_told(content, place, pieces, said, there, frames - 1)
+    found.parts.append(pieces)
     return at
+
+
+def _mpeg_length(header: bytes, frames: int, there: int) -> bytes:
+    """A frame without sound that says how much follows, for a part that has none.
+
+    Without it libmpg123 estimates the length by the first frame's bit rate, and stops there.
+
+    Args:
+        header: of the part's first frame.
+        frames: that follow.
+        there: bytes of them.
+    """
+    head = bytes([header[0], header[1] | 1, 0x90 | header[2] & 0x0C, header[3]])
+    version, mono = header[1] >> 3 & 3, header[3] >> 6 == 3
+    kbits, hertz = _KBITS[version == 3, _LAYER_3][8], _RATES[version][header[2] >> 2 & 3]
+    size = (144000 if version == 3 else 72000) * kbits // hertz
+    told = b"Xing" + struct.pack(">III", 3, frames, size + there)
+    return (head + bytes(_side_bytes(version, mono)) + told).ljust(size, b"\0")
+
+
+def _side_bytes(version: int, mono: bool) -> int:
+    """How many bytes lie between a frame's header and what it holds."""
+    if version == 3:
+        return 17 if mono else 32
+    return 9 if mono else 17
 
 
 def _mpeg_told(

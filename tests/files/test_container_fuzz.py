@@ -70,4 +70,5 @@ def test_all_that_ffmpeg_hears_is_heard_or_a_word_is_said(
         least = heard_by_ffmpeg(path)
         if fault == "joined":  # ffmpeg takes the second header, and its channels, for samples
             least = min(least, 2 * 2.0)
-        assert seconds > least - 0.15, fault
+        # ffmpeg counts an mp3's padding (0.1 s) for each part but the first.
+        assert seconds > least - (0.35 if fault == "twice" else 0.15), fault

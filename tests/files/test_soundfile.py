@@ -191,6 +191,22 @@ def test_tags_and_damage_within_an_mp3(folder: Path, tmp_path: Path) -> None:
     assert len(samples) == pytest.approx(len(once), abs=4 * 1152)
 
 
+@pytest.mark.parametrize("rate", ["8000", "16000", "44100"])
+@pytest.mark.parametrize("channels", ["1", "2"])
+def test_an_mp3_of_varying_bit_rate_without_its_length_is_read_whole(
+    tmp_path: Path, rate: str, channels: str
+) -> None:
+    """As a stream's recorder leaves it. libmpg123 estimates the length by the first frame."""
+    need_ffmpeg()
+    options = ("-t", "6", "-ar", rate, "-ac", channels, "-q:a", "4", "-write_xing", "0")
+    path = convert(DATA / "conversation.flac", tmp_path / "a.mp3", *options)
+    with SoundFile(path) as sound:
+        assert sound.seconds == pytest.approx(6, abs=0.25)
+        seconds = sum(map(len, sound.blocks())) / sound.rate
+        assert sound.findings == []
+    assert seconds == pytest.approx(heard_by_ffmpeg(path), abs=0.1)
+
+
 # ---- pipes ----
 
 
