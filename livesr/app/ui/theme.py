@@ -17,7 +17,9 @@ Ground = Literal["dark", "light"]
 COLOURS = {"angry": "#d55e00", "happy": "#e69f00", "neutral": "#009e73", "sad": "#0072b2"}
 # The same hues as letters, on black and on white.
 ON_ANY = {"angry": "#c15500", "happy": "#9d6c00", "neutral": "#008661", "sad": "#117cb7"}
-# Of the 256 that most terminals have, so that none is replaced by a neighbour.
+# Of the 256 that most terminals have, so that none is replaced by a neighbour. On black and white
+# only five of them have the contrast, grey apart.
+ON_ANY_OF_256 = {"angry": "#af5f5f", "happy": "#d700af", "neutral": "#00875f", "sad": "#5f5fff"}
 ON_DARK = {"angry": "#ff875f", "happy": "#ffaf00", "neutral": "#00d7af", "sad": "#5fafff"}
 ON_LIGHT = {"angry": "#af0000", "happy": "#875f00", "neutral": "#005f5f", "sad": "#0000d7"}
 # Where there are only 16 colours, they would fall together in pairs.
@@ -40,6 +42,7 @@ class Palette:
     ascii_only: bool
     basic: bool = False
     ground: Ground | None = None
+    indexed: bool = False  # there are 256 colours and no more
 
     @classmethod
     def of(cls, console: Console, options: ConsoleOptions) -> Palette:
@@ -47,7 +50,8 @@ class Palette:
         system = console.color_system
         colour = system is not None and not console.no_color
         basic = system in ("standard", "windows")
-        return cls(colour, options.ascii_only, basic, getattr(console, "ground", None))
+        ground = getattr(console, "ground", None)
+        return cls(colour, options.ascii_only, basic, ground, system == "256")
 
     def glyph(self, label: str) -> str:
         """One cell that stands for an emotion."""
@@ -59,7 +63,8 @@ class Palette:
             return ""
         if self.basic:
             return BASIC_COLOURS.get(label, "")
-        hues = {"dark": ON_DARK, "light": ON_LIGHT}.get(self.ground or "", ON_ANY)
+        any_ground = ON_ANY_OF_256 if self.indexed else ON_ANY
+        hues = {"dark": ON_DARK, "light": ON_LIGHT}.get(self.ground or "", any_ground)
         return hues.get(label, "")
 
     @property
