@@ -7,6 +7,7 @@ loudest of 30 s. A stream has no such loudest; `Level` stands in for it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,12 @@ def slaney_filterbank(settings: EncoderSettings, sample_rate: int) -> Float64:
     return filters
 
 
+@lru_cache(maxsize=8)
+def _filters(settings: EncoderSettings, sample_rate: int) -> Float64:
+    """The filterbank as `EncoderMels` multiplies it; shared by all streams."""
+    return slaney_filterbank(settings, sample_rate).T.copy()
+
+
 class EncoderMels(Stage):
     """Frames to levelled log-mels in Whisper's scale, held until `take` asks for them."""
 
@@ -46,7 +53,7 @@ class EncoderMels(Stage):
     def __init__(self, encoder: EncoderSettings, front_end: FrontEndSettings) -> None:
         self._encoder = encoder
         self._window = np.hanning(front_end.window_samples + 1)[:-1].astype(np.float32)
-        self._filters = slaney_filterbank(encoder, front_end.sample_rate).T.copy()
+        self._filters = _filters(encoder, front_end.sample_rate)
         self._floor = front_end.log_floor
         self._level = Level(front_end)
         self._behind = 2 * front_end.delta_reach  # frames that `Deltas` waits for

@@ -6,6 +6,7 @@ Frame t covers samples [160 t, 160 t + 400).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,12 @@ class Framer(Stage):
         return {"tail": (taken - frames * self._shift, len(values["_tail"]))}
 
 
+@lru_cache(maxsize=8)
+def _filters(settings: FrontEndSettings) -> Float32:
+    """The filterbank as `LogMel` multiplies it; shared by all streams."""
+    return (mel_filterbank(settings).T * (1 / settings.fft_samples)).astype(np.float32)
+
+
 class LogMel(Stage):
     """Frames to log-mels, as in eq. (1): m_i = log p_i.
 
@@ -75,8 +82,7 @@ class LogMel(Stage):
     def __init__(self, settings: FrontEndSettings) -> None:
         self._hamming = np.hamming(settings.window_samples).astype(np.float32)
         self._fft_samples = settings.fft_samples
-        scale = 1 / settings.fft_samples
-        self._filters = (mel_filterbank(settings).T * scale).astype(np.float32)
+        self._filters = _filters(settings)
         self._floor = np.float32(settings.log_floor)
 
     def reset(self) -> None:
