@@ -24,20 +24,23 @@ test-all: $(VENV)/tested  ## `make test`, then the slow tests, and the gate on c
 	$(MAKE) test COVERAGE="--cov --cov-report= --cov-fail-under=0"
 	$(BIN)/python -m pytest -m slow --cov --cov-append
 
+# What CI runs of them: the rest is the same with other versions, and in another folder.
+LEAST = tests/app tests/files tests/model tests/stages tests/test_*.py tests/end_to_end/test_bad_input.py
+SDIST = tests
+
 test-least: $(VENV)/tested  ## the tests with the least version of every dependency
 	$(PYTHON) -m venv --clear .cache/least
 	$(BIN)/python -m tests.minimums > .cache/least/constraints.txt
 	.cache/least/bin/python -m pip install --quiet --disable-pip-version-check \
 		-c .cache/least/constraints.txt -e '.[test]'
-	.cache/least/bin/python -m pytest -m "not slow" tests/app tests/files tests/model tests/stages \
-		tests/test_*.py tests/end_to_end/test_bad_input.py
+	.cache/least/bin/python -m pytest -m "not slow" $(LEAST)
 
 test-sdist: $(VENV)/tested  ## the tests of the source distribution, in it
 	rm -rf .cache/sdist && mkdir -p .cache/sdist
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
 	$(BIN)/python -m build --sdist --outdir .cache/sdist . > /dev/null
 	cd .cache/sdist && tar -xzf livesr-*.tar.gz && rm livesr-*.tar.gz && mv livesr-* livesr
-	cd .cache/sdist/livesr && PYTHONPATH=$$PWD $(abspath $(BIN))/python -m pytest -m "not slow"
+	cd .cache/sdist/livesr && PYTHONPATH=$$PWD $(abspath $(BIN))/python -m pytest -m "not slow" $(SDIST)
 
 test-frozen: $(VENV)/tested  ## a program made by PyInstaller gives the same readings
 	rm -rf .cache/frozen && $(PYTHON) -m venv .cache/frozen/venv

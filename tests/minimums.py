@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 # What the program runs with. The tools of training, tests and measurement are not meant.
-EXTRAS = ("serve", "osc", "mqtt", "media", "table", "archive")
+EXTRAS = ("serve", "client", "osc", "mqtt", "media", "table", "archive")
 
 
 def minimums() -> list[str]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from livesr.files.content import Content, Piece
+from livesr.files.flac import counted_samples, total_samples, with_total
 
 _WRAP = 1 << 32  # a size of 32 bits
 _ENDLESS = 0x7FFF0000  # and more: what writers to a pipe put where they cannot know
@@ -431,7 +432,13 @@ def _flac(content: Content, place: int, found: Layout) -> int:
         end = tag if tag >= 0 and _after_tag(content, tag) == end else end
     elif content.at(max(place, end - 128), 3) == b"TAG":
         end -= 128
-    found.parts.append([range(place, end)])
+    pieces: list[Piece] = [range(place, end)]
+    if len(content.at(place, 42)) == 42 and (told := total_samples(content, place)):
+        there = counted_samples(content, place, end)
+        if there > told:  # libsndfile would stop after as many as it is told
+            head = with_total(content, place, there)
+            pieces = [head, range(place + len(head), end)]
+    found.parts.append(pieces)
     return end
 
 
@@ -561,10 +568,14 @@ def _mpeg_run(content: Content, place: int) -> bool:
 
 
 def _mpeg_about(content: Content, place: int, frame: _Frame) -> int | None:
-    """Of a frame that holds no sound but says how much follows: how many bytes; 0 if not said."""
+    """Of a frame that holds no sound but says how much follows: how many bytes; 0 if not said.
+
+    As libmpg123, which takes it for sound if anything but a checksum comes before that.
+    """
     version, _, _, mono = frame.kind
-    head = content.at(place + 4 + _side_bytes(version, mono), 16)
-    if head[:4] in (b"Xing", b"Info"):
+    side = _side_bytes(version, mono)
+    head = content.at(place + 4 + side, 16)
+    if head[:4] in (b"Xing", b"Info") and not any(content.at(place + 6, side - 2)):
         flags = int.from_bytes(head[4:8], "big")
         at = 12 if flags & 1 else 8
         return int.from_bytes(head[at : at + 4], "big") if flags & 2 else 0
