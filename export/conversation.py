@@ -64,14 +64,16 @@ class Streaming:
 
     def uar(self, which: int = _SHOWN) -> float:
         """Time-weighted UAR, mean of the corpora; by default of the label, while one is shown."""
-        return float(np.nanmean([uar(counts[which]) for counts in self.tables.values()]))
+        found = [uar(counts[which]) for counts in self.tables.values()]
+        return float(np.nanmean(found)) if found else float("nan")
 
     def row(self) -> str:
         """Cells of a Markdown table; see `HEADER`."""
         delay = f"{np.median(self.delays):.2f} s" if self.delays else "never"
         return (
-            f"{self.uar():.3f} | {self.labelled / self.spoken:.0%} | {self.uar(_LEADING):.3f} | "
-            f"{delay} | {len(self.delays) / self.changes:.0%} of {self.changes}"
+            f"{self.uar():.3f} | {self.labelled / max(1, self.spoken):.0%} | "
+            f"{self.uar(_LEADING):.3f} | {delay} | "
+            f"{len(self.delays) / max(1, self.changes):.0%} of {self.changes}"
         )
 
 

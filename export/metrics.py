@@ -1,4 +1,4 @@
-"""Measures: recalls, calibration, and UAR by coverage."""
+"""Measures: recalls, calibration, and what confidence is worth."""
 
 from __future__ import annotations
 
@@ -52,6 +52,49 @@ def calibration_error(probabilities: Float64, truth: Sequence[int], bins: int = 
     """Expected calibration error of the most probable label (Guo et al. 2017)."""
     found = calibration(probabilities, truth, bins)
     return float((np.abs(found[:, 0] - found[:, 1]) * found[:, 2]).sum())
+
+
+def classwise_error(probabilities: Float64, truth: Sequence[int], bins: int = 15) -> float:
+    """Classwise expected calibration error: that of each label's probability, mean of the labels.
+
+    Every clip counts for every label, in equal-width bins of its probability (Kull et al. 2019,
+    "Beyond temperature scaling", section 2).
+    """
+    errors = []
+    for label, shares in enumerate(probabilities.T):
+        found = np.minimum((shares * bins).astype(int), bins - 1)
+        surplus = shares - (np.asarray(truth) == label)
+        errors.append(np.abs(np.bincount(found, surplus, bins)).sum() / len(shares))
+    return float(np.mean(errors))
+
+
+def brier(probabilities: Float64, truth: Sequence[int]) -> float:
+    """Brier score: mean over clips of the squared error summed over labels, 0 to 2 (Brier 1950)."""
+    aims = np.eye(probabilities.shape[1])[list(truth)]
+    return float(np.square(probabilities - aims).sum(1).mean())
+
+
+def aurc(probabilities: Float64, truth: Sequence[int]) -> float:
+    """Area under the risk-coverage curve (Geifman et al. 2019), 0 is best.
+
+    The mean, over n = 1 to all clips, of the share that is wrong among the n with the greatest
+    confidence; clips of equal confidence share their errors.
+    """
+    confidence = probabilities.max(1)
+    wrong = probabilities.argmax(1) != np.asarray(truth)
+    _, place = np.unique(-confidence, return_inverse=True)
+    shared = np.bincount(place, wrong) / np.bincount(place)
+    risks = np.cumsum(shared[np.sort(place)])
+    return float((risks / np.arange(1, len(risks) + 1)).mean())
+
+
+def uars(tables: Array) -> Float64:
+    """`uar` of many tables at once, [..., labels, labels] -> [...]; NaN where no label occurs."""
+    totals = tables.sum(-1)
+    recalls = np.diagonal(tables, axis1=-2, axis2=-1) / np.maximum(1, totals)
+    occurring = (totals > 0).sum(-1)
+    found: Float64 = np.where(occurring > 0, recalls.sum(-1) / np.maximum(1, occurring), np.nan)
+    return found
 
 
 def mean_uar(guess: ArrayLike, truth: ArrayLike, corpora: ArrayLike) -> float:

@@ -4,9 +4,16 @@
         runs/acrnn-compact-seed*/acrnn-compact.onnx runs/cnn*/cnn*.onnx
 
 Models with the same name are seeds of one network. The network given first is reported in full: by
-label, by condition, calibration and coverage; and its first model also warm, in conversation and on
-sounds without speech. All results are on the `test` split, through `Recognizer`, with speakers
-unseen in training. --left-out takes folders of `export.train --folds corpus`: each network is
+label, over speakers (intervals, the worst, gaps by sex and age), after so many seconds of speech,
+confidence, by condition; and its first model also warm, in conversation, on long neutral speech and
+on sounds without speech. All results are on the `test` split, through `Recognizer`, with speakers
+unseen in training.
+
+Conditions, warm clips and conversations take most of the time. --most N judges N clips of each
+corpus in each condition and warm (the same ones always), and one speaker of each corpus for every
+10 of N in conversation. All other tables are of all clips.
+
+--left-out takes folders of `export.train --folds corpus`: each network is
 evaluated on all clips of the corpus that it was not trained on. It also works alone:
 
     python -m export.report --corpora ../shared/speech --left-out runs/*-left-seed*
@@ -15,20 +22,32 @@ evaluated on all clips of the corpus that it was not trained on. It also works a
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from export import plots
+from export import neutral, plots, speakers
+from export.conditions import AS_RECORDED, CONDITIONS
 from export.conversation import HEADER, converse
 from export.corpora import Clip, CorpusError
-from export.evaluate import CONDITIONS, WARM_SECONDS, ClipResult, Evaluation, judge_all
+from export.evaluate import (
+    SPEECH_SECONDS,
+    WARM_SECONDS,
+    ClipResult,
+    Evaluation,
+    above_zero,
+    judge_all,
+    some,
+)
 from export.metrics import (
+    aurc,
+    brier,
     calibration,
     calibration_error,
+    classwise_error,
     confusion,
     coverage_curve,
     mean_uar,
@@ -39,6 +58,7 @@ from export.metrics import (
 )
 from export.nonspeech import labelled
 from export.readers import read_corpora
+from export.steady import first_speakers
 from livesr.arrays import Array, Float64
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
@@ -54,6 +74,7 @@ class Judged:
     """Clips, and the results of one model."""
 
     def __init__(self, clips: Sequence[Clip], results: Sequence[ClipResult]) -> None:
+        self.clips, self.results = clips, results
         self.truth = [clip.label for clip in clips]
         self.corpora = [clip.corpus for clip in clips]
         self.probabilities: Float64 = np.stack([v.probabilities for v in results])
@@ -85,6 +106,14 @@ class Judged:
     def curve(self) -> list[float]:
         return coverage_curve(self.probabilities, self.truth, self.corpora, _SHARES)
 
+    def confidence(self, corpus: str) -> list[float]:
+        """Of one corpus: three errors of calibration, AURC, UAR of all and of the surest 70 %."""
+        own = [i for i, name in enumerate(self.corpora) if name == corpus]
+        probabilities, truth = self.probabilities[own], [self.truth[i] for i in own]
+        measures = (calibration_error, classwise_error, brier, aurc)
+        curve = coverage_curve(probabilities, truth, [corpus] * len(own), (1.0, 0.7))
+        return [*(measure(probabilities, truth) for measure in measures), *curve]
+
     @property
     def error(self) -> float:
         return calibration_error(self.probabilities, self.truth)
@@ -114,8 +143,35 @@ def by_label(judged: Mapping[str, Sequence[Judged]]) -> Iterator[str]:
     yield ""
 
 
+def by_speech(seeds: Sequence[Judged]) -> Iterator[str]:
+    """UAR after so many seconds of speech, over seeds, and how many clips hold so much."""
+    truth, groups = seeds[0].truth, np.array(seeds[0].corpora)
+    spoken = np.array([one.spoken for one in seeds[0].results])
+    yield "### After so many seconds of speech\n"
+    yield "UAR of the result from the readings up to then; in brackets, how many clips hold so much"
+    yield "speech. A clip that holds less counts with all it has.\n"
+    yield "| corpus | " + " | ".join(f"{s:g} s" for s in SPEECH_SECONDS) + " | whole clip |"
+    yield "|---" * (len(SPEECH_SECONDS) + 2) + "|"
+    early = [np.stack([one.early.argmax(1) for one in judged.results]) for judged in seeds]
+    whole = [np.array(judged.guess)[:, None] for judged in seeds]
+    guesses = np.stack([np.hstack(pair) for pair in zip(early, whole, strict=True)])
+    said = np.array(truth)
+
+    def cells(kept: Array) -> Iterator[str]:
+        for column, seconds in enumerate((*SPEECH_SECONDS, 0.0)):
+            scores = [
+                mean_uar(guessed[kept, column], said[kept], groups[kept]) for guessed in guesses
+            ]
+            yield f"{spread(scores)} ({(spoken[kept] >= seconds - 1e-9).sum()})"
+
+    for corpus in sorted(set(groups)):
+        yield f"| {corpus} | " + " | ".join(cells(groups == corpus)) + " |"
+    yield "| mean of corpora | " + " | ".join(cells(np.ones(len(said), np.bool_))) + " |"
+    yield ""
+
+
 def surest(seeds: Sequence[Judged]) -> Iterator[str]:
-    """Calibration and abstention, over seeds."""
+    """Calibration and abstention, over seeds: of all clips together, and corpus by corpus."""
     at = _SHARES.index(0.7)
     yield "### Confidence\n"
     yield "| | over seeds |\n|---|---|"
@@ -123,37 +179,80 @@ def surest(seeds: Sequence[Judged]) -> Iterator[str]:
     yield f"| UAR of all clips | {spread([one.curve()[0] for one in seeds])} |"
     yield f"| UAR of the most confident 70 % | {spread([one.curve()[at] for one in seeds])} |"
     yield f"| share of clips with a label at their end | {spread([s.labelled for s in seeds])} |"
+    yield "\nEach corpus alone. Classwise error: the mean of the four labels. Brier score: 0 to 2."
+    yield "AURC: area under the risk-coverage curve.\n"
+    yield (
+        "| corpus | calibration error | classwise | Brier | AURC | UAR | UAR of the most confident "
+        "70 % | difference |"
+    )
+    yield "|---" * 8 + "|"
+    rows = {corpus: [one.confidence(corpus) for one in seeds] for corpus in seeds[0].tables()}
+    rows["mean of corpora"] = np.mean(list(rows.values()), axis=0).tolist()
+    for corpus, values in rows.items():
+        cells = [spread(column) for column in zip(*values, strict=True)]
+        difference = np.mean([row[-1] - row[-2] for row in values])
+        yield f"| {corpus} | " + " | ".join(cells) + f" | {difference:+.3f} |"
     yield ""
 
 
-def by_condition(clips: Sequence[Clip], files: Sequence[str]) -> Iterator[str]:
-    """UAR under each condition, cold, over seeds, and the difference to the clips as recorded."""
+def by_condition(
+    clips: Sequence[Clip], among: Sequence[Clip], files: Sequence[str]
+) -> Iterator[str]:
+    """UAR under each condition, cold, over seeds, and the difference to the clips as recorded.
+
+    Args:
+        clips: to judge.
+        among: where other speakers' clips for babble are drawn from.
+        files: the seeds of one network.
+    """
+    corpora = Counter(clip.corpus for clip in clips)
     yield "### By condition\n"
-    yield "| condition | mean UAR | difference |\n|---|---|---|"
+    each = ", ".join(f"{count} of {corpus}" for corpus, count in sorted(corpora.items()))
+    yield f"{len(clips)} clips, the same ones in each condition: {each}.\n"
+    yield "| condition | mean UAR | difference | " + " | ".join(sorted(corpora)) + " |"
+    yield "|---" * (len(corpora) + 3) + "|"
     first: list[float] = []
-    for condition in CONDITIONS:
-        found = [Judged(clips, judge_all(clips, Evaluation(f, condition))).uar for f in files]
-        first = first or found
+    for name, condition in CONDITIONS.items():
+        if why := condition.why_not():
+            yield f"| {name} | {why} |" + " |" * (len(corpora) + 1)
+            continue
+        seeds = [Judged(clips, judge_all(clips, Evaluation(f, name), among)) for f in files]
+        found = [one.uar for one in seeds]
+        first = found if name == AS_RECORDED else first
         lost = [one - other for one, other in zip(found, first, strict=True)]
-        yield f"| {condition} | {spread(found)} | {np.mean(lost):+.3f} |"
+        each_of = [one.tables() for one in seeds]
+        cells = [spread([uar(tables[corpus]) for tables in each_of]) for corpus in sorted(corpora)]
+        yield f"| {name} | {spread(found)} | {np.mean(lost):+.3f} | " + " | ".join(cells) + " |"
     yield ""
 
 
-def by_adaptation(clips: Sequence[Clip], file: str) -> Iterator[str]:
-    """What adaptation to a speaker brings: a clip after 30 s of others, and conversations."""
+def by_adaptation(
+    clips: Sequence[Clip], among: Sequence[Clip], talking: Sequence[Clip], file: str
+) -> Iterator[str]:
+    """What adaptation to a speaker brings: a clip after 30 s of others, and conversations.
+
+    Args:
+        clips: to judge warm.
+        among: where the speaker's other clips are drawn from.
+        talking: clips that are strung together to conversations.
+        file: the model.
+    """
     yield "### Adaptation to a voice\n"
     corpora = sorted({clip.corpus for clip in clips})
-    yield f"A clip after {WARM_SECONDS:.0f} s of the speaker's other clips, unlabelled (warm).\n"
+    yield f"A clip after {WARM_SECONDS:.0f} s of the speaker's other clips, unlabelled (warm);"
+    yield f"{len(clips)} clips.\n"
     yield "| adaptation | " + " | ".join(corpora) + " | mean UAR |"
     yield "|---" * (len(corpora) + 2) + "|"
     evaluations = [Evaluation(file, warm=WARM_SECONDS, adaptation=of) for of in _ADAPTATIONS]
     for evaluation in evaluations:
-        warm = Judged(clips, judge_all(clips, evaluation))
+        warm = Judged(clips, judge_all(clips, evaluation, among))
         cells = [f"{uar(warm.tables()[corpus]):.3f}" for corpus in corpora]
         yield f"| {evaluation.adaptation} | " + " | ".join(cells) + f" | {warm.uar:.3f} |"
-    yield f"\nIn conversation:\n\n| adaptation | {HEADER} |" + "\n|---" + "|---" * 5 + "|"
+    speaking = len({clip.speaker for clip in talking})
+    yield f"\nIn conversation, {speaking} speakers:\n"
+    yield f"| adaptation | {HEADER} |\n" + "|---" * 6 + "|"
     for evaluation in evaluations:
-        yield f"| {evaluation.adaptation} | {converse(clips, evaluation).row()} |"
+        yield f"| {evaluation.adaptation} | {converse(talking, evaluation).row()} |"
     yield ""
 
 
@@ -207,22 +306,31 @@ def pictures(name: str, judged: Mapping[str, Sequence[Judged]], folder: Path) ->
     yield ""
 
 
-def told(clips: Sequence[Clip], models: Mapping[str, Sequence[str]], folder: Path) -> Iterator[str]:
+def told(
+    clips: Sequence[Clip], models: Mapping[str, Sequence[str]], folder: Path, most: int | None
+) -> Iterator[str]:
     """The report without the left-out corpora, line by line as it is measured."""
     test = [clip for clip in clips if clip.split == "test"]
     name, files = next(iter(models.items()))
-    speakers = len({clip.speaker for clip in test})
+    who = len({clip.speaker for clip in test})
+    few = some(test, most)
+    talking = test if most is None else first_speakers(test, max(1, most // 10))
     yield f"# Report: {name}\n"
-    yield f"`test` split, {len(test)} clips of {speakers} speakers unseen in training.\n"
+    yield f"`test` split, {len(test)} clips of {who} speakers unseen in training.\n"
     judged = {
         network: [Judged(test, judge_all(test, Evaluation(f))) for f in own]
         for network, own in models.items()
     }
     yield from by_corpus("Each clip alone (cold)", judged)
     yield from by_label(judged)
+    over = speakers.by_corpus(test, [one.guess for one in judged[name]])
+    yield from speakers.intervals(over)
+    yield from speakers.gaps(test, over)
+    yield from by_speech(judged[name])
     yield from surest(judged[name])
-    yield from by_condition(test, files)
-    yield from by_adaptation(test, files[0])
+    yield from neutral.by_corpus(test, Evaluation(files[0]))
+    yield from by_condition(few, test, files)
+    yield from by_adaptation(few, test, talking, files[0])
     yield from by_sound(test, files[0])
     yield from pictures(name, judged, folder)
 
@@ -237,6 +345,9 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, default=Path("report"), help="a folder")
     parser.add_argument("--left-out", nargs="*", type=Path, default=[], help="folders of runs")
+    parser.add_argument(
+        "--most", type=above_zero, help="clips of each corpus in conditions and warm; else all"
+    )
     options = parser.parse_args()
     if not options.models and not options.left_out:
         parser.error("nothing to report: give models, or --left-out and folders of runs")
@@ -250,7 +361,7 @@ def main() -> None:
             folders[folder.name.rsplit("-seed", 1)[0]].append(folder)
         options.output.mkdir(parents=True, exist_ok=True)
         with (options.output / "report.md").open("w") as file:
-            found = told(clips, models, options.output) if models else ()
+            found = told(clips, models, options.output, options.most) if models else ()
             for line in chain(found, left_out(folders, clips) if folders else ()):
                 print(line, flush=True)
                 file.write(line + "\n")

@@ -16,7 +16,7 @@ import pytest
 import soundfile as sf
 
 from export import calibrate, ensemble, metrics
-from export.conditions import voices
+from export.conditions import CONDITIONS, voices
 from export.conversation import Conversation, Passage, Streaming, converse, count, string
 from export.corpora import Clip, CorpusError, read_clips
 from export.evaluate import (
@@ -41,12 +41,12 @@ from tests.helpers.tiny import save_tiny, tiny_info
 @pytest.fixture
 def clips(tmp_path: Path, speech: np.ndarray) -> list[Clip]:
     """Two speakers, each label twice, two seconds each."""
-    lines = ["path,corpus,speaker,emotion,text_id,licence,split"]
+    lines = ["path,corpus,speaker,emotion,text_id,licence,split,gender"]
     for number in range(16):
         name, start = f"{number}.flac", number * 24_000
         sf.write(tmp_path / name, speech[start : start + 32_000], 16000)
         emotion = LABELS[number % 4]
-        lines.append(f"{name},made,s{number // 8},{emotion},t,CC0-1.0,test")
+        lines.append(f"{name},made,s{number // 8},{emotion},t,CC0-1.0,test,{'FM'[number // 8]}")
     (tmp_path / "clips.csv").write_text("\n".join(lines))
     return read_clips(tmp_path)
 
@@ -306,6 +306,8 @@ def test_the_report_has_every_network_and_seed(
     pytest.importorskip("matplotlib")
     from export import report  # noqa: PLC0415
 
+    few = ("as recorded", "telephone band", "babble, 0 dB", "AMR, 4.75 kbit/s")
+    monkeypatch.setattr(report, "CONDITIONS", {name: CONDITIONS[name] for name in few})
     files = []
     for name, seed in (("one", 1), ("one", 2), ("other", 1)):
         path = tmp_path / f"{name}{seed}.onnx"
@@ -315,6 +317,7 @@ def test_the_report_has_every_network_and_seed(
     save_tiny(out / "made.onnx")
     folder = tmp_path / "written"
     arguments = ["report", *files, "--corpora", str(tmp_path), "--output", str(folder)]
+    arguments += ["--most", "4"]
     monkeypatch.setattr("sys.argv", [*arguments, "--left-out", str(out.parent)])
     report.main()
     text = (folder / "report.md").read_text()
@@ -323,7 +326,13 @@ def test_the_report_has_every_network_and_seed(
     assert "other clips, unlabelled (warm)" in text
     assert "| other | 1 | " in text
     assert "| other | sad | " in text
-    assert "| telephone band | " in text
+    assert "4 clips, the same ones in each condition: 4 of made." in text
+    for name in few:
+        assert f"\n| {name} | " in text
+    assert "| made | women - men | 1, 1 | " in text
+    assert "### After so many seconds of speech" in text
+    assert "No speaker has 4 neutral clips" in text
+    assert "| s0, of 2 |" in text or "| s1, of 2 |" in text
     for name in ("silence", "white noise", "coloured noise", "hum", "tones"):
         assert f"| {name} | 0% | 0.25 |" in text
     assert "| babble of 12 voices | " in text
