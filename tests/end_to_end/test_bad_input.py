@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -234,7 +235,7 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("header.wav", "holds no audio"),
         ("slow.wav", "4000 Hz is not supported"),
         ("nan.wav", "after 1.00 s: Sample 4000 of 8000 is NaN"),
-        ("folder.wav", "is a directory"),
+        ("folder.wav", "is a (directory|folder)"),
         ("missing.wav", "does not exist"),
         ("a.raw", "is not a sound file"),
         ("a" * 300 + ".wav", "cannot be read: File name too long"),
@@ -251,7 +252,7 @@ def test_files_that_cannot_be_read(bad_files: Path, tiny: Path, name: str, messa
     assert told.stderr.count("\n") == 1
     assert told.stderr.startswith("livesr: ")
     assert "Traceback" not in told.stderr
-    assert message in told.stderr
+    assert re.search(message, told.stderr)
 
 
 def test_a_truncated_wav_is_read_to_its_end(bad_files: Path, tiny: Path) -> None:
