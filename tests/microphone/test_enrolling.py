@@ -70,6 +70,17 @@ def _last(text: str) -> str:
     return text.rstrip().splitlines()[-1] if text.strip() else ""
 
 
+def _correct(terminal: Terminal, key: str, label: str) -> None:
+    """Press a key until its correction is taken; in a pause it is refused, which is said."""
+    done, refused = f"corrected: {label}", "a correction needs"
+    for _ in range(20):
+        terminal.type(key)
+        if done in terminal.until(lambda text: done in text or refused in text):
+            return
+        terminal.until(lambda text: refused not in text)
+    raise AssertionError(terminal.screen())
+
+
 def test_enrol_listen_correct_twice_and_replay(
     microphone: VirtualMicrophone,
     sentences: dict[str, Path],
@@ -110,14 +121,7 @@ def test_enrol_listen_correct_twice_and_replay(
     with microphone.play(clip_wav) as player:
         for key, label in (("4", "sad"), ("2", "happy")):
             time.sleep(4)
-            for _ in range(20):  # in a pause it is refused, and says why
-                terminal.type(key)
-                time.sleep(0.4)
-                if f"corrected: {label}" in terminal.screen():
-                    break
-            else:
-                raise AssertionError(terminal.screen())
-        terminal.until(lambda text: "correction" in text)
+            _correct(terminal, key, label)
         time.sleep(3)
         player.terminate()
     terminal.type("q")
