@@ -18,6 +18,7 @@ from livesr.model.metadata import LABELS
 
 DRAWS = 2000
 LEAST_CLIPS, LEAST_LABELS = 8, 2  # of a speaker who is judged alone
+_FEW = 6  # speakers: a bootstrap over fewer gives too narrow an interval
 _SEED = 0
 
 
@@ -119,6 +120,10 @@ def intervals(corpora: dict[str, Speakers]) -> Iterator[str]:
     known = interval(np.mean(draws, axis=0)) if total > len(corpora) else "none"
     yield f"| mean of corpora | {total} | {mean:.3f} | {known} | | | | |"
     alone = [corpus for corpus, speakers in corpora.items() if len(speakers.names) == 1]
+    few = [corpus for corpus, own in corpora.items() if 1 < len(own.names) < _FEW]
+    if few:
+        named = ", ".join(few)
+        yield f"\nFewer than {_FEW} speakers ({named}) show too little: true intervals are wider."
     if alone:
         yield f"\nThe interval of the mean takes {', '.join(alone)}, of one speaker, as certain."
     yield ""

@@ -82,6 +82,7 @@ def test_the_worst_speaker_has_enough_clips_and_emotions() -> None:
     assert found["made"].worst() == (1, 0.0, 2)  # b of a and b
     lines = list(speakers.intervals(found))
     assert any(line.endswith("| b, of 2 | 8, 4 | 0.000 | 0.000 |") for line in lines)
+    assert "Fewer than 6 speakers (made) show too little" in "\n".join(lines)
     none = speakers.by_corpus(clips[:3], [guessed(clips[:3], lambda _: False)])
     text = "\n".join(speakers.intervals(none))
     assert "| made | 1 | 1.000 | none: one speaker | no speaker has so many |" in text
