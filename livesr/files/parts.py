@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from livesr.files.content import Content, Piece
-from livesr.files.flac import counted_samples, total_samples, with_total
+from livesr.files.flac import Told, by_header, by_last_frame, with_told
 
 _WRAP = 1 << 32  # a size of 32 bits
 _ENDLESS = 0x7FFF0000  # and more: what writers to a pipe put where they cannot know
@@ -433,10 +433,13 @@ def _flac(content: Content, place: int, found: Layout) -> int:
     elif content.at(max(place, end - 128), 3) == b"TAG":
         end -= 128
     pieces: list[Piece] = [range(place, end)]
-    if len(content.at(place, 42)) == 42 and (told := total_samples(content, place)):
-        there = counted_samples(content, place, end)
-        if there > told:  # libsndfile would stop after as many as it is told
-            head = with_total(content, place, there)
+    if len(content.at(place, 42)) == 42:
+        told, there = by_header(content, place), by_last_frame(content, place, end)
+        # libsndfile stops after as many samples as it is told; a recorder may not know yet.
+        short = 0 < told.samples < there.samples
+        if short or there.rate not in (0, told.rate):
+            right = Told(there.rate or told.rate, max(there.samples, told.samples))
+            head = with_told(content, place, right)
             pieces = [head, range(place + len(head), end)]
     found.parts.append(pieces)
     return end

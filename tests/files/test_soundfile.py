@@ -209,17 +209,18 @@ def test_an_mp3_of_varying_bit_rate_without_its_length_is_read_whole(
 
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("there", [100, 4096, 50_000])
-def test_a_flac_whose_header_promises_too_little_is_read_whole(
+def test_a_flac_whose_header_differs_from_its_frames_is_read_as_they_say(
     tmp_path: Path, speech: np.ndarray, there: int, channels: int
 ) -> None:
     path = tmp_path / "a.flac"
     samples = np.stack([speech[:there]] * channels, axis=1)
     sf.write(path, samples, 16000)
     data = bytearray(path.read_bytes())
-    data[22:26] = (there // 2).to_bytes(4, "big")  # STREAMINFO's number of samples
+    data[18] ^= 1  # STREAMINFO's sample rate
+    data[22:26] = (there // 2).to_bytes(4, "big")  # its number of samples
     path.write_bytes(data)
     with SoundFile(path) as sound:
-        assert sound.seconds == there / 16000
+        assert (sound.rate, sound.seconds) == (16000, there / 16000)
         read = np.concatenate(list(sound.blocks()))
         assert sound.findings == []
     np.testing.assert_allclose(read, samples, atol=2**-15)
