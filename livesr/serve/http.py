@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 _LONGEST_HEAD = 1 << 16
-CLOSED, HANDSHAKE, ABORT = "livesr.closed", "livesr.handshake", "livesr.abort"
+CLOSED, HANDSHAKE, ABORT, INTAKE = (
+    *("livesr.closed", "livesr.handshake"),
+    *("livesr.abort", "livesr.intake"),
+)
+
+
+class Intake:
+    """Where a connection's binary messages go directly, past the application's queue.
+
+    Attributes:
+        take: takes a message; returns False if it must go through the queue. None for none yet.
+    """
+
+    take: Callable[[bytes], bool] | None = None
 
 
 class GuardedHttp(HttpToolsProtocol):
@@ -59,7 +73,25 @@ class GuardedHttp(HttpToolsProtocol):
 
 
 class StreamProtocol(WebSocketsSansIOProtocol):
-    """A websocket that reports when it is closed."""
+    """A websocket that reports when it is closed, and passes sound on directly.
+
+    By the queue, uvicorn stops and starts the reading of the connection for every message, and
+    wakes a task. With messages of 20 ms that costs a third of what inference costs.
+    """
+
+    def send_receive_event_to_app(self) -> None:
+        take = self.app_state[INTAKE].take
+        if (
+            take is not None
+            and self.curr_msg_data_type == "bytes"
+            and self.queue.empty()
+            and not self.close_sent
+        ):
+            data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
+            if take(bytes(data)):
+                self.frames = []
+                return
+        super().send_receive_event_to_app()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -152,10 +152,8 @@ class Hub:
         self.engine.call(work)
 
     def _forget(self, voice: Voice, state: bytes | None) -> None:
-        session = self.sessions.pop(voice)
-        told = b""
-        if state is not None:
-            told = msgspec.msgpack.encode((state, session.last_messages()))
+        last = self.sessions.pop(voice).last_messages()
+        told = b"" if state is None else msgspec.msgpack.encode((state, last))
         self._link.tell("closed", session=voice.session_id, state=told)
 
     async def kept(self, session_id: str) -> tuple[bytes | None, list[str]]:

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from livesr.errors import LivesrError
 from livesr.reading import Reading
 from livesr.serve import metrics
-from livesr.serve.http import ABORT
+from livesr.serve.http import ABORT, INTAKE
 from livesr.serve.hub import Hub
 from livesr.serve.logs import note
 from livesr.serve.protocol import (
@@ -113,6 +113,7 @@ class Session:
 
     async def run(self) -> None:
         """Serve the connection to its end."""
+        self._socket.scope["state"][INTAKE].take = self._take
         sender = asyncio.create_task(self._send())
         receiver = asyncio.create_task(self._receive())
         tasks = (sender, receiver, asyncio.create_task(self._watch()))
@@ -205,6 +206,23 @@ class Session:
             or voice.commands_waiting > _MOST_COMMANDS
             or (full and not self.live)
         )
+
+    def _take(self, data: bytes) -> bool:
+        """Sound past the queue: only while `_receive` waits for a message, so in order."""
+        voice = self.voice
+        if (
+            voice is None
+            or self._leaving
+            or self._reading_since == math.inf
+            or len(data) > self._hub.limits.message_bytes
+            or not self._has_room()
+        ):
+            return False
+        self._reading_since = now = self._hub.clock()
+        voice.sound(data, now)
+        if voice.due:
+            self._hub.engine.poke(voice)
+        return True
 
     async def _sound(self, data: bytes) -> None:
         if len(data) > self._hub.limits.message_bytes:
@@ -387,8 +405,11 @@ class Session:
             self._put(Outgoing(_GOODBYE))
 
     def last_messages(self) -> list[str]:
-        """The messages that were sent last, and those still to be sent."""
-        return [self._text_of(told) for told in (*self._recent, *self._outbox)]
+        """Take the messages that were sent last, and those still to be sent."""
+        found = [self._text_of(told) for told in (*self._recent, *self._outbox)]
+        self._recent.clear()
+        self._outbox.clear()
+        return found
 
     def _abort(self) -> None:
         self._socket.scope["state"][ABORT]()

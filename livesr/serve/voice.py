@@ -381,7 +381,11 @@ class Voice:
         """
         self._queue.clear()
         ended, self.ended = self.ended, True
-        return None if ended or not hasattr(self, "recognizer") else self.state()
+        if not hasattr(self, "recognizer"):
+            return None
+        state = None if ended else self.state()
+        del self.recognizer  # at once: as part of a cycle it would wait for the garbage collector
+        return state
 
     def pushed(self, samples: Array, readings: list[Reading], arrived: float) -> list[Outgoing]:
         """These samples were pushed into the recognizer and gave these readings."""

@@ -24,7 +24,7 @@ from livesr.recognizer import Recognizer
 from livesr.serve import metrics
 from livesr.serve.app import make_app
 from livesr.serve.control import Link
-from livesr.serve.http import CLOSED, HANDSHAKE, GuardedHttp, StreamProtocol
+from livesr.serve.http import CLOSED, HANDSHAKE, INTAKE, GuardedHttp, Intake, StreamProtocol
 from livesr.serve.hub import Hub
 from livesr.serve.logs import set_up
 from livesr.serve.settings import ServeSettings
@@ -150,7 +150,11 @@ class Worker:
             return GuardedHttp(
                 config=config,
                 server_state=server.server_state,
-                app_state={CLOSED: closed, HANDSHAKE: limits.handshake_seconds},
+                app_state={
+                    CLOSED: closed,
+                    HANDSHAKE: limits.handshake_seconds,
+                    INTAKE: Intake(),
+                },
             )
 
         connection.setblocking(False)
