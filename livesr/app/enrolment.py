@@ -53,16 +53,19 @@ class Enrolment:
         self._folder.cleanup()  # the sound is not kept
 
     @staticmethod
-    def begin(name: str, labels: Sequence[str], count: int) -> None:
+    def begin(profile: Profile, labels: Sequence[str], count: int) -> None:
         """Say what is to come.
 
         Args:
-            name: of the profile.
+            profile: as it is so far.
             labels: to be enrolled.
             count: sentences for each.
         """
+        if profile.counts:
+            so_far = ", ".join(f"{number} {label}" for label, number in profile.counts.items())
+            print(f"Profile {profile.name} has {so_far}; what you say now is added.")
         print(
-            f"Profile {name}: {count} sentences for each of {', '.join(labels)}.\n"
+            f"Profile {profile.name}: {count} sentences for each of {', '.join(labels)}.\n"
             "Say what you like, and sound as you really do.\n"
             "Ctrl-C ends at any time and keeps what is enrolled so far.\n"
         )

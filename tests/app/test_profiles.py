@@ -96,6 +96,17 @@ def test_enrolling_by_the_microphone_asks_until_it_is_right(
     assert profile.counts == {"angry": 1}
 
 
+def test_enrolling_says_what_is_there_and_what_comes(
+    tiny: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = Profile(tiny, name="me")
+    Enrolment.begin(profile, ["calm", "tense"], 2)
+    assert capsys.readouterr().out.startswith("Profile me: 2 sentences for each of calm, tense.")
+    profile.add("calm", speech[:48_000])
+    Enrolment.begin(profile, ["tense"], 2)
+    assert capsys.readouterr().out.startswith("Profile me has 1 calm; what you say now is added.")
+
+
 def test_corrections_are_kept_in_the_profiles_file(
     tiny: Path, speech: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

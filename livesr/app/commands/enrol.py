@@ -127,7 +127,7 @@ def _enrol_microphone(
 
     with quiet_libraries(), Enrolment(device, channel, profile.model, seconds) as enrolment:
         try:
-            enrolment.begin(profile.name, labels, _EACH)
+            enrolment.begin(profile, labels, _EACH)
             enrolment.check_level()
             for label in labels:
                 for number in range(1, _EACH + 1):
