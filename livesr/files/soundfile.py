@@ -106,6 +106,10 @@ class _Sndfile:
         file = name_for_libsndfile(source) if isinstance(source, Path) else source
         self._file = _Sequential(file, **how)
         self._raise()
+        if not raw and (self._file.format, self._file.subtype) == ("RAW", "ULAW"):
+            # libsndfile takes any file that is named .au for samples.
+            self._file.close()
+            raise TypeError("it has no header")
         if isinstance(source, Incoming):
             source.begun()
         self.rate, self.channels = int(self._file.samplerate), int(self._file.channels)

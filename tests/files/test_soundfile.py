@@ -421,3 +421,13 @@ def test_a_layout_of_anything_ends(tmp_path: Path) -> None:
     for magic in (b"RIFF", b"OggS", b"fLaC", b"FORM", b"caff", b"\xff\xfb\x90\x64", b"ID3", b""):
         data = magic + rng.bytes(20_000)
         layout(Content(io.BytesIO(data)))
+
+
+def test_a_text_that_is_named_as_sound_is_none(tmp_path: Path) -> None:
+    """libsndfile takes what is named .au for samples, whatever is in it."""
+    for name in ("a.au", "a.snd"):
+        (tmp_path / name).write_text("no sound at all\n" * 100)
+        with pytest.raises(AudioError, match="it has no header"):
+            SoundFile(tmp_path / name)
+        raw = SoundFile(tmp_path / name, raw=RawFormat(8000, format="mulaw"))
+        assert sum(map(len, raw.blocks())) == 1600
