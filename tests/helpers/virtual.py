@@ -97,5 +97,7 @@ class VirtualMicrophone:
             self._daemon.send_signal(signal.SIGCONT)
 
     def play(self, file: Path, into: str = "vmic") -> subprocess.Popen[bytes]:
-        command = ["paplay", "-d", into, "--no-remix", "--no-remap", str(file)]
+        command = ["paplay", "-d", into, "--no-remix", "--no-remap"]
+        # A second ahead: a busy machine makes it stutter less.
+        command += ["--latency-msec=1000", str(file)]
         return subprocess.Popen(command, env=self._environment(), stderr=subprocess.DEVNULL)
