@@ -184,10 +184,10 @@ def push(hours: float) -> None:
         counted, clock = counted + readings, due
         print(f"run {run}: {rate} Hz, {readings} readings, to sample {due}", flush=True)
     check(clock > 2**31, f"sample 2**31 was not reached, but {clock}")
-    state, heard = saved
+    state, done = saved
     fresh, again = Recognizer(), Fingerprint()
     fresh.restore(state)
-    for step in islice(steps(run, rate, seconds, len(sounds[rate])), heard, None):
+    for step in islice(steps(run, rate, seconds, len(sounds[rate])), done, None):
         again.add(do(fresh, step, sounds[rate], rate))
     again.add(fresh.finish())
     check(again.count > 0 and again == last, "a restored state goes on with other readings")

@@ -398,7 +398,7 @@ class _Joined:
         self._file, self._begun = file, False
 
     def append(self, path: str) -> bool:
-        """The rows of a part; the first brings the header. False if nobody takes them any more."""
+        """The rows of a part; the first brings the header. False if the reader is gone."""
         if not os.path.exists(path):
             return True
         try:
@@ -459,7 +459,7 @@ def _show(rows: Sequence[dict[str, Any]], console: PlainConsole) -> None:
         cells += [f"{row[name]:.1f} s" for name in ("seconds", "speech", "unsure")]
         said = f"{row['lost']:.1f} s lost" if row["lost"] else ""
         table.add_row(*map(Text, cells), "in part" if failed and row["seconds"] else said)
-    with suppress(OSError):  # nobody reads on
+    with suppress(OSError):  # the reader is gone
         console.print(table)
 
 

@@ -91,10 +91,10 @@ class Playback:
         self._paused = self._quit = False
 
     def run(self) -> ExitStatus:
-        """Until the end, or a key, or until nobody reads any more.
+        """Until the end, or a key, or until no output is left.
 
         Raises:
-            LivesrError: if nothing could be heard; what fails after a reading is status 3.
+            LivesrError: if there was no reading; what fails after a reading is status 3.
         """
         run = self._output_run
         with run:

@@ -184,7 +184,7 @@ class OutputRun:
         if self.began:
             console = PlainConsole(stderr=self._quiet)
             console.ground = self._ground
-            with suppress(OSError):  # nobody reads on, or the disk is full: that is told below
+            with suppress(OSError):  # the reader is gone, or the disk is full: that is told below
                 if self._screen and self._foreground.held(1):
                     console.print(self._view, height=min(24, console.height - 1))
                 for text in closing(self._summary):
@@ -198,7 +198,7 @@ class OutputRun:
 def show_listening(
     run: OutputRun, view: View, listener: Listener, seconds: float | None
 ) -> ExitStatus:
-    """A microphone's readings until somebody ends it, or for so many seconds.
+    """A microphone's readings until it is ended, or for so many seconds.
 
     Args:
         run: takes them.

@@ -85,10 +85,10 @@ def test_enrolling_by_the_microphone_asks_until_it_is_right(
     tiny: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The person's part is played here; tests/microphone has a real one."""
-    heard = iter([np.zeros(48_000, np.float32), *np.split(speech[:192_000], 4)])
+    recorded = iter([np.zeros(48_000, np.float32), *np.split(speech[:192_000], 4)])
     answers = iter(["", "", "r", "", "", "", "s"])
     monkeypatch.setattr("builtins.input", lambda: next(answers))
-    monkeypatch.setattr(Enrolment, "_record", lambda *_: (next(heard), -20.0))
+    monkeypatch.setattr(Enrolment, "_record", lambda *_: (next(recorded), -20.0))
     profile = Profile(tiny)
     with Enrolment(None, None, tiny, 3.0) as enrolment:
         assert enrolment.take(profile, "angry", 1, 2)  # silence, repeated, kept

@@ -139,10 +139,10 @@ def test_the_page_names_the_profile_and_when_the_session_began(tmp_path: Path) -
 
 
 def test_a_recording_of_speech(tmp_path: Path) -> None:
-    heard = list(livesr.replay(CLIP))
-    data = data_of(made(heard, tmp_path / "a.html"))
-    assert [column[END] for column in data["columns"]] == [round(r.end, 4) for r in heard]
-    for column, item in zip(data["columns"], heard, strict=True):
+    whole = list(livesr.replay(CLIP))
+    data = data_of(made(whole, tmp_path / "a.html"))
+    assert [column[END] for column in data["columns"]] == [round(r.end, 4) for r in whole]
+    for column, item in zip(data["columns"], whole, strict=True):
         assert column[KIND] == LABELS.index(item.label) if item.label else column[KIND] >= 4
         assert column[LEVEL] == pytest.approx(item.level_dbfs, abs=1e-3)
         if item.status in ("speech", "unsure"):
@@ -377,12 +377,12 @@ def told(items: Iterable[Item]) -> list[dict[str, Any]]:
 
 
 def test_a_session_comes_back_from_its_jsonl(tmp_path: Path) -> None:
-    heard = [*livesr.replay(CLIP)]
+    whole = [*livesr.replay(CLIP)]
     path = tmp_path / "a.jsonl"
-    path.write_bytes(lines_of(heard))
+    path.write_bytes(lines_of(whole))
     back = list(readings_from_jsonl(path))
-    assert told(back) == told(heard)
-    assert made(back, tmp_path / "a.html") == made(heard, tmp_path / "b.html")
+    assert told(back) == told(whole)
+    assert made(back, tmp_path / "a.html") == made(whole, tmp_path / "b.html")
     path.write_bytes(b"\xef\xbb\xbf" + lines_of(session()).replace(b"\n", b"\r\n\r\n"))
     assert told(readings_from_jsonl(path)) == told(session())
 

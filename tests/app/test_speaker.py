@@ -1,4 +1,4 @@
-"""The sound of a replay, on a real output: heard whole, from any place, and the replay's clock."""
+"""The sound of a replay, on a real output: played whole, from any place, and the replay's clock."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ CLIP = DATA / "conversation.flac"
 RATE = 16_000
 
 
-def found(heard: np.ndarray, sought: np.ndarray) -> tuple[float, float]:
-    """Where in what was heard (s), and how like it is (1: the same but for loudness)."""
-    place = int(np.correlate(heard, sought, "valid").argmax())
-    there = heard[place : place + len(sought)]
+def found(played: np.ndarray, sought: np.ndarray) -> tuple[float, float]:
+    """Where in what was played (s), and how like it is (1: the same but for loudness)."""
+    place = int(np.correlate(played, sought, "valid").argmax())
+    there = played[place : place + len(sought)]
     norms = np.linalg.norm(there) * np.linalg.norm(sought)
     return place / RATE, float(np.dot(there, sought) / norms)
 
 
-def test_it_is_heard_from_any_place_and_tells_the_time(
+def test_it_is_played_from_any_place_and_tells_the_time(
     microphone: VirtualMicrophone, tmp_path: Path, speech: np.ndarray
 ) -> None:
-    raw = tmp_path / "heard.raw"
+    raw = tmp_path / "played.raw"
     command = ["parec", "-d", "vmic.monitor", "--rate=16000", "--channels=1", "--raw"]
     with raw.open("wb") as file, subprocess.Popen(command, stdout=file) as recorder:
         speaker = Speaker(lambda: SoundFile(CLIP))
@@ -50,11 +50,11 @@ def test_it_is_heard_from_any_place_and_tells_the_time(
         speaker.close()
         time.sleep(0.3)
         recorder.terminate()
-    heard = np.fromfile(raw, np.int16).astype(np.float32) / 32768
+    played = np.fromfile(raw, np.int16).astype(np.float32) / 32768
     places = []
     for start in (3.0, 10.0):
         sought = speech[round((start + 0.2) * RATE) : round((start + 0.7) * RATE)]
-        place, likeness = found(heard, sought)
+        place, likeness = found(played, sought)
         assert likeness > 0.98
         places.append(place)
     assert places[0] < places[1]

@@ -132,8 +132,8 @@ def test_what_cannot_be_heard_is_a_row_and_the_rest_is_done(
     assert "does not exist" in told["never.wav"]["message"]
     assert "is a directory" in told["folder.wav"]["message"]
     with pytest.warns(livesr.AudioWarning):
-        heard = list(livesr.replay(told["cut.flac"]["uri"], model=scoring.model))
-    assert_same(readings(out, told["cut.flac"]["key"]), heard)  # the readings so far stand
+        so_far = list(livesr.replay(told["cut.flac"]["uri"], model=scoring.model))
+    assert_same(readings(out, told["cut.flac"]["key"]), so_far)  # they stand
 
 
 def test_a_file_that_changes_during_the_run_is_told(

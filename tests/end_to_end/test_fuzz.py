@@ -143,7 +143,7 @@ SOUND_FILES = _sound_files()
 SUFFIXES = st.sampled_from(["wav", "flac", "ogg", "mp3", "aiff", "au", "caf", "w64", "raw", ""])
 
 
-def hear(path: Path, tiny: Path) -> None:
+def replayed_or_refused(path: Path, tiny: Path) -> None:
     one_case()
     try:
         items = list(islice(play(path, ReplaySettings(tiny, hop=0.5)), 200))
@@ -163,7 +163,7 @@ def test_damaged_sound_files(
 ) -> None:
     path = tmp_path / f"a.{suffix}"
     path.write_bytes(edited(SOUND_FILES[kind], edits))
-    hear(path, tiny)
+    replayed_or_refused(path, tiny)
 
 
 @given(
@@ -178,7 +178,7 @@ def test_any_bytes_after_a_header(
 ) -> None:
     path = tmp_path / f"a.{suffix}"
     path.write_bytes(SOUND_FILES[kind][:header] + body)
-    hear(path, tiny)
+    replayed_or_refused(path, tiny)
 
 
 EVENTS = [
@@ -216,7 +216,7 @@ def test_any_events_beside_a_recording(
     events = [*EVENTS[:place], {**EVENTS[place], key: value}, *EVENTS[place + 1 :]]
     data = "".join(json.dumps(event) + "\n" for event in events).encode()
     (tmp_path / "a.wav.events.jsonl").write_bytes(edited(data, edits) if edits else data)
-    hear(path, tiny)
+    replayed_or_refused(path, tiny)
 
 
 # ---- samples ----

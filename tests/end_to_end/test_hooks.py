@@ -269,7 +269,7 @@ def test_livekit_hears_how_the_user_sounds(talk: Path) -> None:
     from livekit.agents.voice.io import AudioInput  # noqa: PLC0415
 
     rate, sound = pieces(talk, 20)
-    heard = asyncio.Event()
+    received = asyncio.Event()
 
     class Sound(AudioInput):
         def __init__(self) -> None:
@@ -279,7 +279,7 @@ def test_livekit_hears_how_the_user_sounds(talk: Path) -> None:
         async def __anext__(self) -> rtc.AudioFrame:
             piece = next(self._pieces, None)
             if piece is None:
-                heard.set()
+                received.set()
                 await asyncio.Event().wait()
                 raise StopAsyncIteration
             await asyncio.sleep(0)
@@ -328,7 +328,7 @@ def test_livekit_hears_how_the_user_sounds(talk: Path) -> None:
         ) as session:
             session.input.audio = Sound()
             await session.start(agent)
-            await asyncio.wait_for(heard.wait(), 30)
+            await asyncio.wait_for(received.wait(), 30)
             await asyncio.wait_for(session.commit_user_turn(stt_flush_duration=0.1), 10)
             for _ in range(200):
                 told = [m.text_content for m in session.history.messages()]

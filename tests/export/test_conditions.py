@@ -68,9 +68,9 @@ def test_lost_packets_are_silent_or_the_last_that_came(altered: Callable[..., np
     lost = silent == 0
     assert 0.15 < lost.mean() < 0.25
     last = 0.0
-    for number, (gone, heard) in enumerate(zip(lost, repeated, strict=True), start=1):
+    for number, (gone, packet) in enumerate(zip(lost, repeated, strict=True), start=1):
         last = last if gone else float(number)
-        assert heard == last
+        assert packet == last
 
 
 def test_clipping_cuts_at_a_share_of_the_peak(altered: Callable[..., np.ndarray]) -> None:

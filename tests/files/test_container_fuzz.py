@@ -1,4 +1,4 @@
-"""Container faults against what ffmpeg hears: all of that is heard, or a word is said.
+"""Container faults against ffmpeg: all that it reads is read, or a word is said.
 
 A long run is the same with more cases: LIVESR_FUZZ=10000 python -m pytest this file
 """
@@ -52,7 +52,7 @@ def broken(files: dict[str, bytes], name: str, fault: str, rng: np.random.Genera
 
 
 @pytest.mark.parametrize("case", range(CASES))
-def test_all_that_ffmpeg_hears_is_heard_or_a_word_is_said(
+def test_all_that_ffmpeg_reads_is_read_or_a_word_is_said(
     files: dict[str, bytes], tmp_path: Path, case: int
 ) -> None:
     rng = np.random.default_rng(case)

@@ -23,7 +23,7 @@ def known(tiny: Path, speech: np.ndarray) -> Profile:
     return profile
 
 
-def heard(recognizer: Recognizer, path: Path, sound: np.ndarray) -> list[Item]:
+def captured(recognizer: Recognizer, path: Path, sound: np.ndarray) -> list[Item]:
     """4.4 s, a correction, a second more, another that is taken back, a reset, the rest."""
     capture = Capture(recognizer, Recording(path))
     items = capture.begin_profile()
@@ -43,7 +43,7 @@ def test_a_replay_repeats_profile_and_corrections(
     known: Profile, tmp_path: Path, speech: np.ndarray
 ) -> None:
     path = tmp_path / "talk.flac"
-    live = heard(Recognizer(profile=known), path, speech[:90_000])
+    live = captured(Recognizer(profile=known), path, speech[:90_000])
     again = list(play(path))
     assert [i.to_dict() for i in again] == [i.to_dict() for i in live]
     assert again == live
@@ -60,7 +60,7 @@ def test_corrections_without_a_profile_are_repeated_too(
     tiny: Path, tmp_path: Path, speech: np.ndarray
 ) -> None:
     path = tmp_path / "talk.flac"
-    live = heard(Recognizer(tiny), path, speech[:90_000])
+    live = captured(Recognizer(tiny), path, speech[:90_000])
     assert list(play(path, ReplaySettings(model=tiny))) == live
 
 
@@ -68,7 +68,7 @@ def test_another_profile_overrides_and_says_so(
     known: Profile, tiny: Path, tmp_path: Path, speech: np.ndarray
 ) -> None:
     path = tmp_path / "talk.flac"
-    heard(Recognizer(profile=known), path, speech[:90_000])
+    captured(Recognizer(profile=known), path, speech[:90_000])
     other = Profile(tiny, name="other")
     first, *rest = play(path, ReplaySettings(profile=other))
     assert isinstance(first, Event)
@@ -87,7 +87,7 @@ def test_a_profile_damaged_beside_the_recording_is_told(
     known: Profile, tmp_path: Path, speech: np.ndarray
 ) -> None:
     path = tmp_path / "talk.flac"
-    heard(Recognizer(profile=known), path, speech[:90_000])
+    captured(Recognizer(profile=known), path, speech[:90_000])
     beside = events_path(path)
     beside.write_text(beside.read_text().replace('"data": "bGl2', '"data": "bGl3'))
     with pytest.raises(ProfileError, match="beside the recording"):

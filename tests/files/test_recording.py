@@ -21,7 +21,7 @@ from tests.helpers.tiny import DATA
 
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("hear"), st.floats(0.001, 3)),
+        st.tuples(st.just("push"), st.floats(0.001, 3)),
         st.tuples(st.just("lose"), st.one_of(st.floats(0.0001, 0.5), st.floats(3, 20))),
         st.tuples(st.just("pause"), st.floats(0.1, 8)),
         st.tuples(st.just("mark"), st.just(0.0)),
@@ -36,8 +36,8 @@ STEPS = st.lists(
 def live(capture: Capture, steps: list[tuple[str, float]], sound: np.ndarray) -> list[Item]:
     items: list[Item] = []
     rate, place = 16000, 0
-    for what, amount in [*steps, ("hear", 1.5)]:
-        if what == "hear":
+    for what, amount in [*steps, ("push", 1.5)]:
+        if what == "push":
             count = int(amount * rate)
             block = np.take(sound, range(place, place + count), mode="wrap")
             items += capture.push(np.stack([block, block * np.float32(0.7)], axis=1))
@@ -96,7 +96,7 @@ def test_the_clock_stays_true_and_what_was_lost_is_counted(
     tiny: Path, speech: np.ndarray, steps: list[tuple[str, float]]
 ) -> None:
     items = live(Capture(Recognizer(tiny)), steps, speech)
-    seconds = {"hear": 1.5, "lose": 0.0, "pause": 0.0}
+    seconds = {"push": 1.5, "lose": 0.0, "pause": 0.0}
     for what, amount in steps:
         if what in seconds:
             seconds[what] += amount

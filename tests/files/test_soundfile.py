@@ -1,4 +1,4 @@
-"""Files of several parts, cut, never finished; pipes; media containers: all is heard, or told."""
+"""Files of several parts, cut, never finished; pipes; media containers: all is read, or told."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.helpers.tiny import DATA
 CLIP = DATA / "banglaser.flac"  # 3.7 s
 
 
-def hear(source: Any, **options: Any) -> tuple[np.ndarray, list[str], bool]:
+def read_all(source: Any, **options: Any) -> tuple[np.ndarray, list[str], bool]:
     """Samples, what was said, and whether something of it was lost."""
     with SoundFile(source, **options) as sound:
         blocks = list(sound.blocks())
@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_is_in_order_says_nothing_and_is_taken_as_it_is(folder: Path) -> None:
     for kind in KINDS:
-        samples, texts, _ = hear(folder / f"a.{kind}")
+        samples, texts, _ = read_all(folder / f"a.{kind}")
         assert texts == [], kind
         rate = SoundFile(folder / f"a.{kind}").rate
         assert len(samples) / rate == pytest.approx(heard_by_ffmpeg(folder / f"a.{kind}"), abs=0.02)
@@ -59,7 +59,7 @@ def test_two_parts_are_the_one_and_then_the_other(folder: Path, tmp_path: Path, 
     one = folder / f"a.{kind}"
     two = tmp_path / f"two.{kind}"
     two.write_bytes(one.read_bytes() * 2)
-    once, twice = hear(one)[0], hear(two)[0]
+    once, twice = read_all(one)[0], read_all(two)[0]
     assert len(twice) == pytest.approx(2 * len(once), rel=0.005)
     if kind not in ("webm", "mkv", "aac", "mp2"):  # FFmpeg decodes these on, in one stream
         np.testing.assert_array_equal(twice, np.concatenate((once, once)))
@@ -75,10 +75,10 @@ def test_a_file_that_was_cut_is_heard_to_the_cut_and_told(
     cut.write_bytes(data[: int(len(data) * share)])
     if kind in ("m4a", "mp4", "3gp"):  # whose index stands at the end
         with pytest.raises(AudioError, match="its index is missing: it was cut"):
-            hear(cut)
+            read_all(cut)
         return
     try:
-        samples, texts, lost = hear(cut)
+        samples, texts, lost = read_all(cut)
     except AudioError:  # a word too, where hardly a page or a cluster is left
         assert share < 0.5
         assert kind in ("mkv", "webm", "vorbis.ogg", "opus.ogg")
@@ -97,7 +97,7 @@ def test_parts_of_another_rate_and_channels_go_on_in_the_first_ones(
     sf.write(tmp_path / "a.wav", speech[:32_000], 16000)
     sf.write(tmp_path / "b.wav", np.stack((speech[:88_200],) * 2, axis=1), 44100)
     path.write_bytes((tmp_path / "a.wav").read_bytes() + (tmp_path / "b.wav").read_bytes())
-    samples, texts, _ = hear(path)
+    samples, texts, _ = read_all(path)
     assert texts == []
     assert samples.shape == (32_000 + 32_000, 1)
 
@@ -122,7 +122,7 @@ def test_a_header_that_was_never_finished(
 ) -> None:
     path = tmp_path / "killed.wav"
     path.write_bytes(wave(16000, pcm, 0, riff, before))
-    samples, texts, lost = hear(path)
+    samples, texts, lost = read_all(path)
     assert samples.tobytes() == (np.frombuffer(pcm, "<i2") / np.float32(32768)).tobytes()
     assert texts == ["its header was never finished; it is read to the end of the file"]
     assert not lost
@@ -156,7 +156,7 @@ def test_a_size_that_a_pipe_could_not_know_says_nothing(
 ) -> None:
     path = tmp_path / "piped.wav"
     path.write_bytes(wave(16000, pcm, size, 0xFFFFFFFF))
-    samples, texts, _ = hear(path)
+    samples, texts, _ = read_all(path)
     assert len(samples) == len(pcm) // 2
     assert texts == []
 
@@ -171,7 +171,7 @@ def test_what_follows_and_is_no_sound_is_told(tmp_path: Path, pcm: bytes) -> Non
         (b"\x01\x02\x03" * 1000, ["3000 bytes follow its sound that are no sound livesr can tell"]),
     ):
         path.write_bytes(whole + more)
-        samples, texts, _ = hear(path)
+        samples, texts, _ = read_all(path)
         assert (len(samples), texts) == (len(pcm) // 2, told)
 
 
@@ -180,12 +180,12 @@ def test_tags_and_damage_within_an_mp3(folder: Path, tmp_path: Path) -> None:
     tag = b"ID3\x04\0\0\0\0\x02\x00" + bytes(256)
     path = tmp_path / "tagged.mp3"
     path.write_bytes(tag + data + b"TAG" + bytes(125) + tag + data)
-    once = hear(folder / "a.mp3")[0]
-    samples, texts, _ = hear(path)
+    once = read_all(folder / "a.mp3")[0]
+    samples, texts, _ = read_all(path)
     np.testing.assert_array_equal(samples, np.concatenate((once, once)))
     assert texts == []
     path.write_bytes(data[:5000] + b"\x55" * 3000 + data[5000:])
-    samples, texts, lost = hear(path)
+    samples, texts, lost = read_all(path)
     assert lost
     assert "are damaged" in texts[0]
     assert len(samples) == pytest.approx(len(once), abs=4 * 1152)
@@ -245,17 +245,17 @@ def piped(data: bytes) -> io.BufferedReader:
 def test_a_pipe_is_heard_as_the_file_is(folder: Path, kind: str) -> None:
     path = folder / f"a.{kind}"
     with piped(path.read_bytes()) as pipe:
-        samples, texts, _ = hear(pipe)
-    np.testing.assert_array_equal(samples, hear(path)[0])
+        samples, texts, _ = read_all(pipe)
+    np.testing.assert_array_equal(samples, read_all(path)[0])
     assert texts == []
 
 
 def test_a_pipe_that_goes_on_or_ends_early_is_told(folder: Path) -> None:
     data = (folder / "a.wav").read_bytes()
     with piped(data + data) as pipe:
-        assert hear(pipe)[1] == ["more came after the sound, and was not read"]
+        assert read_all(pipe)[1] == ["more came after the sound, and was not read"]
     with piped(data[:50_000]) as pipe:
-        samples, texts, lost = hear(pipe)
+        samples, texts, lost = read_all(pipe)
     assert lost
     assert "it was cut: its header promises 3.66 s, 1.56 s are there" in texts[0]
     assert len(samples) == (50_000 - data.index(b"data") - 8) // 2
@@ -282,9 +282,9 @@ def test_raw_samples(speech: np.ndarray, name: str, dtype: str) -> None:
     data = (whole * scale).astype(dtype).tobytes()
     expected = whole.astype(np.float32)
     raw = RawFormat(16000, 2, name)
-    np.testing.assert_array_equal(hear(io.BytesIO(data), raw=raw)[0], expected)
+    np.testing.assert_array_equal(read_all(io.BytesIO(data), raw=raw)[0], expected)
     with piped(data) as pipe:
-        np.testing.assert_array_equal(hear(pipe, raw=raw)[0], expected)
+        np.testing.assert_array_equal(read_all(pipe, raw=raw)[0], expected)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no named pipes in a folder")

@@ -1,4 +1,4 @@
-"""Sound in every container that ffmpeg writes, and what ffmpeg hears of a file."""
+"""Sound in every container that ffmpeg writes, and what ffmpeg reads of a file."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ ASKED = ("angry", "happy", "neutral", "sad")  # the model's order
 
 @pytest.fixture(scope="module")
 def sentences(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A sentence of each emotion, of one speaker whom no training heard."""
+    """A sentence of each emotion, of one speaker held out from training."""
     sound = sf.read(DATA / "conversation.flac", dtype="float32")[0]
     quiet = np.convolve(sound != 0, np.ones(8000), "same") < 1  # half a second of zeros
     edges = np.flatnonzero(np.diff(quiet.astype(int)))

@@ -64,8 +64,8 @@ def test_a_disk_that_fills_ends_the_recording_and_not_the_listening(
     assert readings(items) == same
     # What was recorded is whole frames, and says what was said.
     with SoundFile(path) as sound:
-        heard = sum(map(len, sound.blocks()))
-    assert told.at - 0.3 < heard / 16000 <= told.at + 0.1
+        found = sum(map(len, sound.blocks()))
+    assert told.at - 0.3 < found / 16000 <= told.at + 0.1
     *replayed, _last = readings(list(play(path, ReplaySettings(model=tiny))))
     assert replayed == same[: len(replayed)]
     assert len(replayed) >= int(told.at * 4) - 2
@@ -241,8 +241,8 @@ def test_a_device_at_another_rate(
         assert (before, listener.rate) == (44_100, 48_000)
         elapsed = time.monotonic() - began
         items = collect(listener, lambda items: True)
-    heard = [item for item in items if isinstance(item, Reading)]
-    assert heard[-1].end == pytest.approx(elapsed, abs=0.6)
+    found = [item for item in items if isinstance(item, Reading)]
+    assert found[-1].end == pytest.approx(elapsed, abs=0.6)
     assert list(play(tmp_path / "a.flac", ReplaySettings(model=tiny))) == items
 
 

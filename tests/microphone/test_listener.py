@@ -167,7 +167,7 @@ def test_a_number_of_any_integer_type_names_a_microphone(
 
 
 def test_a_timeout_on_anext_loses_nothing(microphone: VirtualMicrophone, tiny: Path) -> None:
-    async def hear() -> tuple[int, list[float]]:
+    async def listen() -> tuple[int, list[float]]:
         ends: list[float] = []
         timeouts = 0
         async with livesr.listen("vmic", model=tiny) as listener:
@@ -179,7 +179,7 @@ def test_a_timeout_on_anext_loses_nothing(microphone: VirtualMicrophone, tiny: P
                     timeouts += 1
         return timeouts, ends
 
-    timeouts, ends = asyncio.run(hear())
+    timeouts, ends = asyncio.run(listen())
     assert timeouts
     assert np.allclose(ends, 0.25 * np.arange(1, 7))
 
@@ -187,7 +187,7 @@ def test_a_timeout_on_anext_loses_nothing(microphone: VirtualMicrophone, tiny: P
 def test_async_without_with_starts_and_ends_by_itself(
     microphone: VirtualMicrophone, tiny: Path, tmp_path: Path
 ) -> None:
-    async def hear() -> livesr.Listener:
+    async def listen() -> livesr.Listener:
         listener = livesr.listen("vmic", model=tiny, record=tmp_path / "a.flac")
         readings = aiter(listener)
         with pytest.raises(TimeoutError):
@@ -199,7 +199,7 @@ def test_async_without_with_starts_and_ends_by_itself(
         assert listener.running
         return listener
 
-    listener = asyncio.run(hear())
+    listener = asyncio.run(listen())
     until(lambda: not listener.running)
     assert len(readings(list(play(tmp_path / "a.flac", ReplaySettings(model=tiny))))) >= 4
 
@@ -209,7 +209,7 @@ def test_two_async_consumers_take_turns(microphone: VirtualMicrophone, tiny: Pat
         async for reading in listener:
             ends.append(reading.end)
 
-    async def hear() -> tuple[list[float], list[float]]:
+    async def listen() -> tuple[list[float], list[float]]:
         one: list[float] = []
         two: list[float] = []
         async with livesr.listen("vmic", model=tiny, hop=0.1) as listener:
@@ -218,7 +218,7 @@ def test_two_async_consumers_take_turns(microphone: VirtualMicrophone, tiny: Pat
         await asyncio.gather(*tasks)  # the end reaches both
         return one, two
 
-    one, two = asyncio.run(hear())
+    one, two = asyncio.run(listen())
     assert min(len(one), len(two)) >= 5
     assert sorted(one + two) == pytest.approx(0.1 * np.arange(1, len(one + two) + 1), abs=0.1)
     assert len(set(one + two)) == len(one + two)
@@ -231,13 +231,13 @@ def test_an_async_callback_is_awaited_in_order(microphone: VirtualMicrophone, ti
         await asyncio.sleep(0.02 * (len(got) % 3))
         got.append(scale * reading.end)
 
-    async def hear() -> None:
+    async def listen() -> None:
         callback = functools.partial(one, 4)
         async with livesr.listen("vmic", model=tiny, on_reading=callback) as listener:
             while listener.seconds < 2:
                 await asyncio.sleep(0.05)
 
-    asyncio.run(hear())
+    asyncio.run(listen())
     assert got[:8] == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
@@ -247,13 +247,13 @@ def test_what_an_async_callback_raises_ends_the_listening(
     async def broken(_reading: Reading) -> None:
         raise ZeroDivisionError
 
-    async def hear() -> None:
+    async def listen() -> None:
         async with livesr.listen("vmic", model=tiny, on_reading=broken) as listener:
             while listener.running:
                 await asyncio.sleep(0.05)
 
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(hear())
+        asyncio.run(listen())
 
 
 def test_an_async_callback_without_an_event_loop_is_refused(
@@ -284,8 +284,8 @@ def test_one_of_two_listeners_loses_its_device_ten_times_and_the_other_nothing(
             until(lambda: unsteady.trouble)
             microphone.up()
             until(lambda: not unsteady.trouble)
-        heard = unsteady.seconds
-        until(lambda: unsteady.seconds > heard + 1)
+        before = unsteady.seconds
+        until(lambda: unsteady.seconds > before + 1)
         elapsed = time.monotonic() - began
         seconds = steady.seconds
         items = collect(steady, lambda items: True)
@@ -312,8 +312,8 @@ def test_portaudio_is_not_restarted_under_an_open_stream(
         until(lambda: listener.seconds > 0.5)
         assert not refresh()
         assert livesr.devices()
-        heard = listener.seconds
-        until(lambda: listener.seconds > heard + 1)
+        before = listener.seconds
+        until(lambda: listener.seconds > before + 1)
         assert listener.dropped_seconds == 0
     with pytest.raises(sounddevice.PortAudioError):
         sounddevice.InputStream(device=find("vmic").index, channels=999)
@@ -362,8 +362,8 @@ def test_a_portaudio_that_does_not_come_back_at_once(
         monkeypatch.setattr(sounddevice, "_initialize", real)
         microphone.up()
         until(lambda: not listener.trouble)
-        heard = listener.seconds
-        until(lambda: listener.seconds > heard + 0.5)
+        before = listener.seconds
+        until(lambda: listener.seconds > before + 0.5)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -395,8 +395,8 @@ def test_a_forked_child_is_told_so(microphone: VirtualMicrophone, tiny: Path) ->
             assert line.startswith("DeviceError This process was forked")
             assert "'spawn'" in line
         assert three.startswith("LivesrError This listener belongs to the process that made it")
-        heard = listener.seconds
-        until(lambda: listener.seconds > heard + 0.5)  # the parent goes on
+        before = listener.seconds
+        until(lambda: listener.seconds > before + 0.5)  # the parent goes on
 
 
 def test_a_callback_of_portaudio_never_raises(

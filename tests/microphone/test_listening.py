@@ -274,7 +274,7 @@ def test_what_a_callback_raises_is_not_lost(microphone: VirtualMicrophone) -> No
 
 
 def test_async(microphone: VirtualMicrophone) -> None:
-    async def hear() -> list[float]:
+    async def listen() -> list[float]:
         ends = []
         async with livesr.listen("vmic") as listener:
             async for reading in listener:
@@ -283,7 +283,7 @@ def test_async(microphone: VirtualMicrophone) -> None:
                     break
         return ends
 
-    assert asyncio.run(hear()) == [0.25, 0.5, 0.75, 1.0, 1.25]
+    assert asyncio.run(listen()) == [0.25, 0.5, 0.75, 1.0, 1.25]
 
 
 def test_two_listeners_at_once(microphone: VirtualMicrophone) -> None:
@@ -420,7 +420,7 @@ def test_the_view(
     out = tmp_path / "a.jsonl"
     with microphone.play(clip_wav) as player:
         terminal.type(shlex.join([*LISTEN, "--jsonl", str(out)]), "Enter")
-        # Somebody speaks: how sure that is passes 90 % at many readings, and 100 % at few.
+        # During speech, how sure that is passes 90 % at many readings, and 100 % at few.
         speaks = re.compile(r"\b(9\d|100)%")
         screen = terminal.until(
             lambda text: "vmic" in text.split("\n")[0] and speaks.search(text) is not None

@@ -435,12 +435,12 @@ def test_a_machine_that_sleeps_for_a_while(tiny: Path, speech: np.ndarray) -> No
             time.sleep(max(0.0, began + number / 10 - time.monotonic()))
         tell(client, "session.end")
         told = collected(client)
-    own, expected, heard = Recognizer(tiny), [], 0
+    own, expected, done = Recognizer(tiny), [], 0
     for gap in (message for message in told if message["type"] == "gap"):
         at = round(gap["at"] * 16000)
-        expected += own.push(sound[heard:at]) + own.skip(gap["samples"])
-        heard = at + gap["samples"]
-    expected += own.push(sound[heard:]) + own.finish()
+        expected += own.push(sound[done:at]) + own.skip(gap["samples"])
+        done = at + gap["samples"]
+    expected += own.push(sound[done:]) + own.finish()
     assert readings(told) == [reading.to_dict() for reading in expected]
 
 

@@ -30,7 +30,7 @@ SECONDS = 7.0
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seconds of two actors whom no training heard, as the microphone's file."""
+    """Seconds of two actors held out from training, as the microphone's file."""
     samples, rate = sf.read(DATA / "conversation.flac", dtype="float32")
     path = tmp_path_factory.mktemp("clip") / "clip.wav"
     sf.write(path, soxr.resample(samples[: int(SECONDS * rate)], rate, RATE), RATE)

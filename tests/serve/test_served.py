@@ -26,7 +26,7 @@ def server(tiny: Path) -> Iterator[Server]:
 
 
 def encoded(path: Path, samples: np.ndarray, rate: int, encoding: str) -> bytes:
-    """Samples as a client sends them, and beside it the file that replay hears."""
+    """Samples as a client sends them, and beside it the file that replay reads."""
     sf.write(path, samples, rate, subtype=SUBTYPES[encoding], format="WAV")
     with sf.SoundFile(path) as file:
         if encoding == "s16le":

@@ -84,13 +84,13 @@ def test_live_drops_whole_hops_that_waited_and_says_so(
     assert gaps
     assert all(gap.samples % round(0.25 * rate) == 0 for gap in gaps)
     assert sum(gap.seconds for gap in gaps) > 2
-    own, expected, heard = Recognizer(tiny), [], 0
+    own, expected, done = Recognizer(tiny), [], 0
     for gap in gaps:
         at = round(gap.at * rate)
-        expected += own.push(sound[heard:at], rate)
+        expected += own.push(sound[done:at], rate)
         expected += own.skip(gap.samples, rate)
-        heard = at + gap.samples
-    expected += own.push(sound[heard:], rate) + own.finish()
+        done = at + gap.samples
+    expected += own.push(sound[done:], rate) + own.finish()
     assert bench.messages(Reading) == expected
     assert bench.messages(SessionEnded)[0].lost_seconds == sum(gap.seconds for gap in gaps)
 

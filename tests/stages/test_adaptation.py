@@ -34,8 +34,8 @@ def test_a_short_clip_alone_is_judged_as_it_is() -> None:
 def test_silence_counts_for_nothing() -> None:
     adaptation = Adaptation(DecisionSettings(), 4, HOP)
     for hop in range(200):
-        heard = adaptation.push(CALM[hop % 2], 0.0)
-    np.testing.assert_allclose(heard, CALM[1], rtol=1e-12)
+        adapted = adaptation.push(CALM[hop % 2], 0.0)
+    np.testing.assert_allclose(adapted, CALM[1], rtol=1e-12)
 
 
 @pytest.mark.parametrize("share", [0.4, 0.55, 0.7, 0.95])
@@ -50,7 +50,7 @@ def test_what_a_voice_that_turns_always_sounds_like_is_taken_out() -> None:
     assert adaptation.variety() > DecisionSettings().full_variety
     unsure = np.array([0.35, 0.1, 0.1, 0.45])
     assert adaptation.push(unsure, HOP).argmax() == 0
-    # and of a mood that it has not been heard to leave, nothing
+    # and of a mood that it was not seen to leave, nothing
     assert after(60, CALM[:1]).push(unsure, HOP).argmax() == 3
 
 
@@ -66,9 +66,9 @@ def test_a_mood_that_lasts_counts_as_one_emotion() -> None:
     adaptation = after(6, [angry], settings)
     for _ in range(4 * 60):
         adaptation.push(sad, HOP)
-    heard = adaptation.push(np.full(4, 0.25), HOP)
+    adapted = adaptation.push(np.full(4, 0.25), HOP)
     # By a mean over time, of 6 s and 57 s, the odds would be 22 to the power of 0.8: 12.
-    assert 0.9 < heard[0] / heard[3] < 5
+    assert 0.9 < adapted[0] / adapted[3] < 5
 
 
 def test_what_the_network_is_sure_of_stays() -> None:
@@ -80,9 +80,9 @@ def test_what_the_network_is_sure_of_stays() -> None:
 
 def test_nothing_is_ruled_out() -> None:
     certain = [np.eye(4)[0], np.eye(4)[3]]
-    heard = after(120, certain, DecisionSettings(adaptation=3600.0)).push(np.full(4, 0.25), HOP)
-    assert np.isfinite(heard).all()
-    assert np.isclose(heard.sum(), 1)
+    adapted = after(120, certain, DecisionSettings(adaptation=3600.0)).push(np.full(4, 0.25), HOP)
+    assert np.isfinite(adapted).all()
+    assert np.isclose(adapted.sum(), 1)
 
 
 def test_strength_0_changes_nothing() -> None:
