@@ -51,6 +51,16 @@ def assert_whole(out: Path) -> None:
     assert set(pd.read_parquet(out / CHECKPOINT)["key"]) == set(rows["key"])
 
 
+def finish(source: Path, out: Path, log: Path) -> None:
+    """The same command again; Ray may not start in time on a busy machine, and says so."""
+    for _ in range(5):
+        status = start(source, out, "--workers", 2, log=log).wait(ANSWER)
+        if status == 0:
+            return
+        assert "the machine is busy, try again" in log.read_text().splitlines()[-1]
+    raise AssertionError(log.read_text())
+
+
 def victim(whom: str, process: subprocess.Popen[bytes]) -> int | None:
     """The driver, the raylet or one of the scorers, if it runs."""
     if whom == "driver":
@@ -93,8 +103,7 @@ def test_ten_kills_lose_and_double_nothing(source: Path, tmp_path: Path) -> None
             for folder in (SUMMARY, CHECKPOINT):
                 for path in (out / folder).iterdir():
                     path.unlink()
-    process = start(source, out, "--workers", 2, log=log)
-    assert process.wait(ANSWER) == 0, log.read_text()
+    finish(source, out, log)
     assert_whole(out)
 
 
@@ -104,6 +113,18 @@ def saved_frames(out: Path) -> int:
         with suppress(OSError, pa.ArrowInvalid):
             return int((pq.read_schema(path).metadata or {})[b"livesr.frames"])
     return 0
+
+
+def begun(code: str, out: Path, log: Path) -> subprocess.Popen[bytes]:
+    """A run that has saved a state after a minute of sound; as in `finish`, it may take several."""
+    for _ in range(5):
+        process = start_python(code, log=log)
+        running = process.poll
+        until(lambda: saved_frames(out) > 60 * 16000 or running() is not None, ANSWER)  # noqa: B023
+        if running() is None:
+            break
+    assert saved_frames(out) > 60 * 16000, log.read_text()
+    return process
 
 
 @pytest.mark.slow
@@ -120,8 +141,7 @@ def test_a_kill_inside_a_long_file_resumes_from_its_state(
         f"sys.exit(run(Archive([{str(sound)!r}], {str(out)!r}, Scoring(), workers=1, "
         "checkpoints=Checkpoints(longer_than=60.0, every=5.0))))"
     )
-    process = start_python(code, log=log)
-    assert until(lambda: saved_frames(out) > 60 * 16000, ANSWER), log.read_text()
+    process = begun(code, out, log)
     started = below(process.pid)
     pid = victim(whom, process)
     assert pid is not None
@@ -156,8 +176,7 @@ def test_a_stop_is_told_and_goes_on(source: Path, tmp_path: Path) -> None:
     assert "Traceback" not in log.read_text()
     assert until(lambda: not below(process.pid), 30)
     clear(process, started)
-    process = start(source, out, "--workers", 2, log=log)
-    assert process.wait(ANSWER) == 0, log.read_text()
+    finish(source, out, log)
     assert_whole(out)
 
 

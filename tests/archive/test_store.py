@@ -45,6 +45,7 @@ def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     running.start()
     host, port = running.get_host_and_port()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # those of an earlier server
     try:
         store = fsspec.filesystem("s3", skip_instance_cache=True)
         store.mkdir("archive")
