@@ -1,9 +1,7 @@
 """What stands on the pretrained encoder, in torch; `weights()` is what the graph takes.
 
 The paper's network from its linear layer on: linear, BLSTM, attention, eq. (4), c, eq. (5), fully
-connected, softmax. Beside c, the mean and the deviation of the linear layer's steps over speech
-(statistics pooling, Snyder et al. 2018) go to the classifier: a linear probe on them alone already
-beats the network without the encoder on voices it never heard.
+connected, softmax.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from torch import Tensor, nn
 
 from export.graph import SHUT
 from export.network import folded, gate_order
-from export.pretrained_graph import LEAST_VARIANCE, UNSPOKEN, HeadWidths
+from export.pretrained_graph import HeadWidths
 from livesr.model.metadata import LABELS
 
 
@@ -22,7 +20,7 @@ class Head(nn.Module):
     """The encoder's steps [B, S, 768] -> logits [B, labels].
 
     Args:
-        mean: of each of the encoder's values over the training set, float32 [768].
+        mean: of each of the encoder's values over the training set's speech, float32 [768].
         deviation: likewise.
         widths: sizes.
         dropout: before and after the classifier's first layer.
@@ -46,19 +44,18 @@ class Head(nn.Module):
         self.linear_norm = nn.BatchNorm1d(widths.linear)
         self.lstm = nn.LSTM(widths.linear + 1, widths.cells, batch_first=True, bidirectional=True)
         self.score = nn.Linear(2 * widths.cells, 1, bias=False)
-        self.context_norm = nn.BatchNorm1d(widths.context)
-        self.dense = nn.Linear(widths.context, widths.dense)
+        self.context_norm = nn.BatchNorm1d(2 * widths.cells)
+        self.dense = nn.Linear(2 * widths.cells, widths.dense)
         self.dense_norm = nn.BatchNorm1d(widths.dense)
         self.output = nn.Linear(widths.dense, len(LABELS))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, steps: Tensor, valid: Tensor, spoken: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, steps: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """A batch of windows.
 
         Args:
             steps: [B, S, 768], zero where there is none.
             valid: [B, S], 1 where a step exists.
-            spoken: [B, S], 1 where somebody speaks.
 
         Returns:
             logits [B, labels], and attention [B, S].
@@ -68,27 +65,22 @@ class Head(nn.Module):
             kept = torch.rand(len(steps), 1, steps.shape[2]) > self.hidden_values
             steps = steps * kept / (1 - self.hidden_values)
         flat = self.linear_norm(self.linear(steps).flatten(0, 1))
-        encodings = flat.view(*steps.shape[:2], -1) * valid[..., None]
-        context, attention = self._summarise(encodings, valid, spoken)
+        encodings = torch.relu(flat.view(*steps.shape[:2], -1)) * valid[..., None]
+        context, attention = self._summarise(encodings, valid)
         dense = self.dense(self.dropout(self.context_norm(context)))
         dense = torch.relu(self.dense_norm(dense))
         return self.output(self.dropout(dense)), attention
 
-    def _summarise(self, steps: Tensor, valid: Tensor, spoken: Tensor) -> tuple[Tensor, Tensor]:
+    def _summarise(self, steps: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             for name, weight in self.lstm.named_parameters():
                 if name.startswith("weight_ih"):
                     weight[:, -1] = 0
                     weight[: self.widths.cells, -1] = SHUT
-        flagged = torch.cat((torch.relu(steps), 1 - valid[..., None]), 2)
+        flagged = torch.cat((steps, 1 - valid[..., None]), 2)
         hidden = self.lstm(flagged)[0]
         attention = torch.softmax(self.score(hidden)[..., 0] - 1e9 * (1 - valid), 1)
-        c = (attention[:, None] @ hidden)[:, 0]
-        share = valid * (spoken + UNSPOKEN)
-        share = (share / share.sum(1, keepdim=True))[:, None]
-        mean = (share @ steps)[:, 0]
-        variance = (share @ steps.square())[:, 0] - mean.square()
-        return torch.cat((c, mean, (variance.relu() + LEAST_VARIANCE).sqrt()), 1), attention
+        return (attention[:, None] @ hidden)[:, 0], attention
 
     @torch.no_grad()
     def weights(self) -> dict[str, np.ndarray]:
@@ -109,9 +101,10 @@ class Head(nn.Module):
         found["lstm.recurrent"] = torch.stack(both("weight_hh"))
         found["lstm.bias"] = torch.stack([torch.cat(pair) for pair in biases])
         found["attention.weight"] = self.score.weight.T
-        found["context.scale"], found["context.bias"] = folded(self.context_norm)
+        before, shift = folded(self.context_norm)
         scale, bias = folded(self.dense_norm)
-        found["dense.weight"] = (self.dense.weight * scale[:, None]).T
-        found["dense.bias"] = self.dense.bias * scale + bias
+        dense = self.dense.weight * scale[:, None]
+        found["dense.weight"] = (dense * before).T
+        found["dense.bias"] = self.dense.bias * scale + bias + dense @ shift
         found["output.weight"], found["output.bias"] = self.output.weight.T, self.output.bias
         return {name: value.numpy().astype(np.float32) for name, value in found.items()}

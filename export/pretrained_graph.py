@@ -3,12 +3,13 @@
     inputs   features [N, F, 201]      F new frames, even, of a block: 120 numbers of log-mel,
                                        delta and delta-delta, 80 log-mels of the encoder, speech
              mels_tail [N, 80, 2], steps_tail [N, 384, 1]   of the two convolutions
-             window [N, 150, 384]      what the convolutions made of the last 3 s
+             window [N, 150, 384]      the convolutions' output for the last 3 s
              keys, values [N, 150, 384] of the second layer
-             encodings [N, 150, D], spoken [N, 150], valid [N, 150]
-    outputs  as those of `export.graph`; context [N, hidden + 2 D] is c of eq. (5), then mean and
-             deviation of the encodings over the window's speech, each in units of the training
-             set's deviation
+             encodings [N, 150, D], valid [N, 150]
+             sums [N, 12, 1537]        of each of the last 12 blocks (3 s): the encoder's values
+                                       and their squares, weighted by speech, and the weight
+    outputs  as those of `export.graph`; context [N, 64] is the window's statistics in the
+             directions of `export.probe`, by which a known voice is told
 
 The first layer's positions are counted back from the newest step, so its keys and values are made
 anew for each block; the second layer has none of its own and keeps them.
@@ -29,6 +30,7 @@ from livesr.model.metadata import LABELS, ModelInfo
 
 UNSPOKEN = 0.02  # weight of a step without speech in mean and deviation, beside one with
 LEAST_VARIANCE = 1e-4
+BLOCKS = 12  # of a window
 _MELS, _TAIL_MELS, _TAIL_STEPS = 80, 2, 1
 PAPER_VALUES = 120  # numbers of a frame that the paper's branch takes
 
@@ -40,16 +42,12 @@ class HeadWidths:
     linear: int = 128
     cells: int = 64
     dense: int = 64
-
-    @property
-    def context(self) -> int:
-        """Numbers of c, and of mean and deviation."""
-        return 2 * self.cells + 2 * self.linear
+    directions: int = 64
 
 
 def head_shapes(widths: HeadWidths) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every weight of the head, batch norms folded in."""
-    gates = 4 * widths.cells
+    """Name and shape of every weight after the encoder, batch norms folded in."""
+    gates, statistics = 4 * widths.cells, 2 * LAYERS * VALUES
     return {
         "linear.weight": (LAYERS * VALUES, widths.linear),
         "linear.bias": (widths.linear,),
@@ -57,12 +55,15 @@ def head_shapes(widths: HeadWidths) -> dict[str, tuple[int, ...]]:
         "lstm.recurrent": (2, gates, widths.cells),
         "lstm.bias": (2, 2 * gates),
         "attention.weight": (2 * widths.cells, 1),
-        "context.scale": (widths.context,),
-        "context.bias": (widths.context,),
-        "dense.weight": (widths.context, widths.dense),
+        "dense.weight": (2 * widths.cells, widths.dense),
         "dense.bias": (widths.dense,),
         "output.weight": (widths.dense, len(LABELS)),
         "output.bias": (len(LABELS),),
+        "probe.mean": (LAYERS * VALUES,),
+        "probe.scale": (LAYERS * VALUES,),
+        "probe.weight": (statistics, len(LABELS)),
+        "directions.weight": (statistics, widths.directions),
+        "directions.bias": (widths.directions,),
     }
 
 
@@ -73,7 +74,7 @@ def build_pretrained(
 
     Args:
         widths: sizes of the head.
-        weights: of the head, as `head_shapes` names them.
+        weights: as `head_shapes` names them.
         info: what the file says of itself; its temperature divides the logits before the softmax.
     """
     graph = GraphBuilder()
@@ -100,16 +101,20 @@ def build_pretrained(
         graph.indices(f"axis_{axis}", [axis])
 
     convolved = _convolve(graph)
-    valid, absent = _exist(graph, convolved)
+    absent = _exist(graph, convolved)
     encoded = _encode(graph, convolved, absent)
     flow = graph.node("MatMul", [encoded, "linear.weight"], "linear")
-    fresh = graph.node("Add", [flow, "linear.bias"], "new_steps")
-    steps = _slid(graph, "encodings", fresh)
-    context, _ = _summarise(graph, widths, steps, valid, absent)
-    flow = graph.node("Gemm", [context, "dense.weight", "dense.bias"], "dense")
+    fresh = graph.node("Relu", [graph.node("Add", [flow, "linear.bias"], "linear+")], "new_steps")
+    c = _summarise(graph, widths, _slid(graph, "encodings", fresh), absent)
+    flow = graph.node("Gemm", [c, "dense.weight", "dense.bias"], "dense")
     flow = graph.node("Relu", [flow], "dense_on")
-    logits = graph.node("Gemm", [flow, "output.weight", "output.bias"], "logits")
+    own = graph.node("Gemm", [flow, "output.weight", "output.bias"], "own_logits")
+    statistics = _pool(graph, encoded)
+    probe = graph.node("MatMul", [statistics, "probe.weight"], "probe_logits")
+    logits = graph.node("Add", [own, probe], "logits")
     graph.node("Softmax", [graph.node("Div", [logits, "temperature"], "cooled")], "probabilities")
+    flow = graph.node("MatMul", [statistics, "directions.weight"], "directed")
+    graph.node("Sub", [flow, "directions.bias"], "context")
 
     state = {
         "mels_tail": ["N", _MELS, _TAIL_MELS],
@@ -118,8 +123,8 @@ def build_pretrained(
         "keys": ["N", STEPS, VALUES],
         "values": ["N", STEPS, VALUES],
         "encodings": ["N", STEPS, widths.linear],
-        "spoken": ["N", STEPS],
         "valid": ["N", STEPS],
+        "sums": ["N", BLOCKS, 2 * LAYERS * VALUES + 1],
     }
     model = graph.model(
         "acrnn",
@@ -128,7 +133,7 @@ def build_pretrained(
             "probabilities": ["N", len(LABELS)],
             "logits": ["N", len(LABELS)],
             "attention": ["N", STEPS],
-            "context": ["N", widths.context],
+            "context": ["N", widths.directions],
             **{f"new_{name}": shape for name, shape in state.items()},
         },
     )
@@ -170,14 +175,13 @@ def _convolve(graph: GraphBuilder) -> str:
     return graph.node("Transpose", [flow], "convolved", perm=[0, 2, 1])
 
 
-def _exist(graph: GraphBuilder, fresh: str) -> tuple[str, str]:
-    """Which steps of the window exist, and which do not; and where somebody speaks."""
+def _exist(graph: GraphBuilder, fresh: str) -> str:
+    """Which steps of the window do not exist, and which of the new ones are speech."""
     speech = cut(graph, "features", PAPER_VALUES + _MELS, PAPER_VALUES + _MELS + 1, 2, "speech")
     graph.indices("pair", [2])
     graph.indices("first", [0])
     speech = graph.node("Slice", [speech, "first", "end", "axis_1", "pair"], "speech_by_step")
     speech = graph.node("Squeeze", [speech, "axis_2"], "speech_flat")
-    _slid(graph, "spoken", speech)
     ones = graph.node("Add", [graph.node("Sub", [speech, speech], "zeros"), "one"], "fresh")
     valid = _slid(graph, "valid", ones)
     absent = graph.node("Sub", ["one", valid], "absent")
@@ -189,7 +193,7 @@ def _exist(graph: GraphBuilder, fresh: str) -> tuple[str, str]:
     size = graph.node("Shape", [fresh], "fresh_shape")
     size = graph.node("Slice", [size, "axis_1", "second", "axis_0"], "fresh_count")
     graph.node("Mul", [size, "minus"], "fresh_start")
-    return valid, absent
+    return absent
 
 
 def _encode(graph: GraphBuilder, convolved: str, absent: str) -> str:
@@ -254,17 +258,14 @@ def _feed(graph: GraphBuilder, layer: int, steps: str, seen: str) -> str:
     return graph.node("Add", [steps, flow], f"{layer}.steps")
 
 
-def _summarise(
-    graph: GraphBuilder, widths: HeadWidths, steps: str, valid: str, absent: str
-) -> tuple[str, str]:
-    """c of eq. (5) beside mean and deviation over speech, normalised; and the attention."""
+def _summarise(graph: GraphBuilder, widths: HeadWidths, steps: str, absent: str) -> str:
+    """BLSTM, attention, eq. (4), and c of eq. (5): [N, 2 cells]."""
     shut = np.zeros((2, 4 * widths.cells, 1))
     shut[:, : widths.cells] = SHUT
     graph.constant("lstm.shut", shut)
     graph.node("Concat", ["lstm.input", "lstm.shut"], "lstm.flagged", axis=2)
     flag = graph.node("Unsqueeze", [absent, "axis_2"], "absent_flag")
-    flow = graph.node("Relu", [steps], "steps_on")
-    flow = graph.node("Concat", [flow, flag], "window_flagged", axis=2)
+    flow = graph.node("Concat", [steps, flag], "window_flagged", axis=2)
     flow = graph.node("Transpose", [flow], "window_by_time", perm=[1, 0, 2])
     flow = graph.node(
         "LSTM",
@@ -281,21 +282,34 @@ def _summarise(
     scores = graph.node("Sub", [scores, "gone"], "scores_masked")
     attention = graph.node("Softmax", [scores], "attention", axis=1)
     row = graph.node("Unsqueeze", [attention, "axis_1"], "attention_row")
-    summed = graph.node("MatMul", [row, hidden], "c_row")
+    flow = graph.node("MatMul", [row, hidden], "c_row")
+    return graph.node("Squeeze", [flow, "axis_1"], "c")
 
-    weight = graph.node("Add", ["new_spoken", "unspoken"], "spoken_weight")
-    weight = graph.node("Mul", [weight, valid], "spoken_there")
-    graph.constant("ones", np.ones((STEPS, 1)))
-    total = graph.node("MatMul", [weight, "ones"], "spoken_total")
-    weight = graph.node("Div", [weight, total], "spoken_share")
-    row = graph.node("Unsqueeze", [weight, "axis_1"], "share_row")
-    mean = graph.node("MatMul", [row, steps], "mean_row")
-    square = graph.node("MatMul", [row, graph.node("Mul", [steps, steps], "squares")], "square_row")
+
+def _pool(graph: GraphBuilder, encoded: str) -> str:
+    """Mean and deviation of the encoder's values over the window's speech: [N, 1536]."""
+    values = graph.node("Sub", [encoded, "probe.mean"], "centred")
+    values = graph.node("Mul", [values, "probe.scale"], "standard")
+    squares = graph.node("Mul", [values, values], "squares")
+    ones = graph.node("Unsqueeze", ["fresh", "axis_2"], "ones")
+    powers = graph.node("Concat", [values, squares, ones], "powers", axis=2)
+    row = graph.node("Add", ["speech_flat", "unspoken"], "speech_weight")
+    row = graph.node("Unsqueeze", [row, "axis_1"], "speech_row")
+    block = graph.node("MatMul", [row, powers], "block_sums")
+    kept = graph.node("Concat", ["sums", block], "sums_known", axis=1)
+    graph.indices("sums_start", [-BLOCKS])
+    kept = graph.node("Slice", [kept, "sums_start", "end", "axis_1"], "new_sums")
+    graph.constant("every_block", np.ones((1, BLOCKS)))
+    whole = graph.node("MatMul", ["every_block", kept], "whole_row")
+    whole = graph.node("Squeeze", [whole, "axis_1"], "whole_sums")
+    count = LAYERS * VALUES
+    weight = cut(graph, whole, 2 * count, 2 * count + 1, 1, "whole_weight")
+    mean = graph.node("Div", [cut(graph, whole, 0, count, 1, "whole_linear"), weight], "mean")
+    square = cut(graph, whole, count, 2 * count, 1, "whole_square")
+    square = graph.node("Div", [square, weight], "mean_of_squares")
     spread = graph.node("Sub", [square, graph.node("Mul", [mean, mean], "mean_square")], "spread")
     spread = graph.node("Relu", [spread], "variance")
     spread = graph.node("Add", [spread, "least_variance"], "variance_at_least")
-    deviation = graph.node("Sqrt", [spread], "deviation_row")
-    whole = graph.node("Concat", [summed, mean, deviation], "whole_row", axis=2)
-    whole = graph.node("Squeeze", [whole, "axis_1"], "whole")
-    whole = graph.node("Mul", [whole, "context.scale"], "whole_scaled")
-    return graph.node("Add", [whole, "context.bias"], "context"), attention
+    return graph.node(
+        "Concat", [mean, graph.node("Sqrt", [spread], "deviation")], "statistics", axis=1
+    )

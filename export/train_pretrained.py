@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from export.encoder import LAYERS, STEPS, VALUES
 from export.evaluate import Evaluation, judge_all, score
 from export.head import Head
 from export.pretrained_graph import build_pretrained
+from export.probe import Probe, cross_entropy, fit, known, weights
 from export.readers import read_corpora
 from export.steps import Encoded, encoded
 from export.train import ROOT, licence
@@ -52,7 +52,8 @@ class Recipe:
     label_smoothing: float = 0.1
     votes: float = 0.5  # share of listeners' votes in a clip's target
     scenes: float = 0.4  # share of windows that are of scenes
-    balance: float = 0.4  # a corpus-and-class is drawn in proportion to its size to this power
+    balance: float = 0.5  # a corpus-and-class is drawn in proportion to its size to this power
+    probe: float = 0.5  # share of the probe's logits
     average: float = 0.99  # of the exponential mean of weights, which is what is exported
     shorter: float = 0.25  # share of windows shorter than 3 s
 
@@ -71,59 +72,45 @@ def draw(one: Encoded, recipe: Recipe, rng: np.random.Generator) -> tuple[int, i
 
 
 def windows(cuts: Sequence[tuple[Encoded, int, int]]) -> list[Tensor]:
-    """Steps [B, S, 768], which exist [B, S] and where somebody speaks [B, S], newest last."""
+    """Steps [B, S, 768] and which of them exist [B, S], newest last."""
     steps = np.zeros((len(cuts), STEPS, LAYERS * VALUES), np.float32)
-    valid, spoken = np.zeros((2, len(cuts), STEPS), np.float32)
+    valid = np.zeros((len(cuts), STEPS), np.float32)
     for row, (one, low, high) in enumerate(cuts):
         start = STEPS - (high - low)
         steps[row, start:] = one.steps[low:high]
         valid[row, start:] = 1
-        spoken[row, start:] = one.spoken[low:high]
-    return [torch.from_numpy(part) for part in (steps, valid, spoken)]
+    return [torch.from_numpy(part) for part in (steps, valid)]
 
 
-def chances(scenes: Sequence[Encoded], balance: float) -> np.ndarray:
-    """How often each is drawn: corpora and classes nearly alike, whatever their size."""
-    groups: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for index, one in enumerate(scenes):
-        groups[one.clip.corpus, one.clip.label].append(index)
-    found = np.zeros(len(scenes))
-    for own in groups.values():
-        found[own] = len(own) ** (balance - 1)
-    return np.asarray(found / found.sum())
-
-
-def moments(clips: Sequence[Encoded]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of the encoder's values over speech, float32 [768]."""
-    rng = np.random.default_rng(0)
-    some = rng.choice(len(clips), min(1500, len(clips)), replace=False)
-    rows = np.concatenate([clips[i].steps[clips[i].spoken][::3] for i in some]).astype(np.float32)
-    return rows.mean(0), rows.std(0) + np.float32(1e-3)
-
-
-def train(clips: Sequence[Encoded], scenes: Sequence[Encoded], recipe: Recipe) -> Head:
-    """A head for these clips as recorded and these scenes."""
+def train(
+    clips: Sequence[Encoded], scenes: Sequence[Encoded], recipe: Recipe
+) -> tuple[Head, Probe]:
+    """A head for these clips as recorded and these scenes, and a probe of the clips."""
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
     clips, scenes = ([one for one in part if len(one.steps) >= 25] for part in (clips, scenes))
     if not clips:
         raise CorpusError("No clip is long enough to train on.")
-    network = Head(*moments(clips))
+    probe = fit(clips, recipe.balance)
+    network = Head(probe.mean, probe.deviation)
     decay = recipe.average
     average = torch.optim.swa_utils.AveragedModel(
         network,
         avg_fn=lambda mean, new, n: new if n < 20 else mean * decay + new * (1 - decay),
     )
     share = recipe.scenes if scenes else 0.0
-    chance = [(1 - share) * chances(clips, recipe.balance)]
+    chance = [(1 - share) * weights(clips, recipe.balance)]
     if scenes:
-        chance.append(share * chances(scenes, recipe.balance))
-    every, likely = [*clips, *scenes], np.concatenate(chance)
+        chance.append(share * weights(scenes, recipe.balance))
+    every, likely = [*clips, *scenes], np.concatenate(chance, dtype=np.float64)
+    likely /= likely.sum()
+    there = known(every)
     targets = np.stack([one.clip.target(recipe.votes) for one in every])
+    smooth = there / there.sum(1, keepdims=True)
+    targets += recipe.label_smoothing * (smooth - targets).astype(np.float32)
     optimiser = torch.optim.AdamW(
         network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
     )
-    criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     total, began = recipe.epochs * recipe.batches, time.monotonic()
     network.train()
     losses = []
@@ -133,7 +120,8 @@ def train(clips: Sequence[Encoded], scenes: Sequence[Encoded], recipe: Recipe) -
         warm, cosine = min(1, (step + 1) / 100), 0.5 + 0.5 * math.cos(math.pi * step / total)
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate * warm * cosine
-        loss = criterion(network(*windows(cuts))[0], torch.from_numpy(targets[drawn]))
+        aims, exist = torch.from_numpy(targets[drawn]), torch.from_numpy(there[drawn])
+        loss = cross_entropy(network(*windows(cuts))[0], aims, exist).mean()
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 2.0)
@@ -148,10 +136,24 @@ def train(clips: Sequence[Encoded], scenes: Sequence[Encoded], recipe: Recipe) -
     found: Head = average.module
     for own, new in zip(found.buffers(), network.buffers(), strict=True):
         own.copy_(new)
-    return found.eval()
+    return found.eval(), probe
 
 
-def export(network: Head, file: Path, clips: Sequence[Clip], recipe: Recipe) -> Path:
+def joined(network: Head, probe: Probe, share: float) -> dict[str, np.ndarray]:
+    """The weights of both as the graph takes them; the probe has so large a share of the logits."""
+    found = network.weights()
+    found["output.weight"] *= 1 - share
+    found["output.bias"] = (1 - share) * found["output.bias"] + share * probe.bias
+    return found | {
+        "probe.mean": probe.mean,
+        "probe.scale": 1 / probe.deviation,
+        "probe.weight": share * probe.weight,
+        "directions.weight": probe.directions,
+        "directions.bias": probe.centre,
+    }
+
+
+def export(network: Head, probe: Probe, file: Path, clips: Sequence[Clip], recipe: Recipe) -> Path:
     """Write the network as a livesr file of its name, with the temperature 1."""
     bands = 40
     splits = " and ".join(sorted({clip.split for clip in clips}, reverse=True))
@@ -163,11 +165,11 @@ def export(network: Head, file: Path, clips: Sequence[Clip], recipe: Recipe) -> 
         temperature=1.0,
         training_data=f"{named(clips)} ({splits} split)" + ENCODER_LICENCES,
         licence=licence(clips),
-        version=f"4-seed{recipe.seed}",
+        version=f"5-seed{recipe.seed}",
         encoder=EncoderSettings(),
     )
     file.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(build_pretrained(network.widths, network.weights(), info), file)
+    onnx.save(build_pretrained(network.widths, joined(network, probe, recipe.probe), info), file)
     return file
 
 
@@ -193,14 +195,14 @@ def main() -> None:
         recorded = encoded(clips, None, options.cache)
         scenes = encoded(clips, 1, options.cache)
         if not options.left_out:
-            file = export(train(recorded, scenes, recipe), options.output, clips, recipe)
+            file = export(*train(recorded, scenes, recipe), options.output, clips, recipe)
             print(f"wrote {file}; export.calibrate gives it a temperature")
             return
         for out in options.only or sorted({clip.corpus for clip in clips}):
             parts = [[one for one in part if one.clip.corpus != out] for part in (recorded, scenes)]
-            heard = [clip for clip in clips if clip.corpus != out]
+            rest = [clip for clip in clips if clip.corpus != out]
             file = options.left_out / out / f"{out}.onnx"
-            export(train(parts[0], parts[1], recipe), file, heard, recipe)
+            export(*train(parts[0], parts[1], recipe), file, rest, recipe)
             left = [clip for clip in clips if clip.corpus == out]
             print(f"without {out}: UAR {score(left, judge_all(left, Evaluation(str(file)))):.3f}")
     except (CorpusError, LivesrError) as error:

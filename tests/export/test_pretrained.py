@@ -13,11 +13,15 @@ import soundfile as sf
 import torch
 
 from export import augment, beside, train_pretrained
+from export.corpora import Clip
 from export.encoder import LAYERS, VALUES, encode
 from export.head import Head
-from export.pretrained_graph import HeadWidths, build_pretrained
+from export.pretrained_graph import LEAST_VARIANCE, UNSPOKEN, HeadWidths, build_pretrained
+from export.probe import DIRECTIONS, Probe, cross_entropy, fit, statistics
+from export.steps import Encoded
+from export.train_pretrained import joined
 from livesr import Recognizer, push_all
-from livesr.arrays import Float32
+from livesr.arrays import Array, Float32
 from livesr.model.load import foreign_model, load_model
 from livesr.model.metadata import LABELS
 from livesr.settings import EncoderSettings, FrontEndSettings
@@ -43,15 +47,50 @@ def head() -> Head:
 
 
 @pytest.fixture(scope="module")
-def file(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def probe() -> Probe:
+    rng = np.random.default_rng(2)
+
+    def drawn(*shape: int) -> Float32:
+        return rng.normal(0, 0.02, shape).astype(np.float32)
+
+    values, labels = LAYERS * VALUES, len(LABELS)
+    return Probe(
+        drawn(values),
+        1 + drawn(values),
+        drawn(2 * values, labels),
+        drawn(labels),
+        drawn(2 * values, DIRECTIONS),
+        drawn(DIRECTIONS),
+    )
+
+
+@pytest.fixture(scope="module")
+def file(head: Head, probe: Probe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "pretrained.onnx"
     info = tiny_info(temperature=1.0, encoder=EncoderSettings())
-    onnx.save(build_pretrained(WIDTHS, head.weights(), info), path)
+    onnx.save(build_pretrained(WIDTHS, joined(head, probe, 0.3), info), path)
     return path
 
 
+def voice(number: int, emotion: str, corpus: str = "a", count: int = 150, take: int = 0) -> Encoded:
+    """A made-up clip: noise, moved in some of the encoder's values by its emotion."""
+    rng = np.random.default_rng([number, LABELS.index(emotion), take])
+    steps = rng.standard_normal((count, LAYERS * VALUES))
+    steps[:, 10 * LABELS.index(emotion) : 10 * LABELS.index(emotion) + 10] += 1
+    clip = Clip(Path(), corpus, f"{corpus}{number}", emotion, "", "", "train")
+    return Encoded(steps.astype(np.float16), np.arange(count) % 4 > 0, 0, clip)
+
+
+def pooling(steps: Float32, spoken: Array, probe: Probe) -> Float32:
+    """Weighted mean and deviation, as a textbook has them."""
+    values, weight = (steps - probe.mean) / probe.deviation, spoken + UNSPOKEN
+    mean = np.average(values, 0, weight)
+    variance = np.average((values - mean) ** 2, 0, weight)
+    return np.concatenate((mean, np.sqrt(variance + LEAST_VARIANCE))).astype(np.float32)
+
+
 def test_the_graph_streams_what_the_training_module_computes(
-    head: Head, file: Path, speech: np.ndarray
+    head: Head, probe: Probe, file: Path, speech: np.ndarray
 ) -> None:
     recognizer = Recognizer(file)
     kept = []
@@ -64,16 +103,68 @@ def test_the_graph_streams_what_the_training_module_computes(
     for reading, hop in zip(readings, range(1, 21), strict=True):
         end = block_ends(0, len(encodings))[hop - 1]
         start = max(0, end - 150)
-        steps, valid, gate = (np.zeros((1, 150, *more), np.float32) for more in ((768,), (), ()))
+        steps, valid = np.zeros((1, 150, 768), np.float32), np.zeros((1, 150), np.float32)
         steps[0, 150 - (end - start) :] = encodings[start:end]
         valid[0, 150 - (end - start) :] = 1
-        gate[0, 150 - (end - start) :] = spoken[start:end]
         with torch.no_grad():
-            logits, attention = head(*map(torch.from_numpy, (steps, valid, gate)))
+            own, attention = head(*map(torch.from_numpy, (steps, valid)))
+        pooled = pooling(encodings[start:end], spoken[start:end], probe)
+        logits = 0.7 * own[0] + 0.3 * torch.from_numpy(probe.logits(pooled))
         np.testing.assert_allclose(reading.attention, attention[0, start - end :], atol=1e-4)
         if hop == 1:  # later ones are adapted to the voice
             said = list(reading.probabilities.values())
-            np.testing.assert_allclose(said, torch.softmax(logits, 1)[0], atol=1e-4)
+            np.testing.assert_allclose(said, torch.softmax(logits, 0), atol=1e-4)
+
+
+def test_context_is_the_statistics_in_the_probes_directions(
+    probe: Probe, file: Path, speech: np.ndarray
+) -> None:
+    recognizer = Recognizer(file)
+    kept = []
+    push = recognizer._network.push
+    recognizer._network.push = lambda new: (kept.append(new), push(new))[0]  # type: ignore
+    recognizer.push(speech[: 5 * 16000])
+    features = np.concatenate(kept)
+    encodings, spoken = encode(features[:, 120:200]), features[::2, 200]
+    end = block_ends(0, len(encodings))[-1]
+    pooled = pooling(encodings[end - 150 : end], spoken[end - 150 : end], probe)
+    expected = pooled @ probe.directions - probe.centre
+    np.testing.assert_allclose(recognizer._network.context, expected, atol=1e-3)
+
+
+def test_statistics_of_a_clip_are_those_of_its_windows_weighted_by_speech() -> None:
+    mean, deviation = np.full(768, 0.5, np.float32), np.full(768, 2, np.float32)
+    probe = Probe(mean, deviation, *[np.zeros(0, np.float32)] * 4)
+    one = voice(1, "sad", count=400)
+    weights, windows, before = [], [], 0
+    for end in [*block_ends(0, 400), 400]:
+        low = max(0, end - 150)
+        windows.append(pooling(one.steps[low:end].astype(np.float32), one.spoken[low:end], probe))
+        weights.append(one.spoken[before:end].sum() + 1e-3)
+        before = end
+    expected = np.average(windows, 0, weights)
+    np.testing.assert_allclose(statistics(one, mean, deviation), expected, atol=2e-3)
+
+
+def test_a_probe_knows_unseen_voices_and_leaves_a_missing_class_to_others() -> None:
+    drawn = [(n, k) for n in range(4) for k in (0, 1)]
+    clips = [voice(n, emotion, take=k) for n, k in drawn for emotion in LABELS]
+    without = [voice(n, emotion, "b", take=k) for n, k in drawn for emotion in LABELS[:3]]
+    probe = fit([*clips, *without], 0.5)
+    tried = [voice(n, emotion, "c") for n in (8, 9) for emotion in LABELS]
+    rows = np.stack([statistics(one, probe.mean, probe.deviation) for one in tried])
+    assert (probe.logits(rows).argmax(1) == [one.clip.label for one in tried]).all()
+    places = rows @ probe.directions - probe.centre
+    same = np.linalg.norm(places[:4] - places[4:], axis=1)  # two voices, one emotion
+    other = np.linalg.norm(places[:4] - np.roll(places[4:], 1, axis=0), axis=1)
+    assert (same < other).all()
+
+
+def test_a_class_that_a_corpus_lacks_costs_nothing() -> None:
+    logits = torch.tensor([[1.0, 0, 0, 9]])
+    there = torch.tensor([[True, True, True, False]])
+    lost = cross_entropy(logits, torch.tensor([[1.0, 0, 0, 0]]), there)
+    assert float(lost[0]) == pytest.approx(float(-torch.log_softmax(logits[:, :3], 1)[0, 0]))
 
 
 def test_live_is_replay_however_samples_are_cut(file: Path, speech: np.ndarray) -> None:

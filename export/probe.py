@@ -1,0 +1,179 @@
+"""Statistics of the encoder's steps: a linear classifier on them, and the directions of a voice.
+
+Mean and deviation of each of the encoder's values over the speech of a window (statistics pooling,
+Snyder et al. 2018) and multinomial logistic regression: on voices that no training knows, that is
+hard to beat, so it stands beside the paper's summary c, eq. (5), in the classifier. A known voice
+(`livesr.Profile`) is told by the same statistics in the directions in which emotions of one voice
+differ most against the spread inside an emotion (linear discriminant analysis).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.linalg import eigh
+from torch import Tensor
+
+from export.encoder import STEPS
+from export.pretrained_graph import LEAST_VARIANCE, UNSPOKEN
+from export.steps import Encoded
+from livesr.arrays import Bool, Float32
+from livesr.model.metadata import LABELS
+from livesr.stages.model_stream import block_ends
+
+PENALTY = 0.15  # on the classifier's weights
+SPREAD_FLOOR = 3.0  # of the spread inside an emotion, as a share of its mean over directions
+DIRECTIONS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A classifier on a window's statistics, and directions in them.
+
+    Attributes:
+        mean: of each of the encoder's values over speech, float32 [768].
+        deviation: likewise.
+        weight: float32 [1536, labels]; of mean and deviation in units of `deviation`.
+        bias: float32 [labels].
+        directions: float32 [1536, 64].
+        centre: of the directions, float32 [64].
+    """
+
+    mean: Float32
+    deviation: Float32
+    weight: Float32
+    bias: Float32
+    directions: Float32
+    centre: Float32
+
+    def logits(self, statistics: Float32) -> Float32:
+        """float32 [n, 1536] of `statistics` -> [n, labels]."""
+        return statistics @ self.weight + self.bias
+
+
+def moments(clips: Sequence[Encoded]) -> tuple[Float32, Float32]:
+    """Mean and deviation of the encoder's values over speech, float32 [768]."""
+    rng = np.random.default_rng(0)
+    some = rng.choice(len(clips), min(1500, len(clips)), replace=False)
+    rows = np.concatenate([clips[i].steps[clips[i].spoken][::3] for i in some]).astype(np.float32)
+    return rows.mean(0), rows.std(0) + np.float32(1e-3)
+
+
+def statistics(one: Encoded, mean: Float32, deviation: Float32) -> Float32:
+    """Mean and deviation over a clip's speech, in units of `deviation`, float32 [1536].
+
+    Of the windows of a stream that end with each of its blocks, weighted by the speech in the
+    block: what is judged of a clip as a whole is weighted alike.
+    """
+    count, first = len(one.steps), min(one.first, max(0, len(one.steps) - 25))
+    steps = (one.steps.astype(np.float32) - mean) / deviation
+    weight = one.spoken.astype(np.float64)[:, None] + UNSPOKEN
+    sums = np.zeros((3, count + 1, steps.shape[1]))
+    for place, powers in enumerate((np.ones_like(steps), steps, steps**2)):
+        np.cumsum(weight * powers, axis=0, out=sums[place, 1:])
+    ends = np.array(sorted({*(end for end in block_ends(first, count)), count}))
+    total, linear, square = sums[:, ends] - sums[:, np.maximum(ends - STEPS, first)]
+    means = linear / total
+    spread = np.sqrt(np.maximum(square / total - means**2, 0) + LEAST_VARIANCE)
+    spoken = np.concatenate(([0], np.cumsum(one.spoken)))
+    new = spoken[ends] - spoken[np.concatenate(([first], ends[:-1]))] + 1e-3
+    whole = new @ np.concatenate((means, spread), axis=1) / new.sum()
+    return np.asarray(whole, np.float32)
+
+
+def fit(clips: Sequence[Encoded], balance: float, votes: float = 0.0) -> Probe:
+    """The probe of these clips.
+
+    Args:
+        clips: labelled.
+        balance: a corpus-and-class counts in proportion to its size to this power.
+        votes: share of listeners' votes in a clip's target.
+    """
+    mean, deviation = moments(clips)
+    rows = np.stack([statistics(one, mean, deviation) for one in clips])
+    centre, spread = rows.mean(0), rows.std(0) + np.float32(1e-4)
+    rows = (rows - centre) / spread
+    targets = np.stack([one.clip.target(votes) for one in clips])
+    weight, bias = _regress(rows, targets, known(clips), weights(clips, balance))
+    directions = _discriminants(rows, clips)
+    return Probe(
+        mean,
+        deviation,
+        weight / spread[:, None],
+        bias - (centre / spread) @ weight,
+        directions / spread[:, None],
+        (centre / spread) @ directions,
+    )
+
+
+def weights(clips: Sequence[Encoded], balance: float) -> Float32:
+    """How much each clip counts, [clips], sums to 1: corpora and classes nearly alike."""
+    groups: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for index, one in enumerate(clips):
+        groups[one.clip.corpus, one.clip.label].append(index)
+    found = np.zeros(len(clips))
+    for own in groups.values():
+        found[own] = len(own) ** (balance - 1)
+    return (found / found.sum()).astype(np.float32)
+
+
+def known(clips: Sequence[Encoded]) -> Bool:
+    """For each clip which classes its corpus has, bool [clips, labels].
+
+    A corpus without a class says nothing about it: there, the class is left out of the softmax.
+    """
+    classes: dict[str, set[int]] = defaultdict(set)
+    for one in clips:
+        classes[one.clip.corpus].add(one.clip.label)
+    return np.array([[k in classes[one.clip.corpus] for k in range(len(LABELS))] for one in clips])
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, there: Tensor) -> Tensor:
+    """Of soft targets among the classes that are there, [n]."""
+    return -(targets * torch.log_softmax(logits.masked_fill(~there, -1e4), 1)).sum(1)
+
+
+def _regress(
+    rows: Float32, targets: Float32, there: Bool, weight: Float32
+) -> tuple[Float32, Float32]:
+    """Multinomial logistic regression with a quadratic penalty, by L-BFGS."""
+    features, aims, exist, share = map(torch.from_numpy, (rows, targets, there, weight))
+    own = torch.zeros(rows.shape[1], len(LABELS), requires_grad=True)
+    bias = torch.zeros(len(LABELS), requires_grad=True)
+    optimiser = torch.optim.LBFGS([own, bias], max_iter=80, line_search_fn="strong_wolfe")
+
+    def loss() -> float:
+        optimiser.zero_grad()
+        found = share @ cross_entropy(features @ own + bias, aims, exist)
+        found = found + PENALTY / 2 * own.square().sum()
+        found.backward()  # type: ignore[no-untyped-call]
+        return float(found.detach())
+
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    return own.detach().numpy(), bias.detach().numpy()
+
+
+def _discriminants(rows: Float32, clips: Sequence[Encoded]) -> Float32:
+    """Where the emotions of a voice lie apart, float32 [values, DIRECTIONS]."""
+    voices: dict[str, list[int]] = defaultdict(list)
+    groups: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for index, one in enumerate(clips):
+        voices[one.clip.speaker].append(index)
+        groups[one.clip.speaker, one.clip.label].append(index)
+    inside = rows.astype(np.float64)
+    for own in voices.values():
+        inside[own] -= inside[own].mean(0)
+    means = np.stack([inside[own].mean(0) for own in groups.values()])
+    for own in groups.values():
+        inside[own] -= inside[own].mean(0)
+    within = inside.T @ inside / len(inside)
+    floor = SPREAD_FLOOR * np.trace(within) / len(within) + 1e-6  # one clip a voice spreads nothing
+    within[np.diag_indices_from(within)] += floor
+    count = len(within)
+    between = means.T @ means / len(means)
+    _, found = eigh(between, within, subset_by_index=(count - DIRECTIONS, count - 1))
+    return np.asarray(found[:, ::-1], np.float32)
