@@ -14,8 +14,9 @@ from torch import Tensor
 from export.config import Config
 from export.features import SceneFeatures, with_deltas
 from export.network import CONTEXT_FRAMES
+from export.targets import present
 from export.teacher import VALUES
-from livesr.arrays import Float32, Float64
+from livesr.arrays import Array, Bool, Float32, Float64
 from livesr.model.load import STEP_FRAMES
 from livesr.model.metadata import LABELS
 
@@ -29,7 +30,8 @@ class Scenes:
 
     features: list[Float32]  # float16 [frames, bands, 3]
     lessons: list[Float32]  # float16 [steps / 5, 384]: the teacher's features, smoothed
-    targets: Float32  # [clips, labels]: what the network shall say
+    targets: Float32  # [clips, labels]: what the network is trained to answer
+    there: Bool  # [clips, labels]: which classes the clip's corpus has
     clips: list[SceneFeatures]
 
 
@@ -39,7 +41,12 @@ def statistics(versions: Sequence[Sequence[SceneFeatures]]) -> tuple[Float64, Fl
     return levels.mean(0, dtype=np.float64), levels.std(0, dtype=np.float64)
 
 
-def prepare(clips: list[SceneFeatures], mean: Float64, deviation: Float64) -> Scenes:
+def prepare(
+    clips: list[SceneFeatures],
+    mean: Float64,
+    deviation: Float64,
+    targets: Float32 | None = None,
+) -> Scenes:
     """Standardise and add deltas, through livesr's front end; smooth the teacher's output.
 
     Averaged over half a second, the teacher's steps say how something is spoken; a single step
@@ -47,9 +54,13 @@ def prepare(clips: list[SceneFeatures], mean: Float64, deviation: Float64) -> Sc
     """
     features = [with_deltas(clip.levels.astype(np.float32), mean, deviation) for clip in clips]
     lessons = [_smooth(clip.taught) for clip in clips]
-    targets = aims([clip.label for clip in clips])
+    labels = [clip.label for clip in clips]
+    there = present([clip.corpus for clip in clips], labels)
+    there[np.array(labels, int) < 0] = True  # babble, and speech without a label
+    if targets is None:
+        targets = aims(labels)
     kept = [replace(clip, taught=clip.taught[:0].copy()) for clip in clips]  # gigabytes
-    return Scenes([f.astype(np.float16) for f in features], lessons, targets, kept)
+    return Scenes([f.astype(np.float16) for f in features], lessons, targets, there, kept)
 
 
 def aims(labels: Sequence[int]) -> Float32:
@@ -136,12 +147,13 @@ def batches(
     order = rng.choice(len(groups), len(groups), p=chance / chance.sum())
     unlabelled = round(config.unlabelled * config.batch) if voices else 0
 
-    def cut(scenes: Scenes, item: int) -> tuple[Float32, ...]:
+    def cut(scenes: Scenes, item: int) -> tuple[Array, ...]:
         start, end = draw(scenes.clips[item], config, steps, rng)
         features = window(scenes.features[item], start, end, steps)
-        return *features, *lesson(scenes.lessons[item], end, steps), scenes.targets[item]
+        lessons = lesson(scenes.lessons[item], end, steps)
+        return *features, *lessons, scenes.targets[item], scenes.there[item]
 
-    def any_of(scenes: Scenes) -> tuple[Float32, ...]:
+    def any_of(scenes: Scenes) -> tuple[Array, ...]:
         return cut(scenes, int(rng.integers(len(scenes.clips))))
 
     for begin in range(0, len(order) - config.batch + 1, config.batch):

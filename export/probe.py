@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.linalg import eigh
-from torch import Tensor
 
 from export.encoder import STEPS
 from export.pretrained_graph import LEAST_VARIANCE, UNSPOKEN
 from export.steps import Encoded
+from export.targets import cross_entropy, present
 from livesr.arrays import Bool, Float32
 from livesr.model.metadata import LABELS
 from livesr.stages.model_stream import block_ends
@@ -98,7 +98,7 @@ def fit(clips: Sequence[Encoded], balance: float, votes: float = 0.0) -> Probe:
     centre, spread = rows.mean(0), rows.std(0) + np.float32(1e-4)
     rows = (rows - centre) / spread
     targets = np.stack([one.clip.target(votes) for one in clips])
-    weight, bias = _regress(rows, targets, known(clips), weights(clips, balance))
+    weight, bias = _regress(rows, targets, classes(clips), weights(clips, balance))
     directions = _discriminants(rows, clips)
     return Probe(
         mean,
@@ -121,20 +121,9 @@ def weights(clips: Sequence[Encoded], balance: float) -> Float32:
     return (found / found.sum()).astype(np.float32)
 
 
-def known(clips: Sequence[Encoded]) -> Bool:
-    """For each clip which classes its corpus has, bool [clips, labels].
-
-    A corpus without a class says nothing about it: there, the class is left out of the softmax.
-    """
-    classes: dict[str, set[int]] = defaultdict(set)
-    for one in clips:
-        classes[one.clip.corpus].add(one.clip.label)
-    return np.array([[k in classes[one.clip.corpus] for k in range(len(LABELS))] for one in clips])
-
-
-def cross_entropy(logits: Tensor, targets: Tensor, there: Tensor) -> Tensor:
-    """Of soft targets among the classes that are there, [n]."""
-    return -(targets * torch.log_softmax(logits.masked_fill(~there, -1e4), 1)).sum(1)
+def classes(clips: Sequence[Encoded]) -> Bool:
+    """`export.targets.present` of these clips."""
+    return present([one.clip.corpus for one in clips], [one.clip.label for one in clips])
 
 
 def _regress(

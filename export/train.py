@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 
@@ -37,6 +38,7 @@ from export.graph import build
 from export.metrics import spread
 from export.network import ACRNN
 from export.readers import read_corpora
+from export.targets import present, smoothed
 from export.trainer import Run, evaluate, recalls
 from export.unlabelled import read_voices
 from livesr.model.metadata import LABELS, ModelInfo
@@ -90,9 +92,12 @@ def train(
     scenes = prepare(sequences(dev, None, cache), mean, deviation)
     if run.epoch < config.epochs:
         babble = prepare(backgrounds(train, config.seed, cache), mean, deviation)
+        targets = np.stack([clip.target(config.votes) for clip in train])
+        there = present([clip.corpus for clip in train], [clip.label for clip in train])
+        targets = smoothed(targets, there, config.label_smoothing)
         versions, others = [], []
         while waiting:  # one at a time: the teacher's features of all of them are gigabytes
-            versions.append(prepare(waiting.pop(0), mean, deviation))
+            versions.append(prepare(waiting.pop(0), mean, deviation, targets))
         for seed in (None, 1) if voices else ():
             others.append(prepare(sequences(voices, seed, cache, teach=True), mean, deviation))
         run.train(versions, babble, others, scenes)

@@ -26,9 +26,10 @@ from export.encoder import LAYERS, STEPS, VALUES
 from export.evaluate import Evaluation, judge_all, score
 from export.head import Head
 from export.pretrained_graph import build_pretrained
-from export.probe import Probe, cross_entropy, fit, known, weights
+from export.probe import Probe, classes, fit, weights
 from export.readers import read_corpora
 from export.steps import Encoded, encoded
+from export.targets import cross_entropy, smoothed
 from export.train import ROOT, licence
 from livesr.errors import LivesrError
 from livesr.model.metadata import LABELS, ModelInfo
@@ -104,10 +105,9 @@ def train(
         chance.append(share * weights(scenes, recipe.balance))
     every, likely = [*clips, *scenes], np.concatenate(chance, dtype=np.float64)
     likely /= likely.sum()
-    there = known(every)
+    there = classes(every)
     targets = np.stack([one.clip.target(recipe.votes) for one in every])
-    smooth = there / there.sum(1, keepdims=True)
-    targets += recipe.label_smoothing * (smooth - targets).astype(np.float32)
+    targets = smoothed(targets, there, recipe.label_smoothing)
     optimiser = torch.optim.AdamW(
         network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
     )

@@ -17,8 +17,9 @@ from export.corpora import Clip
 from export.encoder import LAYERS, VALUES, encode
 from export.head import Head
 from export.pretrained_graph import LEAST_VARIANCE, UNSPOKEN, HeadWidths, build_pretrained
-from export.probe import DIRECTIONS, Probe, cross_entropy, fit, statistics
+from export.probe import DIRECTIONS, Probe, fit, statistics
 from export.steps import Encoded
+from export.targets import cross_entropy
 from export.train_pretrained import joined
 from livesr import Recognizer, push_all
 from livesr.arrays import Array, Float32
