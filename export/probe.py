@@ -85,26 +85,35 @@ def statistics(one: Encoded, mean: Float32, deviation: Float32) -> Float32:
     return np.asarray(whole, np.float32)
 
 
-def fit(clips: Sequence[Encoded], balance: float, votes: float = 0.0) -> Probe:
+def fit(clips: Sequence[Encoded], scenes: Sequence[Encoded], balance: float, share: float) -> Probe:
     """The probe of these clips.
 
     Args:
-        clips: labelled.
+        clips: labelled, as recorded.
+        scenes: augmented; the directions are those of `clips` alone.
         balance: a corpus-and-class counts in proportion to its size to this power.
-        votes: share of listeners' votes in a clip's target.
+        share: of the scenes in the classifier's loss.
     """
     mean, deviation = moments(clips)
-    rows = np.stack([statistics(one, mean, deviation) for one in clips])
-    centre, spread = rows.mean(0), rows.std(0) + np.float32(1e-4)
-    rows = (rows - centre) / spread
-    targets = np.stack([one.clip.target(votes) for one in clips])
-    weight, bias = _regress(rows, targets, classes(clips), weights(clips, balance))
-    directions = _discriminants(rows, clips)
+    rows = [
+        np.stack([statistics(one, mean, deviation) for one in part])
+        for part in (clips, scenes)
+        if part
+    ]
+    weight = [weights(part, balance) for part in (clips, scenes) if part]
+    if scenes:
+        weight = [(1 - share) * weight[0], share * weight[1]]
+    every = [*clips, *scenes]
+    centre, spread = rows[0].mean(0), rows[0].std(0) + np.float32(1e-4)
+    rows = [(part - centre) / spread for part in rows]
+    targets = np.stack([one.clip.target() for one in every])
+    own, bias = _regress(np.concatenate(rows), targets, classes(every), np.concatenate(weight))
+    directions = _discriminants(rows[0], clips)
     return Probe(
         mean,
         deviation,
-        weight / spread[:, None],
-        bias - (centre / spread) @ weight,
+        own / spread[:, None],
+        bias - (centre / spread) @ own,
         directions / spread[:, None],
         (centre / spread) @ directions,
     )

@@ -55,6 +55,7 @@ class Recipe:
     scenes: float = 0.4  # share of windows that are of scenes
     balance: float = 0.5  # a corpus-and-class is drawn in proportion to its size to this power
     probe: float = 0.5  # share of the probe's logits
+    probe_scenes: float = 0.3  # share of scenes in the probe's loss
     average: float = 0.99  # of the exponential mean of weights, which is what is exported
     shorter: float = 0.25  # share of windows shorter than 3 s
 
@@ -92,7 +93,7 @@ def train(
     clips, scenes = ([one for one in part if len(one.steps) >= 25] for part in (clips, scenes))
     if not clips:
         raise CorpusError("No clip is long enough to train on.")
-    probe = fit(clips, recipe.balance)
+    probe = fit(clips, scenes, recipe.balance, recipe.probe_scenes)
     network = Head(probe.mean, probe.deviation)
     decay = recipe.average
     average = torch.optim.swa_utils.AveragedModel(
