@@ -26,10 +26,9 @@ from export.encoder import LAYERS, STEPS, VALUES
 from export.evaluate import Evaluation, judge_all, score
 from export.head import Head
 from export.pretrained_graph import build_pretrained
-from export.probe import Probe, classes, fit, weights
+from export.probe import Probe, fit, weights
 from export.readers import read_corpora
 from export.steps import Encoded, encoded
-from export.targets import cross_entropy, smoothed
 from export.train import ROOT, licence
 from livesr.errors import LivesrError
 from livesr.model.metadata import LABELS, ModelInfo
@@ -106,12 +105,13 @@ def train(
         chance.append(share * weights(scenes, recipe.balance))
     every, likely = [*clips, *scenes], np.concatenate(chance, dtype=np.float64)
     likely /= likely.sum()
-    there = classes(every)
     targets = np.stack([one.clip.target(recipe.votes) for one in every])
-    targets = smoothed(targets, there, recipe.label_smoothing)
     optimiser = torch.optim.AdamW(
         network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
     )
+    # Unlike the probe, it competes among all classes everywhere: on corpora left out that costs it
+    # nothing beside the probe, and where a corpus lacks a class it is hardly ever the answer.
+    criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     total, began = recipe.epochs * recipe.batches, time.monotonic()
     network.train()
     losses = []
@@ -121,8 +121,7 @@ def train(
         warm, cosine = min(1, (step + 1) / 100), 0.5 + 0.5 * math.cos(math.pi * step / total)
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate * warm * cosine
-        aims, exist = torch.from_numpy(targets[drawn]), torch.from_numpy(there[drawn])
-        loss = cross_entropy(network(*windows(cuts))[0], aims, exist).mean()
+        loss = criterion(network(*windows(cuts))[0], torch.from_numpy(targets[drawn]))
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 2.0)
