@@ -108,11 +108,14 @@ def left_out(folder: Path, clips: Sequence[Clip], most: int) -> list[tuple[Clip,
     return found
 
 
-def written(source: Path, target: Path, temperature: float) -> None:
-    """The model again, by its new file's name, with this temperature and livesr's threshold."""
+def written(source: Path, target: Path, temperature: float, sharpness: float = 1.0) -> None:
+    """The model again, by its new file's name, with this temperature and livesr's threshold.
+
+    `sharpness` is that of known voices (`livesr.settings.DecisionSettings`).
+    """
     info = load_model(source).info
     least = DecisionSettings().least_probability
-    decision = replace(info.decision, least_probability=least)
+    decision = replace(info.decision, least_probability=least, known_sharpness=sharpness)
     model = onnx.load(source)
     set_metadata(model, replace(info, name=target.stem, temperature=temperature, decision=decision))
     onnx.save(model, target)
@@ -126,6 +129,7 @@ def main() -> None:
     parser.add_argument("--corpora", nargs="+", required=True, help="as for export.train")
     parser.add_argument("--left-out", type=Path, required=True, help="a folder of such files")
     parser.add_argument("--output", type=Path, required=True, help="the .onnx file to write")
+    parser.add_argument("--known-sharpness", type=float, default=1.0, help="to write down too")
     parser.add_argument("--most", type=int, default=240, help="clips of a left-out corpus")
     options = parser.parse_args()
     try:
@@ -139,7 +143,7 @@ def main() -> None:
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
     temperature, said = fit(pairs)
-    written(options.model, options.output, temperature)
+    written(options.model, options.output, temperature, options.known_sharpness)
     truth = np.array([clip.label for clip, _ in pairs])
     print(
         f"temperature {info.temperature:.3f} -> {temperature:.3f}, fitted on {len(pairs)} clips of "

@@ -55,6 +55,7 @@ class Judged:
         weights: how much each counts in what is shown, [n]; sum to 1.
         example: c of it as an example, float64 [c].
         logs: log-probabilities of it as an example, float64 [labels].
+        sharpness: of a known voice, by the model's settings.
     """
 
     clip: Clip
@@ -63,6 +64,7 @@ class Judged:
     weights: Float64
     example: Float64
     logs: Float64
+    sharpness: float
 
     @property
     def sentence(self) -> str:
@@ -94,6 +96,7 @@ def judged_clip(clip: Clip, windows: Windows, settings: DecisionSettings) -> Jud
         weights[:count][kept] / weights[:count][kept].sum(),
         (shares @ windows.context).astype(np.float16).astype(np.float64),
         (shares @ logs).astype(np.float16).astype(np.float64),
+        settings.known_sharpness,
     )
 
 
@@ -127,6 +130,7 @@ class Voice:
             self.truth[list(places)].tolist(),
             self.labels,
             LABELS,
+            self.clips[0].sharpness,
         )
 
     def draw(self, count: int, rng: np.random.Generator) -> list[int] | None:

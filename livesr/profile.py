@@ -247,15 +247,18 @@ class Profile:
                 "vectors say nothing to another. Use that model, or enrol again with this one."
             )
 
-    def known_voice(self) -> KnownVoice | None:
+    def known_voice(self, sharpness: float = 1.0) -> KnownVoice | None:
         """The classifier of its examples; None where they change nothing.
+
+        Args:
+            sharpness: of the model's decision settings.
 
         Raises:
             ProfileError: if its labels are words of your own and there is only one.
         """
-        return self._fit(self.examples)
+        return self._fit(self.examples, sharpness)
 
-    def _fit(self, examples: Sequence[Example]) -> KnownVoice | None:
+    def _fit(self, examples: Sequence[Example], sharpness: float = 1.0) -> KnownVoice | None:
         labels = self.judged
         if len(labels) < 2:
             raise ProfileError(
@@ -270,6 +273,7 @@ class Profile:
             [labels.index(example.label) for example in examples],
             labels,
             self.model_labels,
+            sharpness,
         )
 
     def expectation(self) -> Expectation | None:

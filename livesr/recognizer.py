@@ -121,7 +121,8 @@ class Recognizer:
         if profile is not None:
             profile.check_model(self._model)
         # All of it before anything is changed: a profile that cannot be used changes nothing.
-        known = profile.known_voice() if profile is not None else None
+        sharpness = self._model.info.decision.known_sharpness
+        known = profile.known_voice(sharpness) if profile is not None else None
         labels = profile.judged if profile is not None else self._model.info.labels
         self._profile, self._known, self._taught = profile, known, taught_examples
         if labels != self.labels:

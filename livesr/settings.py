@@ -86,6 +86,7 @@ class DecisionSettings:
     full_variety: float = 0.2  # from here on all of it is
     unsure_below: float = 0.6  # of a window's largest probability: all of the offset is taken out
     sure_from: float = 0.9  # from here on nothing is
+    known_sharpness: float = 1.0  # factor on a known voice's scores, so that they are calibrated
     # Of the leading emotion, smoothed: for held-out speakers, 7 labels in 10 are then right.
     least_probability: float = 0.55
     # Over the second, smoothed, for a new label and for the one shown: they decide where a model

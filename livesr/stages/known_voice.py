@@ -35,6 +35,8 @@ class KnownVoice:
         label: of each, an index into `labels`, [n].
         labels: that are judged.
         model_labels: of the network. Where all of `labels` are among them, both are the same.
+        sharpness: factor on the scores before the softmax, where `complete`: the penalty on the
+            weights, and an offset taken out, leave probabilities too even.
 
     Attributes:
         complete: whether at most one label has no examples: then the voice's offset is known.
@@ -53,6 +55,7 @@ class KnownVoice:
         label: Sequence[int],
         labels: Sequence[str],
         model_labels: Sequence[str],
+        sharpness: float = 1.0,
     ) -> None:
         self.labels = tuple(labels)
         self._prior = self.labels == tuple(model_labels)
@@ -60,6 +63,7 @@ class KnownVoice:
         count = len(truth)
         present, counts = np.unique(truth, return_counts=True)
         self.complete = len(present) >= len(labels) - 1
+        self._sharpness = sharpness if self.complete and len(present) > 1 else 1.0
         weights = 1 / (len(present) * counts[np.searchsorted(present, truth)])
         self._offset = self._offset_of(logs, truth, present)
         features = self._features(context, logs)
@@ -93,7 +97,7 @@ class KnownVoice:
         """
         logs = np.log(np.maximum(probabilities, LEAST_PROBABILITY))
         features = self._features(context, logs) - self._centre
-        return _softmax(self._priors(logs) + features @ self._weights)
+        return _softmax(self._sharpness * (self._priors(logs) + features @ self._weights))
 
     def _offset_of(self, logs: Float64, truth: Float64, present: Float64) -> Float64:
         """The voice's offset in the log-probabilities.
