@@ -10,7 +10,6 @@ Keys are the options' long names without their dashes. What the command line say
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -20,7 +19,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup, TyperOption
 
-from livesr.app.user_folders import user_folder
+from livesr.app.user_folders import user_path
 from livesr.errors import LivesrError
 
 VARIABLE = "LIVESR_CONFIG"
@@ -32,9 +31,7 @@ def config_path() -> Path:
     Raises:
         LivesrError: if there is no such place, for want of a home directory.
     """
-    if named := os.environ.get(VARIABLE):
-        return Path(named)
-    return user_folder("config", VARIABLE) / "config.toml"
+    return user_path("config", VARIABLE, "config.toml")
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from livesr.app.user_folders import user_folder
+from livesr.app.user_folders import user_path
 from livesr.errors import ProfileError
 from livesr.profile import SUFFIX, Profile
 
@@ -19,9 +19,7 @@ def folder() -> Path:
     Raises:
         LivesrError: if there is no such place, for want of a home directory.
     """
-    if named := os.environ.get(VARIABLE):
-        return Path(named)
-    return user_folder("data", VARIABLE) / "profiles"
+    return user_path("data", VARIABLE, "profiles")
 
 
 def is_path(name: str) -> bool:
