@@ -7,9 +7,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+import livesr
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "livesr"
@@ -133,13 +136,36 @@ def test_a_stage_does_no_input_or_output(module: str) -> None:
     assert not roots & NOT_IN_A_STAGE
 
 
-def test_importing_livesr_loads_only_what_a_replay_needs() -> None:
-    code = "import livesr, sys; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+def _loaded(code: str) -> set[str]:
+    """Top-level packages that a new Python has loaded after this code."""
+    code += "; import sys; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(told.stdout.split())
+    return set(told.stdout.splitlines()[-1].split())
+
+
+def test_importing_livesr_loads_only_what_is_used() -> None:
+    for code in ("import livesr", "from livesr.__main__ import add_extras; add_extras()"):
+        assert not _loaded(code) & {"numpy", "onnxruntime", "scipy", "soundfile"}
+    loaded = _loaded("import livesr; livesr.Recognizer, livesr.replay, livesr.listen")
     assert "onnxruntime" in loaded
     assert not loaded & {"asyncio", "export", "matplotlib", "pandas", "ray", "rich", "sounddevice"}
     assert not loaded & {"starlette", "torch", "typer"}
+
+
+def test_a_public_name_comes_from_where_type_checkers_find_it() -> None:
+    homes = {
+        alias.name: str(node.module)
+        for node in ast.walk(ast.parse(MODULES["livesr"].read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("livesr.")
+        for alias in node.names
+    }
+    assert homes.pop("__version__") == "livesr.version"
+    assert homes == livesr._HOMES
+    assert {*homes, "__version__"} == set(livesr.__all__) <= set(dir(livesr))
+    for name, module in homes.items():
+        assert getattr(livesr, name) is getattr(import_module(module), name)
+    with pytest.raises(AttributeError, match="not_there"):
+        getattr(livesr, "not_there")  # noqa: B009
 
 
 def test_no_public_name_hides_a_module() -> None:
