@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-least test-sdist test-frozen format bench figures picture teacher voices clean
+.PHONY: help demo test test-all test-least test-sdist test-frozen format bench figures picture teacher clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -77,13 +77,6 @@ $(VENV)/tested: $(VENV)/installed
 # --no-deps: two files of the package are read, and nothing of it is imported.
 teacher: $(VENV)/installed  ## install the teacher network for distillation (export/teacher.py)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps pipecat-ai==1.14.0
-
-voices: $(VENV)/installed  ## fetch unlabelled speech for distillation (export/unlabelled.py; Debian)
-	mkdir -p .cache/raw
-	cd .cache/raw && for language in it ru; do \
-		apt-get download asterisk-core-sounds-$$language-g722 && \
-		dpkg -x asterisk-core-sounds-$$language-g722_*.deb asterisk-$$language || exit 1; done
-	$(BIN)/python -m export.unlabelled .cache/raw .cache/voices
 
 clean:  ## remove what tests and builds leave behind; runs/ and .cache/ stay
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -131,7 +131,7 @@ def draw(
 def batches(
     versions: Sequence[Scenes],
     babble: Scenes,
-    voices: Sequence[Scenes],
+    unlabelled: Sequence[Scenes],
     config: Config,
     steps: int,
     rng: np.random.Generator,
@@ -139,13 +139,13 @@ def batches(
     """One epoch of balanced, augmented windows; the first version is the clips as recorded.
 
     Some windows come from `babble` (label BABBLE) instead. Each batch also gets windows of
-    `voices`, if there are any, with the label UNLABELLED.
+    `unlabelled`, if there are any, with the label UNLABELLED.
     """
     groups = [(item.corpus, item.label) for item in versions[0].clips]
     sizes = Counter(groups)
     chance = np.array([sizes[group] ** (config.balance - 1.0) for group in groups])
     order = rng.choice(len(groups), len(groups), p=chance / chance.sum())
-    unlabelled = round(config.unlabelled * config.batch) if voices else 0
+    more = round(config.unlabelled * config.batch) if unlabelled else 0
 
     def cut(scenes: Scenes, item: int) -> tuple[Array, ...]:
         start, end = draw(scenes.clips[item], config, steps, rng)
@@ -165,7 +165,8 @@ def batches(
                 parts.append(cut(versions[int(rng.integers(1, len(versions)))], i))
             else:
                 parts.append(cut(versions[0], i))
-        parts += [any_of(voices[int(rng.integers(len(voices)))]) for _ in range(unlabelled)]
+        for version in rng.integers(len(unlabelled), size=more) if more else ():
+            parts.append(any_of(unlabelled[version]))
         columns = (torch.from_numpy(np.stack(column)) for column in zip(*parts, strict=True))
         seen, exists, *rest = columns
         yield spec_augment(mix_styles(seen, exists, config.styles, rng), rng), exists, *rest

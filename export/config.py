@@ -19,7 +19,7 @@ class Config:
     """All settings of a run; stored beside its checkpoint."""
 
     network: str = "acrnn-compact"
-    corpora: tuple[str, ...] = ("banglaser", "emodb", "nemo", "ravdess")
+    corpora: tuple[str, ...] = ("banglaser", "crema_d", "emodb", "emospeech", "nemo", "ravdess")
     splits: tuple[str, ...] = ("train",)  # to train on; with dev too, once all is chosen
     seed: int = 1
     scenes: int = 3  # augmented versions of the training set
@@ -32,7 +32,7 @@ class Config:
     label_smoothing: float = 0.05
     votes: float = 0.5  # share of listeners' votes in a clip's target, where a corpus has them
     teach: float = 2.0  # weight of the distillation from export.teacher; 0 for none
-    unlabelled: float = 0.0  # windows of export.unlabelled per window of the corpora
+    unlabelled: float = 0.0  # unlabelled windows per window of the corpora
     styles: float = 0.6  # share of windows whose bands take another window's level and spread
     background: float = 0.03  # share of windows that are babble, with even targets
     balance: float = 0.5  # corpus and class are drawn in proportion to their size to this power

@@ -31,6 +31,7 @@ from export.corpora import (
     leave_one_corpus_out,
     leave_one_speaker_out,
     named,
+    read_unlabelled,
 )
 from export.evaluate import ClipResult, Evaluation, judge_all, score, table
 from export.features import SETTINGS, backgrounds, sequences
@@ -40,7 +41,6 @@ from export.network import ACRNN
 from export.readers import read_corpora
 from export.targets import present, smoothed
 from export.trainer import Run, evaluate, recalls
-from export.unlabelled import read_voices
 from livesr.model.metadata import LABELS, ModelInfo
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,7 +66,7 @@ def train(
     folder: Path,
     train: list[Clip],
     dev: list[Clip],
-    voices: list[Clip],
+    unlabelled: list[Clip],
     cache: Path,
 ) -> Path:
     """Train what is left to train of a network, calibrate and export it.
@@ -77,7 +77,7 @@ def train(
         folder: of the run.
         train: to train on.
         dev: to calibrate on; if there are none, the temperature stays 1.
-        voices: unlabelled, to imitate the teacher on.
+        unlabelled: clips without labels, to imitate the teacher on.
         cache: folder of features.
 
     Returns:
@@ -98,8 +98,8 @@ def train(
         versions, others = [], []
         while waiting:  # one at a time: the teacher's features of all of them are gigabytes
             versions.append(prepare(waiting.pop(0), mean, deviation, targets))
-        for seed in (None, 1) if voices else ():
-            others.append(prepare(sequences(voices, seed, cache, teach=True), mean, deviation))
+        for seed in (None, 1) if unlabelled else ():
+            others.append(prepare(sequences(unlabelled, seed, cache, teach=True), mean, deviation))
         run.train(versions, babble, others, scenes)
     network = run.average.module
     info = ModelInfo(
@@ -109,8 +109,8 @@ def train(
         deviation=deviation,
         temperature=1.0,
         training_data=f"{named(train)} ({' and '.join(config.splits)} split)"
-        + (f"; {named(voices)}" if voices else ""),
-        licence=licence([*train, *dev, *voices]),
+        + (f"; {named(unlabelled)}" if unlabelled else ""),
+        licence=licence([*train, *dev, *unlabelled]),
         version=f"3-seed{config.seed}",
         front_end=SETTINGS,
     )
@@ -129,21 +129,23 @@ def _write(file: Path, network: ACRNN, info: ModelInfo) -> None:
     onnx.save(build(network.widths, network.weights(), info), file)
 
 
-def unlabelled_voices(config: Config, folder: Path | None) -> list[Clip]:
-    """The unlabelled voices of a run: none, where the config wants none.
+def unlabelled_clips(config: Config, folder: Path | None) -> list[Clip]:
+    """The unlabelled clips of a run, listed in `folder/unlabelled.csv`.
+
+    None, where the config wants none.
 
     Raises:
-        ConfigError: if the config wants some, and none are given, or the other way round.
+        ConfigError: if the config wants some, and no folder is given, or the other way round.
         CorpusError: if there are none in the folder.
     """
     if bool(config.unlabelled) != bool(folder):
         raise ConfigError(
             f"unlabelled is {config.unlabelled} in the config: "
-            + ("give --voices FOLDER (`make voices`)." if config.unlabelled else "no --voices.")
+            + ("give --unlabelled FOLDER." if config.unlabelled else "no --unlabelled.")
         )
-    voices = read_voices(folder) if folder else []
-    check(voices)
-    return voices
+    clips = read_unlabelled(folder) if folder else []
+    check(clips)
+    return clips
 
 
 def chosen(clips: Sequence[Clip], config: Config) -> tuple[list[Clip], list[Clip], list[Clip]]:
@@ -178,7 +180,7 @@ def _folds(
     clips: Sequence[Clip],
     kind: str,
     only: Sequence[str] | None,
-    voices: list[Clip],
+    unlabelled: list[Clip],
     cache: Path,
 ) -> None:
     """A run for each that is left out, or `only` for some, and its result on that one."""
@@ -191,7 +193,7 @@ def _folds(
         raise CorpusError(f"No fold leaves out {unknown[0]}; the folds are {', '.join(folds)}.")
     for out in only or folds:
         learnt, dev, left = chosen(folds[out], config)
-        file = train(config, out, folder / out, learnt, dev, voices, cache)
+        file = train(config, out, folder / out, learnt, dev, unlabelled, cache)
         results = judge_all(left, Evaluation(str(file)))
         tested, said = tested + left, said + results
         scores.append(score(left, results))
@@ -215,7 +217,9 @@ def main() -> None:
     parser.add_argument("--name", default="acrnn-compact", help="of the run and its model")
     parser.add_argument("--folds", choices=FOLDS, help="leave each of these out in turn")
     parser.add_argument("--only", nargs="+", help="of the folds, in a process of their own")
-    parser.add_argument("--voices", type=Path, help="unlabelled speech: see export.unlabelled")
+    parser.add_argument(
+        "--unlabelled", type=Path, help="a folder with unlabelled.csv: speech for distillation"
+    )
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
@@ -231,13 +235,13 @@ def main() -> None:
         folder = ROOT / "runs" / f"{options.name}-seed{config.seed}"
         if not options.folds:
             Run(config, folder)  # a checkpoint that does not fit fails before corpora are read
-        voices = unlabelled_voices(config, options.voices)
+        unlabelled = unlabelled_clips(config, options.unlabelled)
         clips = read_corpora(options.corpora)
         if options.folds:
-            _folds(config, folder, clips, options.folds, options.only, voices, options.cache)
+            _folds(config, folder, clips, options.folds, options.only, unlabelled, options.cache)
             return
         learnt, dev, _ = chosen(clips, config)
-        file = train(config, options.name, folder, learnt, dev, voices, options.cache)
+        file = train(config, options.name, folder, learnt, dev, unlabelled, options.cache)
         print(f"wrote {file}")
     except (ConfigError, CorpusError) as error:
         raise SystemExit(str(error)) from None

@@ -124,7 +124,7 @@ class Run:
         return [torch.from_numpy(part).to(self.device) for part in (values.mean(0), values.std(0))]
 
     def train(
-        self, versions: Sequence[Scenes], babble: Scenes, voices: Sequence[Scenes], dev: Scenes
+        self, versions: Sequence[Scenes], babble: Scenes, unlabelled: Sequence[Scenes], dev: Scenes
     ) -> None:
         """The epochs that are left; see `export.batches.batches`."""
         config, steps = self.config, self.network.widths.steps
@@ -136,7 +136,7 @@ class Run:
             self.network.train()
             began, losses, misses = time.monotonic(), [], []
             epoch = tqdm(
-                batches(versions, babble, voices, config, steps, rng),
+                batches(versions, babble, unlabelled, config, steps, rng),
                 f"{self.folder.name}, epoch {self.epoch + 1} of {config.epochs}",
                 per_epoch,
                 leave=False,

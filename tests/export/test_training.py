@@ -15,7 +15,7 @@ import pytest
 import soundfile as sf
 import torch
 
-from export import teacher, train, unlabelled
+from export import teacher, train
 from export.batches import (
     aims,
     batches,
@@ -35,7 +35,6 @@ from export.silero import BLOCK, CONTEXT, published
 from export.sizes import NETWORKS, Widths
 from export.teacher import VALUES, taught
 from export.trainer import Run
-from export.unlabelled import decoded, read_voices
 from livesr import Recognizer
 from livesr.model.load import load_model
 from livesr.model.runtime import open_session
@@ -289,7 +288,7 @@ def test_babble_has_no_emotion(corpus: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(wanted, [[0, 0, 1, 0], [0.25] * 4, [0] * 4])
 
 
-def test_batches_bring_unlabelled_voices(corpus: Path, tmp_path: Path) -> None:
+def test_batches_bring_unlabelled_clips(corpus: Path, tmp_path: Path) -> None:
     clips = [clip for clip in read_clips(corpus) if clip.split == "train"]
     strange = [replace(clip, corpus="strange", emotion="") for clip in clips]
     cache, flat = tmp_path / "cache", (np.full(40, -4.0), np.full(40, 2.0))
@@ -318,44 +317,18 @@ def test_styles_are_mixed_and_what_is_said_stays() -> None:
         assert together == pytest.approx(1, abs=1e-3)
 
 
-def test_voices_become_clips_without_an_emotion(
-    speech: np.ndarray,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    raw, made = tmp_path / "raw", tmp_path / "made"
-    folder = raw / "asterisk-it" / "sounds"
-    folder.mkdir(parents=True)
-    for place in range(4):
-        sf.write(folder / f"{place}.wav", speech[place * 40_000 :][:40_000:2], 8000)
-    sf.write(folder / "long.flac", np.resize(speech, 14 * RATE), RATE)
-    sf.write(folder / "silence.ogg", np.zeros(RATE), RATE)
-    monkeypatch.setattr("sys.argv", ["voices", str(raw), str(made)])
-    unlabelled.main()
-    assert "asterisk-it: 6 files" in capsys.readouterr().out
-    clips = read_voices(made)
-    unlabelled.main()
-    assert read_voices(made) == clips
-    assert {(clip.label, clip.licence, clip.corpus) for clip in clips} == {
-        (UNLABELLED, "CC-BY-3.0", "asterisk-it")
-    }
-    lengths = [len(clip.samples()) / RATE for clip in clips]
-    assert len(lengths) >= 4
-    assert all(1 < seconds < 10 for seconds in lengths)
-    np.testing.assert_allclose(len(decoded(folder / "0.wav")), 40_000, atol=100)
-
-    (folder / "broken.wav").write_bytes(b"RIFF")
-    with pytest.raises(SystemExit, match=r"broken\.wav cannot be decoded"):
-        unlabelled.main()
-    (made / "asterisk-it").rename(made / "somebody")
-    with pytest.raises(CorpusError, match="the licence of somebody"):
-        read_voices(made)
-    with pytest.raises(CorpusError, match="make voices"):
-        read_voices(tmp_path / "nowhere")
-    for share, given in ((0.5, None), (0.0, made)):
-        with pytest.raises(ConfigError, match="voices"):
-            train.unlabelled_voices(Config(unlabelled=share), given)
+def test_unlabelled_speech_is_given_where_the_config_wants_some(tmp_path: Path) -> None:
+    table = tmp_path / "unlabelled.csv"
+    table.write_text("path,corpus,speaker,licence\na.wav,cv,p1,CC0-1.0\n")
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    with pytest.raises(CorpusError, match=r"a\.wav"):
+        train.unlabelled_clips(Config(unlabelled=0.5), tmp_path)
+    sf.write(tmp_path / "a.wav", np.zeros(RATE), RATE)
+    (clip,) = train.unlabelled_clips(Config(unlabelled=0.5), tmp_path)
+    assert clip.label == UNLABELLED
+    for share, given in ((0.5, None), (0.0, tmp_path)):
+        with pytest.raises(ConfigError, match="--unlabelled"):
+            train.unlabelled_clips(Config(unlabelled=share), given)
     with pytest.raises(ConfigError, match="set teach"):
         Config(unlabelled=0.5, teach=0)
 
