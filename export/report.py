@@ -266,8 +266,18 @@ def by_sound(clips: Sequence[Clip], file: str) -> Iterator[str]:
 
 
 def left_out(folders: Mapping[str, Sequence[Path]], clips: Sequence[Clip]) -> Iterator[str]:
-    """A row per network: UAR of each corpus by the model that was trained without it."""
-    corpora = sorted({clip.corpus for clip in clips})
+    """A row per network: UAR of each corpus by the model that was trained without it.
+
+    Only corpora that every run left out.
+    """
+    runs_of_all = [run for runs in folders.values() for run in runs]
+    corpora = sorted(
+        corpus
+        for corpus in {clip.corpus for clip in clips}
+        if all((run / corpus).is_dir() for run in runs_of_all)
+    )
+    if not corpora:
+        raise CorpusError("The folders of --left-out share no corpus that was left out.")
     yield "### Leave one corpus out\n"
     yield "| network | runs | " + " | ".join(corpora) + " | mean |"
     yield "|---" * (len(corpora) + 3) + "|"

@@ -52,10 +52,11 @@ FOLDS = {
 _LICENCES = (
     "LicenseRef-IEMOCAP",
     "CC-BY-NC-SA-4.0",
-    "ODbL-1.0 + DbCL-1.0",
-    "ODbL-1.0",
     "CC-BY-4.0",
     "CC-BY-3.0",
+    # Weights are taken as a work produced from such a database: a notice is enough (ODbL, 4.3).
+    "ODbL-1.0 + DbCL-1.0",
+    "ODbL-1.0",
     "CC0-1.0",
 )
 

@@ -344,6 +344,10 @@ def test_the_report_has_every_network_and_seed(
     monkeypatch.setattr("sys.argv", [*alone, "--left-out", str(out.parent)])
     report.main()
     assert (folder / "report.md").read_text() == text[text.index("### Leave one corpus out") :]
+    (tmp_path / "runs" / "none-seed1").mkdir()
+    monkeypatch.setattr("sys.argv", [*alone, "--left-out", str(tmp_path / "runs" / "none-seed1")])
+    with pytest.raises(SystemExit, match="no corpus that was left out"):
+        report.main()
     monkeypatch.setattr("sys.argv", alone)
     with pytest.raises(SystemExit):
         report.main()

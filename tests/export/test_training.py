@@ -317,6 +317,19 @@ def test_styles_are_mixed_and_what_is_said_stays() -> None:
         assert together == pytest.approx(1, abs=1e-3)
 
 
+def test_weights_carry_the_strictest_licence_of_their_clips(corpus: Path) -> None:
+    clip = read_clips(corpus)[0]
+
+    def of(*licences: str) -> str:
+        return train.licence([replace(clip, licence=licence) for licence in licences])
+
+    assert of("CC0-1.0", "ODbL-1.0 + DbCL-1.0") == "ODbL-1.0 + DbCL-1.0"
+    assert of("CC0-1.0", "ODbL-1.0 + DbCL-1.0", "CC-BY-4.0") == "CC-BY-4.0"
+    assert of("CC-BY-NC-SA-4.0", "CC-BY-4.0") == "CC-BY-NC-SA-4.0"
+    with pytest.raises(CorpusError, match="Unknown licence"):
+        of("mine")
+
+
 def test_unlabelled_speech_is_given_where_the_config_wants_some(tmp_path: Path) -> None:
     table = tmp_path / "unlabelled.csv"
     table.write_text("path,corpus,speaker,licence\na.wav,cv,p1,CC0-1.0\n")
