@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
+import threading
 from collections import deque
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Coroutine, Iterator
+from contextlib import suppress
 from ssl import SSLContext
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from websockets.asyncio.client import ClientConnection as AsyncConnection
-from websockets.asyncio.client import connect as connect_async
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
-from websockets.sync.client import ClientConnection, connect
 
 from livesr.errors import LivesrError
 from livesr.reading import Reading
@@ -34,6 +32,7 @@ _KEPT_SECONDS = 30.0  # of sound sent, to send again after a dropped connection
 _RETRIES = 8
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0  # seconds between tries to connect again
 _SERVER_RESTARTS = 1012
+_Result = TypeVar("_Result")
 
 
 class ServerError(LivesrError):
@@ -49,7 +48,7 @@ class ServerError(LivesrError):
 
 
 class _Session:
-    """What both clients do the same: messages to send, messages that came, what to send again."""
+    """Messages to send, messages that came, and what to send again after a dropped connection."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.update = {"type": "session.update", **options}
@@ -169,6 +168,15 @@ class _Session:
         self.messages = rest
         return found
 
+    def others(self) -> list[dict[str, Any]]:
+        """All other messages among what came; the readings stay."""
+        readings = deque[dict[str, Any]]()
+        found: list[dict[str, Any]] = []
+        for message in self.messages:
+            (readings if message["type"] == "reading" else found).append(message)
+        self.messages = readings
+        return found
+
 
 def reading_of(message: dict[str, Any]) -> Reading:
     """The `Reading` of a `reading` message; its attention is empty where the session has none."""
@@ -244,25 +252,30 @@ class Voice:
         reconnect: bool = True,
         **session: Any,
     ) -> None:
-        self._url, self._token, self._ssl = _address(url), token, ssl
-        self._reconnect = reconnect
-        self._session = _Session(session)
-        self._socket = self._opened()
+        self._voice = AsyncVoice(url, token=token, ssl=ssl, reconnect=reconnect, **session)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="livesr", daemon=True)
+        self._thread.start()
+        try:
+            self._run(self._voice.__aenter__())
+        except BaseException:
+            self._stop()
+            raise
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The emotions, in the order of the probabilities."""
-        return tuple(self._session.created["labels"])
+        return self._voice.labels
 
     @property
     def created(self) -> dict[str, Any]:
         """The `session.created` message."""
-        return self._session.created
+        return self._voice.created
 
     @property
     def ended(self) -> dict[str, Any] | None:
         """The `session.ended` message; None before."""
-        return self._session.ended
+        return self._voice.ended
 
     def push(self, samples: ArrayLike | bytes) -> list[Reading]:
         """Send samples; the readings that have come by now, oldest first.
@@ -273,71 +286,47 @@ class Voice:
         Raises:
             ServerError: if the session ended with an error.
         """
-        for piece in self._session.pieces(samples):
-            self._send(piece, len(piece) // self._session.frame_bytes)
-            self._drain()
-        return self._session.drawn()
+        return self._run(self._voice.push(samples))
 
     def skip(self, count: int) -> list[Reading]:
         """So many samples were lost or muted."""
-        return self._command({"type": "skip", "samples": count}, count)
+        return self._run(self._voice.skip(count))
 
     def reset(self) -> list[Reading]:
         """From here on, another person speaks."""
-        return self._command({"type": "reset"})
+        return self._run(self._voice.reset())
 
     def mark(self, text: str) -> list[Reading]:
         """Note this; the `mark` message says at which stream time."""
-        return self._command({"type": "mark", "text": text})
+        return self._run(self._voice.mark(text))
 
     def teach(self, label: str) -> list[Reading]:
         """Correct the label of the speech just before; needs a session with a profile."""
-        return self._command({"type": "teach", "label": label})
+        return self._run(self._voice.teach(label))
 
     def readings(self, timeout: float = 0.0) -> list[Reading]:
         """Those that have come, after waiting so many seconds at most for the first of them."""
-        deadline = time.monotonic() + timeout
-        while True:
-            self._drain()
-            found = self._session.drawn()
-            rest = deadline - time.monotonic()
-            if found or rest <= 0:
-                return found
-            with suppress(TimeoutError):
-                self._take(rest)
+        if self._loop.is_closed():
+            return self._voice._session.drawn()
+        return self._run(self._voice.readings(timeout))
 
     def events(self) -> list[dict[str, Any]]:
         """All other messages that have come: utterances, gaps, marks, profiles, errors."""
-        self._drain()
-        readings = [message for message in self._session.messages if message["type"] == "reading"]
-        others = [message for message in self._session.messages if message["type"] != "reading"]
-        self._session.messages = deque(readings)
-        return others
+        if self._loop.is_closed():
+            return self._voice._session.others()
+        return self._run(self._voice.events())
 
     def finish(self) -> list[Reading]:
         """End the session: the readings that are left."""
-        if self._session.ended is None:
-            self._send(json.dumps({"type": "session.end"}), 0)
-            while self._session.ended is None or self._restarts():
-                self._take(None)
+        found = self._run(self._voice.finish())
         self.close()
-        return self._session.drawn()
-
-    def _restarts(self) -> bool:
-        """Whether the session ended because the server restarts; then it goes on elsewhere."""
-        try:
-            self._socket.recv(timeout=_LONGEST_WAIT)
-        except ConnectionClosed as closed:
-            if _code(closed) == _SERVER_RESTARTS:
-                self._recover(closed)
-                return True
-        except TimeoutError:
-            pass
-        return False
+        return found
 
     def close(self) -> None:
         """Leave; what was not finished is lost."""
-        self._socket.close()
+        if not self._loop.is_closed():
+            self._run(self._voice.close())
+            self._stop()
 
     def __enter__(self) -> Voice:
         return self
@@ -345,67 +334,21 @@ class Voice:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _command(self, message: dict[str, Any], frames: int = 0) -> list[Reading]:
-        self._send(json.dumps(message), frames)
-        self._drain()
-        return self._session.drawn()
-
-    def _send(self, message: str | bytes, frames: int) -> None:
-        self._session.remember(message, frames)
+    def _run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        if self._loop.is_closed():
+            work.close()
+            raise ServerError("closed", "The session was closed.")
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            self._socket.send(message)
-        except ConnectionClosed as closed:
-            self._recover(closed)
+            return future.result()
+        except BaseException:
+            future.cancel()  # Ctrl-C came while it waited
+            raise
 
-    def _drain(self) -> None:
-        with suppress(TimeoutError):
-            while True:
-                self._take(0)
-
-    def _take(self, timeout: float | None) -> None:
-        try:
-            self._session.take(self._socket.recv(timeout=timeout))
-        except ConnectionClosed as closed:
-            if self._session.ended is None or _code(closed) == _SERVER_RESTARTS:
-                self._recover(closed)
-            else:
-                raise TimeoutError from None
-
-    def _opened(self) -> ClientConnection:
-        try:
-            options = _options(self._token, self._ssl, self._session.update.get("mode"))
-            socket: ClientConnection = ExitStack().enter_context(connect(self._url, **options))
-        except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
-            raise _refusal(self._url, error) from None
-        socket.send(self._session.opening())
-        try:
-            while self._session.take(socket.recv())["type"] != "session.created":
-                pass
-        except ConnectionClosed as closed:
-            raise ServerError("closed", f"The server ended the session ({closed}).") from None
-        return socket
-
-    def _recover(self, closed: ConnectionClosed) -> None:
-        with suppress(ConnectionClosed, TimeoutError):
-            while True:  # what came before it closed
-                self._session.take(self._socket.recv(timeout=0))
-        if not self._reconnect or (self._session.ended and _code(closed) != _SERVER_RESTARTS):
-            raise ServerError("closed", f"The connection ended ({closed}).") from None
-        for wait in _waits():
-            time.sleep(wait)
-            try:
-                self._socket = self._opened()
-                self._session.ended = None
-                for message in self._session.again():
-                    self._socket.send(message)
-            except ConnectionClosed:
-                continue
-            except ServerError as error:
-                if error.code in ("unreachable", "503", "closed"):
-                    continue
-                raise
-            return
-        raise ServerError("unreachable", f"{self._url} did not come back.") from None
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
 
 class AsyncVoice:
@@ -426,7 +369,7 @@ class AsyncVoice:
         self._url, self._token, self._ssl = _address(url), token, ssl
         self._reconnect = reconnect
         self._session = _Session(session)
-        self._socket: AsyncConnection
+        self._socket: ClientConnection
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -448,7 +391,7 @@ class AsyncVoice:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._socket.close()
+        await self.close()
 
     async def push(self, samples: ArrayLike | bytes) -> list[Reading]:
         """As `Voice.push`."""
@@ -473,29 +416,38 @@ class AsyncVoice:
         """As `Voice.teach`."""
         return await self._command({"type": "teach", "label": label})
 
-    async def readings(self) -> list[Reading]:
-        """At least one, unless the session has ended: waits for it."""
-        await self._drain()
-        while not (found := self._session.drawn()) and self._session.ended is None:
-            await self._take()
-        return found
+    async def readings(self, timeout: float | None = None) -> list[Reading]:
+        """Those that have come, after waiting for the first of them.
+
+        Args:
+            timeout: seconds to wait at most; None waits until one comes or the session ends.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self._session.ended is None:
+                    await self._drain()
+                    if found := self._session.drawn():
+                        return found
+                    await self._take(None)
+        return self._session.drawn()
 
     async def events(self) -> list[dict[str, Any]]:
         """As `Voice.events`."""
         await self._drain()
-        readings = [message for message in self._session.messages if message["type"] == "reading"]
-        others = [message for message in self._session.messages if message["type"] != "reading"]
-        self._session.messages = deque(readings)
-        return others
+        return self._session.others()
 
     async def finish(self) -> list[Reading]:
         """As `Voice.finish`."""
         if self._session.ended is None:
             await self._send(json.dumps({"type": "session.end"}), 0)
             while self._session.ended is None or await self._restarts():
-                await self._take()
-        await self._socket.close()
+                await self._take(None)
+        await self.close()
         return self._session.drawn()
+
+    async def close(self) -> None:
+        """As `Voice.close`."""
+        await self._socket.close()
 
     async def _command(self, message: dict[str, Any], frames: int = 0) -> list[Reading]:
         await self._send(json.dumps(message), frames)
@@ -510,6 +462,7 @@ class AsyncVoice:
             await self._recover(closed)
 
     async def _restarts(self) -> bool:
+        """Whether the session ended because the server restarts; then it goes on elsewhere."""
         try:
             async with asyncio.timeout(_LONGEST_WAIT):
                 await self._socket.recv()
@@ -527,7 +480,7 @@ class AsyncVoice:
             while True:
                 await self._take(0.0)
 
-    async def _take(self, timeout: float | None = None) -> None:
+    async def _take(self, timeout: float | None) -> None:
         try:
             async with asyncio.timeout(timeout):
                 text = await self._socket.recv()
@@ -538,10 +491,10 @@ class AsyncVoice:
         else:
             self._session.take(text)
 
-    async def _opened(self) -> AsyncConnection:
+    async def _opened(self) -> ClientConnection:
         try:
             options = _options(self._token, self._ssl, self._session.update.get("mode"))
-            socket = await connect_async(self._url, **options)
+            socket = await connect(self._url, **options)
         except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
             raise _refusal(self._url, error) from None
         await socket.send(self._session.opening())
@@ -553,6 +506,11 @@ class AsyncVoice:
         return socket
 
     async def _recover(self, closed: ConnectionClosed) -> None:
+        with suppress(ConnectionClosed, TimeoutError):
+            while True:  # what came before it closed
+                async with asyncio.timeout(0):
+                    text = await self._socket.recv()
+                self._session.take(text)
         if not self._reconnect or (self._session.ended and _code(closed) != _SERVER_RESTARTS):
             raise ServerError("closed", f"The connection ended ({closed}).") from None
         for wait in _waits():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import socket
@@ -132,9 +133,10 @@ def test_a_network_that_fails_loses_nothing(
 def test_async_over_a_network_that_fails(network: Network, tiny: Path, speech: np.ndarray) -> None:
     sound = (speech[:200_000] * 32767).astype("<i2")
 
-    async def one(seed: int) -> list[Reading]:
+    async def one(seed: int, connected: asyncio.Barrier) -> list[Reading]:
         rng, found, start = random.Random(seed), [], 0
         async with AsyncVoice(network.url, mode="lossless") as voice:
+            await connected.wait()  # a first connection that fails is an error
             while start < len(sound):
                 count = rng.randrange(1, 20_000)
                 found += await voice.push(sound[start : start + count])
@@ -145,7 +147,8 @@ def test_async_over_a_network_that_fails(network: Network, tiny: Path, speech: n
             return found + await voice.finish()
 
     async def several() -> list[list[Reading]]:
-        return await asyncio.gather(*(one(seed) for seed in (3, 4, 5)))
+        connected = asyncio.Barrier(3)
+        return await asyncio.gather(*(one(seed, connected) for seed in (3, 4, 5)))
 
     right = expected(tiny, sound)
     assert all(found == right for found in asyncio.run(several()))
@@ -197,7 +200,8 @@ def test_refusals_are_said(server: Server, tiny: Path) -> None:
 def test_the_network_goes_for_good(server: Server, speech: np.ndarray) -> None:
     with Voice(server.url, reconnect=False) as voice:
         voice.push(speech[:5000])
-        voice._socket.socket.shutdown(socket.SHUT_RDWR)
+        connection = voice._voice._socket.transport.get_extra_info("socket")
+        socket.socket(fileno=os.dup(connection.fileno())).shutdown(socket.SHUT_RDWR)
         with pytest.raises(ServerError, match="ended"):
             for _ in range(100):
                 voice.push(speech[:5000])
