@@ -87,8 +87,9 @@ class Reading:
         if not attention:
             del values["attention"], values["attention_times"]
             return values
-        values["attention"] = [float(f"{weight:.6g}") for weight in self.attention]
-        values["attention_times"] = [round(float(time), 4) for time in self.attention_times]
+        # `tolist` first: Python's own numbers are formatted at a third of numpy's cost.
+        values["attention"] = [float(f"{weight:.6g}") for weight in self.attention.tolist()]
+        values["attention_times"] = [round(time, 4) for time in self.attention_times.tolist()]
         return values
 
     def to_rcs(self) -> str:

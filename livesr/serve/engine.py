@@ -1,7 +1,9 @@
 """The inference thread of a worker: `push_all` over the voices that have a hop due.
 
-It never waits to fill a batch. In a round every voice gets at most one hop, so that a client that
-sends faster than real time does not delay the others.
+It never waits to fill a batch. A round takes the voices whose hops have waited longest, a few at a
+time: more of them would not share a call of the network, and would only wait for each other's
+readings. In a round every voice gets at most one hop, so that a client that sends faster than real
+time does not delay the others.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from itertools import islice
 from typing import Protocol
 
 from livesr.arrays import Array
@@ -18,6 +21,7 @@ from livesr.batch import push_all
 from livesr.errors import LivesrError
 from livesr.serve.protocol import ErrorMessage
 from livesr.serve.voice import Outgoing, Voice
+from livesr.stages.model_stream import TOGETHER
 
 logger = logging.getLogger("livesr.serve")
 Deliver = Callable[[list[tuple[Voice, list[Outgoing]]]], None]
@@ -46,7 +50,7 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._deliver, self._observer, self._clock = deliver, observer, clock
-        self._ready: dict[Voice, None] = {}
+        self._ready: dict[Voice, None] = {}  # in the order in which their hops became due
         self._calls: list[Callable[[], None]] = []
         self._wake = threading.Condition()
         self._stopping = False
@@ -82,7 +86,9 @@ class Engine:
                     self._wake.wait()
                 if self._stopping:
                     return
-                ready, self._ready = list(self._ready), {}
+                ready = list(islice(self._ready, TOGETHER))
+                for voice in ready:
+                    del self._ready[voice]
                 calls, self._calls = self._calls, []
             for call in calls:
                 try:

@@ -15,12 +15,15 @@ from livesr.serve import metrics
 from livesr.serve.control import Link, LinkLost
 from livesr.serve.engine import Engine
 from livesr.serve.logs import note
+from livesr.serve.memory import return_memory
 from livesr.serve.profiles import Profiles
 from livesr.serve.settings import ServeSettings
 from livesr.serve.voice import Outgoing, Voice
 from livesr.settings import HOP_SECONDS
 
 _RECENT_SECONDS = 5.0
+_QUEUE_SECONDS = 0.25  # between two looks at all queues
+_TRIM_SECONDS = 1.0  # between two returns of memory
 
 
 class Session(Protocol):
@@ -69,6 +72,8 @@ class Hub:
         self.load = 0.0  # sum of the voices' weights
         self.draining = False
         self.clock = time.monotonic
+        self._measured = 0.0
+        self._trim: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Start the engine."""
@@ -153,8 +158,17 @@ class Hub:
 
     def _forget(self, voice: Voice, state: bytes | None) -> None:
         last = self.sessions.pop(voice).last_messages()
+        if not self.sessions:
+            metrics.QUEUE.set(0)
         told = b"" if state is None else msgspec.msgpack.encode((state, last))
         self._link.tell("closed", session=voice.session_id, state=told)
+        if self._trim is None:
+            self._trim = self._loop.call_later(_TRIM_SECONDS, self._return_memory)
+
+    def _return_memory(self) -> None:
+        """The state of a voice that ends is some copies of a megabyte, which libc would keep."""
+        self._trim = None
+        self.engine.call(return_memory)
 
     async def kept(self, session_id: str) -> tuple[bytes | None, list[str]]:
         """State and last messages of a dropped connection, once; None if they are not kept."""
@@ -194,5 +208,7 @@ class Hub:
             session = self.sessions.get(voice)
             if session is not None:
                 session.give(told, now)
-        waits = [session.waiting_seconds for session in self.sessions.values()]
-        metrics.QUEUE.set(max(waits, default=0.0))
+        if now >= self._measured + _QUEUE_SECONDS:
+            self._measured = now
+            waits = [session.waiting_seconds for session in self.sessions.values()]
+            metrics.QUEUE.set(max(waits, default=0.0))

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
-from livesr.arrays import Float32
+from livesr.arrays import Float32, Float64
 from livesr.settings import SAMPLE_RATE
 from livesr.stages.stage import Stage
 
 _CORNER_HERTZ = 20.0
 _DECAY = math.exp(-2 * math.pi * _CORNER_HERTZ / SAMPLE_RATE)
 _BLOCK = 16000  # samples: _DECAY to this power is 1e-55, far from underflow
+
+
+@lru_cache(maxsize=8)
+def _decay(count: int) -> Float64:
+    """r^n for n = 1 to `count`; kept, because powers cost more than all the rest of a hop."""
+    return np.asarray(_DECAY ** np.arange(1, count + 1), np.float64)
 
 
 class HighPass(Stage):
@@ -47,7 +54,7 @@ class HighPass(Stage):
         if not self._begun:  # or a stream with an offset would begin with a click
             self._begun, self._input = True, float(samples[0])
         # Without a loop: y[n] = r^n (y[-1] + sum of (x[k] - x[k-1]) / r^k up to n).
-        decay = _DECAY ** np.arange(1, len(samples) + 1)
+        decay = _decay(len(samples))
         steps = np.diff(samples.astype(np.float64), prepend=self._input)
         output = decay * (self._output + np.cumsum(steps / decay))
         self._input, self._output = float(samples[-1]), float(output[-1])

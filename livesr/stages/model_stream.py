@@ -15,7 +15,7 @@ from livesr.stages.stage import Stage
 from livesr.state import State
 
 _BLOCK_FRAMES, _LATE_FRAMES = 25, 6  # of a pretrained encoder; see block_ends
-_TOGETHER = 8  # streams a call: more of them no longer fit the core's own cache
+TOGETHER = 8  # streams a call: more of them no longer fit the core's own cache
 
 
 class ModelStream(Stage):
@@ -163,8 +163,8 @@ def push_together(streams: Sequence[ModelStream], features: Sequence[Float32]) -
         for stream, parts in waiting:
             groups[stream.model, len(parts[0])].append((stream, parts.pop(0)))
         for (model, frames), group in groups.items():
-            for start in range(0, len(group), _TOGETHER):
-                _call(model, frames // STEP_FRAMES, group[start : start + _TOGETHER])
+            for start in range(0, len(group), TOGETHER):
+                _call(model, frames // STEP_FRAMES, group[start : start + TOGETHER])
 
 
 def _call(model: Model, steps: int, batch: Sequence[tuple[ModelStream, Float32]]) -> None:

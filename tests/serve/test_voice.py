@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from livesr.serve.protocol import (
 )
 from livesr.serve.settings import Limits
 from livesr.serve.voice import Outgoing, Voice
+from livesr.stages.model_stream import TOGETHER
 from livesr.state import pack
 
 
@@ -214,3 +216,25 @@ def test_one_voice_that_fails_does_not_end_the_others(
     (error,) = bench.messages(ErrorMessage)
     assert (error.code, error.fatal) == ("internal", True)
     assert broken.ended
+
+
+def test_a_round_takes_those_that_wait_longest(bench: Bench) -> None:
+    rounds: list[list[Voice]] = []
+    over = threading.Event()
+    voices = [bench.voice() for _ in range(2 * TOGETHER + 3)]
+
+    class Noted(Engine):
+        def round(self, voices_due: list[Voice]) -> None:
+            rounds.append(voices_due)
+            if sum(map(len, rounds)) == len(voices):
+                over.set()
+
+    engine = Noted(lambda _made: None, Uncounted())
+    for voice in voices:
+        engine.poke(voice)
+    engine.poke(voices[0])  # more sound of one that waits already
+    engine.start()
+    assert over.wait(10)
+    engine.stop()
+    assert [voice for taken in rounds for voice in taken] == voices
+    assert max(map(len, rounds)) == TOGETHER
