@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Processes that run tests: auto is one for each core, 0 is pytest's own and no other.
+JOBS ?= auto
+SPREAD = -n $(JOBS) --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-least test-sdist test-frozen format bench figures picture teacher clean
@@ -16,13 +19,13 @@ test: $(VENV)/tested  ## lint, types and all tests but the slow ones (some minut
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy livesr export tests examples
-	$(BIN)/mypy --platform win32 livesr
-	$(BIN)/mypy --platform darwin livesr
-	$(BIN)/python -m pytest -m "not slow" $(COVERAGE)
+	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 livesr
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin livesr
+	$(BIN)/python -m pytest $(SPREAD) -m "not slow" $(COVERAGE)
 
 test-all: $(VENV)/tested  ## `make test`, then the slow tests, and the gate on coverage
 	$(MAKE) test COVERAGE="--cov --cov-report= --cov-fail-under=0"
-	$(BIN)/python -m pytest -m slow --cov --cov-append
+	$(BIN)/python -m pytest $(SPREAD) -m slow --cov --cov-append
 
 # CI gives these a part of the tests.
 LEAST = tests/app tests/files tests/model tests/stages tests/test_*.py tests/end_to_end/test_bad_input.py
@@ -33,14 +36,15 @@ test-least: $(VENV)/tested  ## the tests with the least version of every depende
 	$(BIN)/python -m tests.minimums > .cache/least/constraints.txt
 	.cache/least/bin/python -m pip install --quiet --disable-pip-version-check \
 		-c .cache/least/constraints.txt -e '.[test]'
-	.cache/least/bin/python -m pytest -m "not slow" $(LEAST)
+	.cache/least/bin/python -m pytest $(SPREAD) -m "not slow" $(LEAST)
 
 test-sdist: $(VENV)/tested  ## the tests of the source distribution, in it
 	rm -rf .cache/sdist && mkdir -p .cache/sdist
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
 	$(BIN)/python -m build --sdist --outdir .cache/sdist . > /dev/null
 	cd .cache/sdist && tar -xzf livesr-*.tar.gz && rm livesr-*.tar.gz && mv livesr-* livesr
-	cd .cache/sdist/livesr && PYTHONPATH=$$PWD $(abspath $(BIN))/python -m pytest -m "not slow" $(SDIST)
+	cd .cache/sdist/livesr && PYTHONPATH=$$PWD $(abspath $(BIN))/python -m pytest \
+		$(SPREAD) -m "not slow" $(SDIST)
 
 test-frozen: $(VENV)/tested  ## a program made by PyInstaller gives the same readings
 	rm -rf .cache/frozen && $(PYTHON) -m venv .cache/frozen/venv

@@ -12,6 +12,7 @@ import pytest
 from livesr.__main__ import _of_extra
 from livesr.errors import LivesrError
 from livesr.version import __version__
+from tests.helpers import commands
 
 
 def livesr(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -32,9 +33,9 @@ def test_version(option: str) -> None:
 
 @pytest.mark.parametrize("arguments", [(), ("replay",), ("listen",), ("bench",)])
 def test_short_help_is_the_long_one(arguments: tuple[str, ...]) -> None:
-    told = livesr(*arguments, "-h")
+    told = commands.livesr(*arguments, "-h")
     assert told.returncode == 0 and "Usage" in told.stdout
-    assert told.stdout == livesr(*arguments, "--help").stdout
+    assert told.stdout == commands.livesr(*arguments, "--help").stdout
 
 
 def test_completion_knows_commands_and_options() -> None:

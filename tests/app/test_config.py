@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from livesr.app.config import VARIABLE, config_path
-from tests.app.test_cli import livesr
+from tests.app.test_cli import livesr as process
+from tests.helpers.commands import livesr
 from tests.helpers.tiny import DATA
 from tests.helpers.virtual import VirtualMicrophone
 
@@ -142,11 +143,11 @@ def test_a_device_in_the_file(microphone: VirtualMicrophone, config: Config) -> 
 
 def test_verbose_logs_to_standard_error(microphone: VirtualMicrophone) -> None:
     listen = ("listen", "--device", "vmic", "--seconds", "1", "--jsonl", "-")
-    told = livesr("--verbose", *listen)
+    told = process("--verbose", *listen)
     assert told.returncode == 0
     assert "INFO livesr.microphone.stream: vmic opened: 44100 Hz, inputs 1 to 2" in told.stderr
     assert "livesr.microphone" not in told.stdout
-    assert "livesr.microphone" not in livesr(*listen).stderr
+    assert "livesr.microphone" not in process(*listen).stderr
 
 
 NOWHERE = """

@@ -17,6 +17,7 @@ import pytest
 import soundfile as sf
 
 from livesr.app.exit_status import ExitStatus, of_signal
+from tests.helpers.commands import livesr
 from tests.helpers.tiny import DATA
 
 CLIP = DATA / "conversation.flac"
@@ -166,20 +167,10 @@ def test_a_name_in_another_encoding_is_heard(tmp_path: Path) -> None:
     assert again.stdout == told.stdout
 
 
-def told_by(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-
-
 def test_a_session_in_any_packing(tmp_path: Path) -> None:
-    lines = told_by("replay", str(DATA / "banglaser.flac"), "--jsonl", "-").stdout
+    lines = livesr("replay", str(DATA / "banglaser.flac"), "--jsonl", "-").stdout
     (tmp_path / "a.jsonl").write_text(lines)
-    plain = told_by("replay", str(tmp_path / "a.jsonl")).stdout
+    plain = livesr("replay", str(tmp_path / "a.jsonl")).stdout
     assert plain.count(" dBFS\n") == lines.count("\n") > 5
     packings = {
         "a.json": lines.encode(),
@@ -192,16 +183,16 @@ def test_a_session_in_any_packing(tmp_path: Path) -> None:
     }
     for name, data in packings.items():
         (tmp_path / name).write_bytes(data)
-        told = told_by("replay", str(tmp_path / name))
+        told = livesr("replay", str(tmp_path / name))
         assert (told.stdout, told.returncode) == (plain, 0), (name, told.stderr)
     (tmp_path / "bad.jsonl.gz").write_bytes(b"\x1f\x8b" + b"no gzip at all, and long enough")
-    told = told_by("replay", str(tmp_path / "bad.jsonl.gz"))
+    told = livesr("replay", str(tmp_path / "bad.jsonl.gz"))
     assert told.returncode == 2 and told.stderr.count("\n") == 1
 
 
 def test_options_of_sound_are_refused_for_a_session(tmp_path: Path) -> None:
     for option in (["--hop", "0.5"], ["--play"], ["--model", "acrnn-compact"]):
-        told = told_by("replay", str(tmp_path / "a.jsonl"), *option)
+        told = livesr("replay", str(tmp_path / "a.jsonl"), *option)
         assert told.returncode == 2 and option[0] in told.stderr
 
 
@@ -213,5 +204,5 @@ def test_a_decoder_s_own_notes_stay_off_the_terminal(tmp_path: Path) -> None:
     for place in range(9000, len(damaged) - 100, 9000):
         damaged[place : place + 60] = bytes((7 * i + place) % 256 for i in range(60))
     mp3.write_bytes(damaged)
-    told = told_by("replay", str(mp3))
+    told = subprocess.run([*COMMAND, "replay", mp3], capture_output=True, text=True, check=False)
     assert all(line.startswith("livesr: ") for line in told.stderr.splitlines())

@@ -14,42 +14,45 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from livesr.app.cli import app
 from livesr.app.outputs import Outputs, Place, check_outputs, is_stdout
 from livesr.errors import LivesrError
 from livesr.files.recording import events_path
+from tests.helpers import commands
 from tests.helpers.tiny import DATA
 
 CASES = int(os.environ.get("LIVESR_FUZZ", "200"))
 CLIP = DATA / "banglaser.flac"
 
 
-def livesr(
-    folder: Path, *arguments: str, stdin: Path | None = None, stdout: Path | None = None
+def process(
+    folder: Path, *arguments: str, stdout: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    with (
-        (stdin or Path(os.devnull)).open("rb") as given,
-        (stdout or Path(os.devnull)).open("ab") as taken,
-    ):
+    """`livesr` in a process of its own, whose standard output is a pipe or this file."""
+    with (stdout or Path(os.devnull)).open("ab") as taken:
         return subprocess.run(
             [sys.executable, "-m", "livesr", *arguments],
             check=False,
             cwd=folder,
             text=True,
-            stdin=given,
+            stdin=subprocess.DEVNULL,
             stdout=taken if stdout else subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
 
 
-def refusal(folder: Path, *arguments: str) -> str:
-    """The same in this process, which is quicker: the sentence that `livesr` ends with."""
+def livesr(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """In this process, which is quicker."""
     with contextlib.chdir(folder):
-        told = CliRunner().invoke(app, arguments)
-    assert isinstance(told.exception, LivesrError), told.output
-    return str(told.exception)
+        return commands.livesr(*arguments)
+
+
+def refusal(folder: Path, *arguments: str) -> str:
+    """The sentence that `livesr` ends with, before it has written anything."""
+    told = livesr(folder, *arguments)
+    assert told.returncode == 2 and told.stdout == ""
+    assert told.stderr.startswith("livesr: ") and told.stderr.count("\n") == 1
+    return told.stderr
 
 
 @pytest.fixture
@@ -71,7 +74,7 @@ def test_the_input_is_kept(folder: Path, option: str, name: str, force: list[str
 
 
 def test_the_input_is_kept_by_the_program(folder: Path) -> None:
-    told = livesr(folder, "replay", "a.flac", "--jsonl", "a.flac", "--force")
+    told = process(folder, "replay", "a.flac", "--jsonl", "a.flac", "--force")
     assert told.returncode == 2
     assert told.stderr.startswith("livesr: ") and told.stderr.count("\n") == 1
     assert (folder / "a.flac").read_bytes() == CLIP.read_bytes()
@@ -127,17 +130,17 @@ def test_standard_output_by_any_name_takes_one_output_alone(folder: Path, option
     assert (
         dash.startswith(("{", "start,", "<!doctype")) and " dBFS\n" not in dash
     )  # no plain lines between
-    assert livesr(folder, "replay", "a.flac", option, "/dev/stdout").stdout == dash
+    assert process(folder, "replay", "a.flac", option, "/dev/stdout").stdout == dash
     assert sorted(path.name for path in folder.iterdir()) == ["a.flac"]
     # Where the shell sends it, by that file's own name: what was there stays in front.
     (folder / "log").write_text("before\n")
-    told = livesr(folder, "replay", "a.flac", option, "log", stdout=folder / "log")
+    told = process(folder, "replay", "a.flac", option, "log", stdout=folder / "log")
     assert told.returncode == 0
     assert (folder / "log").read_text() == "before\n" + dash
 
 
 def test_standard_output_appended_to_the_input_is_refused(folder: Path) -> None:
-    told = livesr(folder, "replay", "a.flac", stdout=folder / "a.flac")
+    told = process(folder, "replay", "a.flac", stdout=folder / "a.flac")
     assert told.returncode == 2 and "Standard output goes to a.flac" in told.stderr
     assert (folder / "a.flac").read_bytes() == CLIP.read_bytes()
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from livesr import AudioError, LivesrError, ModelError, Recognizer
 from livesr.model.load import load_model
 from livesr.model.metadata import METADATA_KEY
 from livesr.settings import FrontEndSettings
+from tests.helpers import commands
 from tests.helpers.tiny import save_tiny, tiny_info
 
 OK = np.zeros(100, np.float32)
@@ -247,7 +246,7 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_files_that_cannot_be_read(bad_files: Path, tiny: Path, name: str, message: str) -> None:
     with pytest.raises(AudioError, match=message):
         list(livesr.replay(bad_files / name, model=tiny))
-    told = run_cli("replay", str(bad_files / name))
+    told = commands.livesr("replay", str(bad_files / name))
     assert told.returncode == (3 if name == "nan.wav" else 2)  # half of that file is used
     assert told.stderr.count("\n") == 1
     assert told.stderr.startswith("livesr: ")
@@ -262,7 +261,7 @@ def test_a_truncated_wav_is_read_to_its_end(bad_files: Path, tiny: Path) -> None
 
 def test_nothing_written_before_an_error_is_lost(bad_files: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    told = run_cli("replay", str(bad_files / "nan.wav"), "--jsonl", str(out))
+    told = commands.livesr("replay", str(bad_files / "nan.wav"), "--jsonl", str(out))
     assert told.returncode == 3
     assert len(out.read_text().splitlines()) == 4  # the second before the NaN
 
@@ -277,7 +276,7 @@ def test_options_that_cannot_be(bad_files: Path, tmp_path: Path) -> None:
         (["--jsonl", "-", "--csv", "-"], "would mix on standard output"),
         (["--nonsense"], "No such option"),
     ):
-        told = run_cli("replay", sound, *arguments)
+        told = commands.livesr("replay", sound, *arguments)
         assert told.returncode == 2, arguments
         assert message in told.stderr
         assert "Traceback" not in told.stderr
@@ -286,14 +285,3 @@ def test_options_that_cannot_be(bad_files: Path, tmp_path: Path) -> None:
 def test_errors_are_one_family() -> None:
     for kind in (AudioError, ModelError, livesr.DeviceError):
         assert issubclass(kind, LivesrError)
-
-
-def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "livesr", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        timeout=60,
-    )

@@ -22,6 +22,7 @@ from livesr.app.many import How, replay_many
 from livesr.app.progress import FileProgress, lengths
 from livesr.errors import LivesrError
 from livesr.files.jsonl import readings_from_jsonl
+from tests.helpers import commands
 from tests.helpers.media import KINDS, convert, need_ffmpeg
 from tests.helpers.tiny import DATA
 
@@ -94,13 +95,7 @@ def _quietly(path: str, tiny: Path) -> list[livesr.Reading]:
 
 
 def cli(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "livesr", "replay", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    return commands.livesr("replay", *map(str, arguments))
 
 
 def test_a_call_s_sides_are_told_apart_in_every_output(

@@ -16,6 +16,7 @@ import livesr
 from livesr import Reading, Recognizer
 from livesr.model.metadata import LABELS
 from livesr.summary import Summary
+from tests.helpers import commands
 from tests.helpers.tiny import DATA
 
 CLIP = DATA / "conversation.flac"
@@ -55,13 +56,9 @@ def test_pace_waits_as_a_microphone_would(tiny: Path) -> None:
 
 
 def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "livesr", *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-        stdin=subprocess.DEVNULL,
-    )
+    told = commands.livesr(*arguments)
+    told.check_returncode()
+    return told
 
 
 def test_jsonl_is_the_readings(tmp_path: Path) -> None:
