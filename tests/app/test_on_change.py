@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-import livesr
+from livesr import replay
 from livesr.app.on_change import OnChange
 from livesr.errors import LivesrError
 from livesr.event import Event
 from tests.app.test_report import reading
+from tests.helpers.commands import livesr
 from tests.helpers.tiny import DATA
 
 
@@ -47,16 +46,13 @@ def test_one_that_fails_is_told_of_once() -> None:
 
 
 def test_the_program_runs_it(tmp_path: Path) -> None:
-    replay = [sys.executable, "-m", "livesr", "replay", str(DATA / "conversation.flac")]
-    hook = f"echo $LIVESR_LABEL >> {tmp_path}/told"
-    told = subprocess.run([*replay, "--exec", hook], capture_output=True, text=True, check=False)
+    clip = str(DATA / "conversation.flac")
+    told = livesr("replay", clip, "--exec", f"echo $LIVESR_LABEL >> {tmp_path}/told")
     assert (told.returncode, told.stderr) == (0, "")
     labels = (tmp_path / "told").read_text().split()
-    shown = [reading.label for reading in livesr.replay(DATA / "conversation.flac")]
+    shown = [reading.label for reading in replay(clip)]
     assert labels[0] == next(filter(None, shown))
     assert set(labels) == set(filter(None, shown))
-    told = subprocess.run(
-        [*replay, "--exec", "exit 7"], capture_output=True, text=True, check=False
-    )
+    told = livesr("replay", clip, "--exec", "exit 7")
     assert told.returncode == 3
     assert told.stderr.count("\n") == 1 and "status 7" in told.stderr

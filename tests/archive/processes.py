@@ -12,11 +12,25 @@ from contextlib import suppress
 from pathlib import Path
 
 ARCHIVE = (sys.executable, "-m", "livesr", "archive")
+PATIENCE = 400.0  # seconds: machines of tests are busy
 
 
 def start(*arguments: object, log: Path) -> subprocess.Popen[bytes]:
     """`livesr archive` in a session of its own, as a shell starts it."""
     return _start([*ARCHIVE, *map(str, arguments)], log)
+
+
+def run_to_its_end(*arguments: object, log: Path) -> None:
+    """`livesr archive` until it ends with status 0.
+
+    On a busy machine Ray may not start in time; livesr says so, and the command is given again.
+    """
+    for _ in range(5):
+        status = start(*arguments, log=log).wait(PATIENCE)
+        if status == 0:
+            return
+        assert "the machine is busy, try again" in log.read_text().splitlines()[-1], log.read_text()
+    raise AssertionError(log.read_text())
 
 
 def start_python(code: str, log: Path) -> subprocess.Popen[bytes]:

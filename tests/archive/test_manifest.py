@@ -21,12 +21,12 @@ def uris(sources: list[str], **options: str) -> list[str]:
     return sorted(file.uri for file in manifest.find(sources, **options)[0])
 
 
-def test_a_folder_is_looked_through_to_the_bottom(recordings: Path) -> None:
+def test_a_folder_s_subfolders_are_searched(recordings: Path) -> None:
     names = ["below/medium.ogg", "below/two.wav", "long.flac", "short.wav"]
     assert uris([str(recordings)]) == sorted(str(recordings / name) for name in names)
 
 
-def test_globs_lists_and_files_name_the_same(recordings: Path, tmp_path: Path) -> None:
+def test_globs_lists_and_file_names_find_the_same_files(recordings: Path, tmp_path: Path) -> None:
     expected = [str(recordings / "long.flac"), str(recordings / "short.wav")]
     assert uris([str(recordings / "*.*")]) == expected
     assert uris(expected) == expected
@@ -37,7 +37,7 @@ def test_globs_lists_and_files_name_the_same(recordings: Path, tmp_path: Path) -
     assert uris([str(listed), *expected]) == expected
 
 
-def test_nothing_in_the_results_is_a_source(recordings: Path, tmp_path: Path) -> None:
+def test_files_in_the_output_folder_are_no_sources(recordings: Path, tmp_path: Path) -> None:
     out = tmp_path / "in" / "out"
     out.mkdir(parents=True)
     for folder in (out.parent, out):
@@ -99,7 +99,7 @@ def test_a_source_that_is_not_there_is_told(
         manifest.find([source])
 
 
-def test_the_longest_first_and_each_channel_a_row(recordings: Path) -> None:
+def test_the_manifest_has_a_row_for_each_channel_the_longest_first(recordings: Path) -> None:
     found, carried = manifest.find([str(recordings)])
     rows = manifest.build(found, carried, Scoring(), "each").to_pylist()
     assert [(Path(row["uri"]).name, row["channel"]) for row in rows] == [
@@ -116,7 +116,7 @@ def test_the_longest_first_and_each_channel_a_row(recordings: Path) -> None:
         manifest.build(found, carried, Scoring(), "left")
 
 
-def test_a_key_is_of_all_that_decides_the_readings(tmp_path: Path, tiny: Path) -> None:
+def test_the_key_changes_with_all_that_decides_the_readings(tmp_path: Path, tiny: Path) -> None:
     path = tmp_path / "a.wav"
     sf.write(path, np.zeros(16000), 16000)
 

@@ -29,7 +29,7 @@ def out(tmp_path: Path) -> Place:
     return Place.of(str(tmp_path))
 
 
-def test_what_is_whole_stays_as_it_is(out: Place) -> None:
+def test_settle_keeps_complete_files(out: Place) -> None:
     for folder in (SUMMARY, CHECKPOINT):
         put(out, folder, "a.parquet", "abc")
     before = {path: path.stat().st_mtime_ns for path in Path(out.address).rglob("*.parquet")}
@@ -57,7 +57,7 @@ def test_a_file_cut_short_is_removed_with_its_checkpoint(out: Place) -> None:
     assert keys(out, SUMMARY) == keys(out, CHECKPOINT) == ["a", "b"]
 
 
-def test_a_row_is_there_once(out: Place) -> None:
+def test_settle_removes_double_rows(out: Place) -> None:
     put(out, CHECKPOINT, "a.parquet", "abc")
     put(out, SUMMARY, "a.parquet", "ab")
     put(out, SUMMARY, "b.parquet", "bc")
@@ -65,14 +65,14 @@ def test_a_row_is_there_once(out: Place) -> None:
     assert keys(out, SUMMARY) == ["a", "b", "c"]
 
 
-def test_what_is_to_be_scored_again_is_forgotten(out: Place) -> None:
+def test_settle_removes_rows_that_are_scored_again(out: Place) -> None:
     for folder in (SUMMARY, CHECKPOINT):
         put(out, folder, "a.parquet", "abc")
     assert settle(out, {"b"}) == {"a", "c"}
     assert keys(out, SUMMARY) == keys(out, CHECKPOINT) == ["a", "c"]
 
 
-def test_settling_can_itself_be_cut_short(out: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settle_may_be_killed_and_run_again(out: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, both in (("a", "abc"), ("b", "de")):
         for folder in (SUMMARY, CHECKPOINT):
             put(out, folder, f"{name}.parquet", both)
@@ -106,7 +106,7 @@ def test_settling_can_itself_be_cut_short(out: Place, monkeypatch: pytest.Monkey
     assert keys(out, SUMMARY) == keys(out, CHECKPOINT) == ["a", "c"]
 
 
-def test_a_write_is_whole_or_not_there(out: Place) -> None:
+def test_sweep_removes_half_written_files(out: Place) -> None:
     out.write("a", b"first")
     part = Path(out.address, ".0123.part")
     part.write_bytes(b"half of")
@@ -132,13 +132,13 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(tmp_path: Path) -> None:
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
-def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         Place.of(str(tmp_path / "file" / "out")).make()
 
 
-def test_parquet_keeps_what_is_said_about_it() -> None:
+def test_parquet_keeps_the_schema_s_metadata() -> None:
     table = pa.table({"a": [1]})
     read = pq.read_table(pa.BufferReader(packed(table, {b"livesr.x": b"y"})))
     assert read.schema.metadata[b"livesr.x"] == b"y"

@@ -106,7 +106,7 @@ def test_attention_is_kept_if_asked(recordings: Path, tiny: Path, out: Place) ->
     assert table["attention_times"].to_pylist() == times
 
 
-def test_what_cannot_be_heard_is_a_row_and_the_rest_is_done(
+def test_a_file_that_cannot_be_read_is_a_row_and_the_others_are_scored(
     recordings: Path, tmp_path: Path, scoring: Scoring, out: Place
 ) -> None:
     (tmp_path / "empty.wav").write_bytes(b"")
@@ -197,7 +197,7 @@ def test_each_channel_is_a_stream_of_its_own(
     assert row["status"] == "error" and "Channel 3" in row["message"]
 
 
-def test_gaps_and_resets_of_a_recording_count(
+def test_gaps_and_resets_of_a_recording_are_applied(
     recordings: Path, tmp_path: Path, scoring: Scoring, out: Place
 ) -> None:
     path = tmp_path / "talk.flac"
@@ -216,7 +216,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("ending", ["flac", "ogg", "mp3"])
-def test_a_long_file_is_gone_on_with_inside(
+def test_a_long_file_is_resumed_from_its_saved_state(
     recordings: Path,
     tmp_path: Path,
     scoring: Scoring,

@@ -24,7 +24,7 @@ from livesr.archive.outputs import (
 from livesr.archive.places import Place
 from livesr.archive.scorer import Scorer
 from livesr.archive.settings import Scoring
-from tests.archive.processes import start
+from tests.archive.processes import run_to_its_end
 from tests.archive.test_scorer import assert_same
 
 
@@ -100,6 +100,8 @@ def test_what_is_not_in_the_store_is_told(bucket: str, tiny: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.xdist_group("ray")
 @pytest.mark.parametrize("bucket", ["s3"], indirect=True)
 def test_the_whole_command_on_a_store(
     bucket: str, recordings: Path, tiny: Path, tmp_path: Path
@@ -112,8 +114,7 @@ def test_the_whole_command_on_a_store(
 
     def command() -> dict[str, bytes]:
         options = ("--model", tiny, "--workers", 2, "--channel", "each")
-        process = start(f"{bucket}/in", f"{bucket}/out", *options, log=log)
-        assert process.wait(180) == 0, log.read_text()
+        run_to_its_end(f"{bucket}/in", f"{bucket}/out", *options, log=log)
         out = fsspec.filesystem("s3", skip_instance_cache=True)
         return {
             name: out.cat_file(name)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ import soundfile as sf
 
 import livesr
 from livesr.summary import Summary
+from tests.helpers import commands
 from tests.helpers.tiny import DATA
 
 CLIP = DATA / "conversation.flac"
@@ -90,8 +89,8 @@ def test_a_session_comes_back_whole(tiny: Path, tmp_path: Path) -> None:
     half = tmp_path / "half.wav"
     sf.write(half, sf.read(CLIP)[0][:80_000], 16000)
     half.write_bytes(half.read_bytes()[:100_000])  # it says so at the end
-    command = [sys.executable, "-m", "livesr", "replay", half, "--model", tiny, "--jsonl", path]
-    assert subprocess.run(list(map(str, command)), capture_output=True, check=False).returncode == 3
+    told = commands.livesr("replay", str(half), "--model", str(tiny), "--jsonl", str(path))
+    assert told.returncode == 3
     session = livesr.read_session(path)
     assert isinstance(session, livesr.SavedSession)
     with pytest.warns(livesr.AudioWarning):

@@ -22,6 +22,7 @@ from livesr.files.content import Content
 from livesr.files.parts import layout
 from livesr.files.replay import ReplaySettings, play
 from livesr.files.soundfile import SoundFile
+from tests.helpers import commands
 from tests.helpers.media import KINDS, convert, heard_by_ffmpeg, need_ffmpeg
 from tests.helpers.tiny import DATA
 
@@ -332,12 +333,7 @@ def test_a_loss_is_a_warning_of_the_api_and_an_event_of_the_stream(
     assert items == readings
     assert isinstance(event, Event)
     assert (event.kind, event.at) == ("file", pytest.approx(readings[-1].end))
-    told = subprocess.run(
-        [sys.executable, "-m", "livesr", "replay", str(path), "--jsonl", str(tmp_path / "a.jsonl")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    told = commands.livesr("replay", str(path), "--jsonl", str(tmp_path / "a.jsonl"))
     assert told.returncode == 3
     assert "livesr: " in told.stderr
     assert "it was cut" in told.stderr

@@ -519,7 +519,7 @@ def test_inputs_that_are_not_heard_are_named_first(
         microphone.play(on_input_3, "quad") as player,
         livesr.listen("quad", model=tiny) as listener,
     ):
-        items = collect(listener, lambda items: bool(events(items, "silence")), most=8)
+        items = collect(listener, lambda items: bool(events(items, "silence")))
         player.kill()
     (silence,) = events(items, "silence")
     inputs = listener.device.channels

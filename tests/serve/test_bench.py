@@ -10,7 +10,7 @@ from pathlib import Path
 _OPTIONS = ["--voices", "1", "3", "--seconds", "3", "--packet", "0.1", "--max-voices", "2"]
 
 
-def test_the_curve(tiny: Path, tmp_path: Path) -> None:
+def test_the_load_curve_is_printed_and_written_into_the_page(tiny: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     mark = f"<!-- load curve: {tiny} -->\n"
     page.write_text(f"before\n{mark}{mark}after\n")

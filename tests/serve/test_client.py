@@ -96,7 +96,9 @@ def served(reading: Reading) -> Reading:
     return Reading.from_dict(reading.to_dict())
 
 
-def test_it_is_a_recognizer_elsewhere(server: Server, tiny: Path, speech: np.ndarray) -> None:
+def test_a_voice_of_the_client_does_what_a_recognizer_does(
+    server: Server, tiny: Path, speech: np.ndarray
+) -> None:
     own, found = Recognizer(tiny), []
     with Voice(server.url, mode="lossless", encoding="f32le") as voice:
         assert voice.labels == own.labels
@@ -115,7 +117,7 @@ def test_it_is_a_recognizer_elsewhere(server: Server, tiny: Path, speech: np.nda
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_network_that_fails_loses_nothing(
+def test_connections_that_break_lose_no_reading(
     network: Network, tiny: Path, speech: np.ndarray, seed: int
 ) -> None:
     sound = (speech[:300_000] * 32767).astype("<i2")
@@ -132,7 +134,9 @@ def test_a_network_that_fails_loses_nothing(
     assert found == expected(tiny, sound, 48000, 0.1)
 
 
-def test_async_over_a_network_that_fails(network: Network, tiny: Path, speech: np.ndarray) -> None:
+def test_an_async_voice_loses_no_reading_when_connections_break(
+    network: Network, tiny: Path, speech: np.ndarray
+) -> None:
     sound = (speech[:200_000] * 32767).astype("<i2")
 
     async def one(seed: int, connected: asyncio.Barrier) -> list[Reading]:
@@ -157,7 +161,7 @@ def test_async_over_a_network_that_fails(network: Network, tiny: Path, speech: n
 
 
 @pytest.mark.slow
-def test_a_restart_loses_nothing(tiny: Path, speech: np.ndarray) -> None:
+def test_a_restart_of_the_server_loses_no_reading(tiny: Path, speech: np.ndarray) -> None:
     sound = (speech[:200_000] * 32767).astype("<i2")
     first = Server("--model", str(tiny))
     port = first.url.rpartition(":")[2]
@@ -175,7 +179,9 @@ def test_a_restart_loses_nothing(tiny: Path, speech: np.ndarray) -> None:
     assert found == expected(tiny, sound)
 
 
-def test_a_state_is_resumed_elsewhere(server: Server, tiny: Path, speech: np.ndarray) -> None:
+def test_a_state_is_resumed_by_another_client(
+    server: Server, tiny: Path, speech: np.ndarray
+) -> None:
     sound = (speech[:80_000] * 32767).astype("<i2")
     with Voice(server.url, mode="lossless") as voice:
         found = voice.push(sound[:40_000]) + voice.finish()
@@ -187,7 +193,7 @@ def test_a_state_is_resumed_elsewhere(server: Server, tiny: Path, speech: np.nda
     assert found == expected(tiny, sound)
 
 
-def test_refusals_are_said(server: Server, tiny: Path) -> None:
+def test_a_refusal_is_an_error_with_its_code(server: Server, tiny: Path) -> None:
     with pytest.raises(ServerError, match="cannot be reached"):
         Voice("http://127.0.0.1:9")
     with pytest.raises(ServerError, match=r"0\.123") as told:
@@ -199,7 +205,9 @@ def test_refusals_are_said(server: Server, tiny: Path) -> None:
         assert told.value.code == "503"
 
 
-def test_the_network_goes_for_good(server: Server, speech: np.ndarray) -> None:
+def test_without_reconnect_a_lost_connection_is_an_error(
+    server: Server, speech: np.ndarray
+) -> None:
     with Voice(server.url, reconnect=False) as voice:
         voice.push(speech[:5000])
         connection = voice._voice._socket.transport.get_extra_info("socket")

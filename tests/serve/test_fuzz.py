@@ -84,7 +84,9 @@ def attack(server: Server, rng: random.Random, count: int) -> int:
     return sent
 
 
-def test_garbage_hurts_nobody_else(tiny: Path, speech: np.ndarray, tmp_path: Path) -> None:
+def test_random_messages_do_not_disturb_another_voice(
+    tiny: Path, speech: np.ndarray, tmp_path: Path
+) -> None:
     sound = (np.tile(speech, 2) * 32767).astype("<i2")[:600_000]
     with serving("--model", str(tiny), "--max-voices", "40", log=tmp_path / "log") as server:
         (worker,) = server.workers()

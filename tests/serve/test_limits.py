@@ -88,7 +88,9 @@ def test_a_bad_message_does_not_end_the_session(
         ({"resume": "x" * 100}, "bad_resume"),
     ],
 )
-def test_a_configuration_that_cannot_be(server: Server, update: dict[str, Any], code: str) -> None:
+def test_a_wrong_configuration_is_refused(
+    server: Server, update: dict[str, Any], code: str
+) -> None:
     with server.connect() as client:
         tell(client, "session.update", **update)
         error = until(client, "error")[0]
@@ -134,14 +136,14 @@ def test_an_oversized_message_ends_the_session(server: Server, message: str | by
         assert client.close_code in ((1009,) if len(message) < 2**23 else (1009, 1006))
 
 
-def test_a_long_resume_is_looked_at(server: Server) -> None:
+def test_a_resume_of_4_mb_is_read_and_refused(server: Server) -> None:
     with server.connect() as client:
         tell(client, "session.update", resume="A" * (2**22))
         (error,) = collected(client)
         assert error["code"] == "bad_resume"
 
 
-def test_when_it_is_full(tiny: Path, tmp_path: Path) -> None:
+def test_a_full_server_refuses_with_503_until_a_voice_ends(tiny: Path, tmp_path: Path) -> None:
     options = ("--max-voices", "3", "--workers", "2")
     with serving("--model", str(tiny), *options, log=tmp_path / "log") as server:
         server.wait_logged("worker ready", 2)
@@ -163,7 +165,7 @@ def test_when_it_is_full(tiny: Path, tmp_path: Path) -> None:
             voice.close()
 
 
-def test_when_readings_are_late(tiny: Path, speech: np.ndarray) -> None:
+def test_a_server_whose_readings_are_late_refuses_with_503(tiny: Path, speech: np.ndarray) -> None:
     """No lag at all is borne here, and every reading has some."""
     settings = {"model": str(tiny), "limits": {"lag_seconds": 0.0}}
     with serving(settings=settings) as server, server.connect() as client:
@@ -175,7 +177,7 @@ def test_when_readings_are_late(tiny: Path, speech: np.ndarray) -> None:
         assert "too slow" in json.loads(refused.value.response.body)["error"]
 
 
-def test_voices_of_one_address(tiny: Path) -> None:
+def test_an_address_may_have_only_so_many_voices(tiny: Path) -> None:
     """Behind a proxy on this machine, whose clients it names."""
     with serving("--model", str(tiny), "--per-address", "2") as server:
 
@@ -202,7 +204,7 @@ def test_voices_of_one_address(tiny: Path) -> None:
             voice("127.0.0.1")
 
 
-def test_a_short_hop_weighs_more(tiny: Path) -> None:
+def test_a_short_hop_takes_the_place_of_several_voices(tiny: Path) -> None:
     with serving("--model", str(tiny), "--max-voices", "3") as server:
         with server.connect() as client:
             tell(client, "session.update", hop=0.05)
@@ -216,14 +218,16 @@ def test_a_short_hop_weighs_more(tiny: Path) -> None:
                 server.connect()
 
 
-def test_a_client_that_says_nothing(tiny: Path, speech: np.ndarray) -> None:
+def test_a_client_that_sends_nothing_is_disconnected(tiny: Path, speech: np.ndarray) -> None:
     with serving("--model", str(tiny), "--idle-timeout", "1") as server, server.connect() as client:
         client.send((speech[:5000] * 32767).astype("<i2").tobytes())
         told = collected(client)
         assert (told[-1]["code"], client.close_code) == ("idle", 1008)
 
 
-def test_a_reader_that_never_reads(tiny: Path, speech: np.ndarray, tmp_path: Path) -> None:
+def test_a_client_that_never_reads_is_disconnected_and_disturbs_no_other(
+    tiny: Path, speech: np.ndarray, tmp_path: Path
+) -> None:
     """It is cut off; the other, who speaks meanwhile, misses nothing."""
     sound = (speech * 32767).astype("<i2").tobytes()
     settings = {"model": str(tiny), "limits": {"slow_seconds": 1.0, "outbox": 8}}
@@ -446,14 +450,14 @@ def test_a_machine_that_sleeps_for_a_while(tiny: Path, speech: np.ndarray) -> No
     assert readings(told) == [reading.to_dict() for reading in expected]
 
 
-def test_no_clock_that_can_jump() -> None:
+def test_no_module_reads_the_time_of_day() -> None:
     """Waiting and lag go by the monotonic clock; only a log's line tells the time of day."""
     folder = Path(livesr.__file__).parent / "serve"
     for path in folder.glob("*.py"):
         assert not re.search(r"\btime\.time\(|datetime", path.read_text()), path.name
 
 
-def test_an_endless_head_is_cut_off(server: Server) -> None:
+def test_an_endless_http_header_is_cut_off(server: Server) -> None:
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as raw:
         raw.sendall(b"GET / HTTP/1.1\r\n")

@@ -58,7 +58,7 @@ def exposed(server: Server) -> str:
     return httpx.get(f"{server.url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
 
 
-def test_what_is_counted(server: Server, speech: np.ndarray) -> None:
+def test_metrics_count_streams_readings_and_lost_sound(server: Server, speech: np.ndarray) -> None:
     told = speak(server, speech)
     httpx.get(f"{server.url}/metrics")
     values: dict[str, float] = {}
@@ -78,7 +78,7 @@ def test_what_is_counted(server: Server, speech: np.ndarray) -> None:
     assert values["livesr_lag_seconds_count"] == count
 
 
-def test_logs_tell_no_sound_no_reading_no_secret(server: Server, speech: np.ndarray) -> None:
+def test_logs_hold_no_label_no_token_and_no_session_id(server: Server, speech: np.ndarray) -> None:
     told = speak(server, speech)
     server.wait_logged("session closed")
     assert server.log is not None
@@ -169,11 +169,11 @@ def _asked(address: str, expression: str) -> list[dict[str, Any]]:
     return result
 
 
-def test_the_dockerfile_has_no_bad_habits() -> None:
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
     subprocess.run([tool("hadolint"), str(DEPLOY / "Dockerfile")], check=True)
 
 
-def test_the_compose_file_names_what_there_is() -> None:
+def test_files_and_options_of_the_compose_file_exist() -> None:
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     livesr = compose["services"]["livesr"]
     assert livesr["read_only"] is True
@@ -197,7 +197,9 @@ def _steps() -> dict[str, list[str]]:
 
 
 @pytest.mark.slow
-def test_the_images_steps_as_a_user_who_is_not_root(tmp_path: Path, tiny: Path) -> None:
+def test_the_steps_of_the_dockerfile_work_for_a_user_who_is_not_root(
+    tmp_path: Path, tiny: Path
+) -> None:
     """No engine builds images here; what the Dockerfile does, done by hand."""
     steps, source, target = _steps(), tmp_path / "src", tmp_path / "opt"
     source.mkdir()

@@ -91,7 +91,7 @@ def sockets(browser: Browser) -> list[dict[str, Any]]:
     return [event for event in browser.events if event["method"] == "Network.webSocketCreated"]
 
 
-def test_consent_then_what_replay_says_by_keyboard_on_a_phone(
+def test_the_page_asks_consent_and_shows_the_readings_of_a_replay(
     server: Server, browser: Browser, clip: Path
 ) -> None:
     browser.size(360, 740, mobile=True)

@@ -94,7 +94,7 @@ def test_a_named_profile_grows_on_the_server(
 
 
 @pytest.mark.parametrize("profile", ["../anna", ".anna", "a/b", "?", "AAAA" * 40, "x" * 65])
-def test_a_profile_that_cannot_be(server: Server, kept: Path, profile: str) -> None:
+def test_a_wrong_profile_is_refused(server: Server, kept: Path, profile: str) -> None:
     with server.connect() as client:
         tell(client, "session.update", profile=profile)
         (error,) = collected(client)
@@ -102,7 +102,7 @@ def test_a_profile_that_cannot_be(server: Server, kept: Path, profile: str) -> N
     assert not list(kept.iterdir())
 
 
-def test_a_correction_of_nothing(server: Server, speech: np.ndarray) -> None:
+def test_a_correction_to_an_unknown_label_is_an_error(server: Server, speech: np.ndarray) -> None:
     with server.connect() as client:
         client.send(ints(speech)[:20_000].tobytes())
         tell(client, "teach", label="no such mood")

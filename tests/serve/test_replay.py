@@ -78,20 +78,22 @@ def test_one_channel_of_a_file(server: Server, tiny: Path, tmp_path: Path) -> No
         ("", b"x" * 1_000_001, 413),
     ],
 )
-def test_what_is_no_file(server: Server, query: str, content: bytes, status: int) -> None:
+def test_a_request_to_replay_that_is_wrong_gets_an_error(
+    server: Server, query: str, content: bytes, status: int
+) -> None:
     answer = httpx.post(f"{server.url}/v1/replay{query}", content=content)
     assert answer.status_code == status
     assert answer.json()["error"]
 
 
-def test_what_cannot_be_heard_so(server: Server) -> None:
+def test_a_replay_with_a_wrong_hop_gets_an_error(server: Server) -> None:
     content = (DATA / "banglaser.flac").read_bytes()
     answer = httpx.post(f"{server.url}/v1/replay?hop=0.123", content=content)
     (line,) = map(json.loads, answer.text.splitlines())
     assert (line["type"], line["code"]) == ("error", "bad_configuration")
 
 
-def test_a_client_that_leaves_frees_its_place(server: Server) -> None:
+def test_a_client_that_leaves_during_a_replay_frees_its_place(server: Server) -> None:
     host, port = server.url.removeprefix("http://").split(":")
     content = (DATA / "conversation.flac").read_bytes()
     with socket.create_connection((host, int(port))) as raw:
@@ -107,7 +109,7 @@ def test_a_client_that_leaves_frees_its_place(server: Server) -> None:
     raise AssertionError("its place is still taken")
 
 
-def test_the_schema_holds_for_what_is_said(server: Server, speech: np.ndarray) -> None:
+def test_every_message_fits_the_schema(server: Server, speech: np.ndarray) -> None:
     schema = httpx.get(f"{server.url}/v1/schema.json").json()
     assert schema == schemas.json_schema()
     Draft202012Validator.check_schema(schema)

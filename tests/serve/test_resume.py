@@ -44,7 +44,9 @@ def cut(client: ClientConnection) -> None:
     client.socket.close()
 
 
-def test_drain_restart_resume(tiny: Path, speech: np.ndarray) -> None:
+def test_a_state_sent_at_shutdown_is_resumed_by_the_next_server(
+    tiny: Path, speech: np.ndarray
+) -> None:
     sound, rate = ints(speech, 150_000), 48000
     ended: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
@@ -106,7 +108,9 @@ def test_a_dropped_connection_goes_on_in_another_worker(
             assert (error["code"], client.close_code) == ("bad_resume", 1008)
 
 
-def test_a_connection_that_only_seems_to_live_is_taken_over(tiny: Path, speech: np.ndarray) -> None:
+def test_a_resume_takes_over_a_connection_that_is_still_open(
+    tiny: Path, speech: np.ndarray
+) -> None:
     sound = ints(speech, 90_000)
     with serving("--model", str(tiny), "--workers", "2") as server:
         old = server.connect()
@@ -126,7 +130,9 @@ def test_a_connection_that_only_seems_to_live_is_taken_over(tiny: Path, speech: 
         assert error["code"] == "taken_over"
 
 
-def test_a_state_is_kept_for_so_long(tiny: Path, speech: np.ndarray, tmp_path: Path) -> None:
+def test_a_state_is_kept_for_as_long_as_the_settings_say(
+    tiny: Path, speech: np.ndarray, tmp_path: Path
+) -> None:
     settings = {"model": str(tiny), "limits": {"kept_seconds": 0.3}}
     with serving(settings=settings, log=tmp_path / "log") as server:
         client = server.connect()
@@ -142,7 +148,9 @@ def test_a_state_is_kept_for_so_long(tiny: Path, speech: np.ndarray, tmp_path: P
             assert "0.3 s" in error["message"]
 
 
-def test_who_leaves_politely_leaves_nothing(tiny: Path, speech: np.ndarray, tmp_path: Path) -> None:
+def test_a_client_that_closes_its_connection_leaves_no_state(
+    tiny: Path, speech: np.ndarray, tmp_path: Path
+) -> None:
     with serving("--model", str(tiny), log=tmp_path / "log") as server:
         with server.connect() as client:
             client.send(ints(speech, 9_000).tobytes())
@@ -207,7 +215,7 @@ def test_a_parent_that_is_killed_takes_its_workers(tiny: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_when_told(tiny: Path, number: int) -> None:
+def test_a_signal_ends_the_server_with_status_0(tiny: Path, number: int) -> None:
     server = Server("--model", str(tiny))
     server.process.send_signal(number)
     assert server.process.wait(timeout=30) == 0

@@ -102,7 +102,7 @@ def test_eight_clients_at_once(
         assert "error" not in {message["type"] for message in told}
 
 
-def test_without_a_word_it_is_16_khz_mono(
+def test_without_a_configuration_sound_is_16_khz_mono(
     server: Server, tiny: Path, speech: np.ndarray, tmp_path: Path
 ) -> None:
     data = encoded(tmp_path / "a.wav", speech[:40_000], 16000, "s16le")
@@ -183,7 +183,9 @@ def test_skip_reset_and_mark_in_order(server: Server, tiny: Path, speech: np.nda
     assert told[-1]["lost_seconds"] == 7_000 / 16000
 
 
-def test_what_is_no_sample_is_silence(server: Server, tiny: Path, speech: np.ndarray) -> None:
+def test_samples_that_are_not_finite_or_too_large_become_silence(
+    server: Server, tiny: Path, speech: np.ndarray
+) -> None:
     sound = speech[:30_000].copy()
     sound[5_000:5_100] = np.nan
     sound[9_000] = 1e9
