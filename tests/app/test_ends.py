@@ -136,7 +136,7 @@ def until_written(path: Path) -> None:
 @pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE"])
 def test_a_pipe_is_no_terminal_whatever_the_environment_says(variable: str) -> None:
     plain = shell(REPLAY)
-    told = shell(REPLAY, **{variable: "1"})
+    told = shell(REPLAY, SHORT, **{variable: "1"})
     assert "\x1b" not in told.stdout
     assert told.stdout == plain.stdout
     assert plain.stdout.count(" dBFS\n") == READINGS
