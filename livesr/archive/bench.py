@@ -1,7 +1,13 @@
 """What an archive costs beyond `replay` alone: `python -m livesr.archive.bench SOUND`.
 
-Processor time of the command and of every process that it starts is read from /proc (Linux). Other
-work on the machine changes it less than it changes the times by the clock.
+Other work on a machine changes times by the clock by much, and processor times by less (caches are
+shared). So the bench
+
+- reads the processor time of the command and of every process that it starts from /proc (Linux);
+- runs what it compares in turn, several times (`--rounds`), and gives medians of the ratios
+  within a round;
+- reports the start of a run, the scorers, and everything beside them separately. Ray's processes
+  cost the same for each second by the clock, however much the scorers get done in it.
 """
 
 from __future__ import annotations
@@ -16,7 +22,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import soundfile as sf
@@ -33,11 +41,33 @@ Row = tuple[str, str]  # of a table: what, and the measured value
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Seconds by the clock, seconds of processor time, and the peak memory of a worker in bytes."""
+    """What a run cost.
+
+    Attributes:
+        clock: seconds by the clock.
+        work: seconds of processor time, of all processes.
+        scorers: of these, the scorers' own.
+        memory: peak of a scorer, in bytes.
+    """
 
     clock: float
     work: float
-    memory: int
+    scorers: float = 0.0
+    memory: int = 0
+
+    @property
+    def beside(self) -> float:
+        """Seconds of processor time of everything but the scorers."""
+        return self.work - self.scorers
+
+    def __sub__(self, other: Cost) -> Cost:
+        """What this run cost more than the other."""
+        return Cost(
+            self.clock - other.clock,
+            self.work - other.work,
+            self.scorers - other.scorers,
+            self.memory,
+        )
 
 
 def tree(pid: int) -> dict[int, tuple[float, str]]:
@@ -69,27 +99,31 @@ def _largest(pid: int) -> int:
     return 0
 
 
-def archive(source: Path, out: Path, *options: str) -> Cost:
-    """Run the command and measure it.
+def archive(source: Path, *options: str) -> Cost:
+    """Run the command, with a new folder of results, and measure it.
 
     Raises:
         RuntimeError: if it fails.
     """
-    began = time.monotonic()
-    command = [sys.executable, "-m", "livesr", "archive", str(source), str(out), *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    work: dict[int, float] = {}
-    memory = 0
-    while process.poll() is None:
-        for pid, (seconds, line) in tree(process.pid).items():
-            work[pid] = seconds
-            if "MapWorker" in line:
-                memory = max(memory, _largest(pid))
-        time.sleep(0.2)
-    output = process.stdout.read().decode(errors="replace") if process.stdout else ""
+    with tempfile.TemporaryDirectory(dir=source.parent) as out:
+        began = time.monotonic()
+        command = [sys.executable, "-m", "livesr", "archive", str(source), out, *options]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        work: dict[int, float] = {}
+        scorers: dict[int, float] = {}
+        memory = 0
+        while process.poll() is None:
+            for pid, (seconds, line) in tree(process.pid).items():
+                work[pid] = seconds
+                if "MapWorker" in line:
+                    scorers[pid] = seconds
+                    memory = max(memory, _largest(pid))
+            time.sleep(0.2)
+        clock = time.monotonic() - began
+        output = process.stdout.read().decode(errors="replace") if process.stdout else ""
     if process.returncode:
         raise RuntimeError(output)
-    return Cost(time.monotonic() - began, sum(work.values()), memory)
+    return Cost(clock, sum(work.values()), sum(scorers.values()), memory)
 
 
 def bare(files: list[Path]) -> Cost:
@@ -99,7 +133,32 @@ def bare(files: list[Path]) -> Cost:
     for path in files:
         for _ in replay(path):
             pass
-    return Cost(time.monotonic() - began, time.process_time() - worked, 0)
+    work = time.process_time() - worked
+    return Cost(time.monotonic() - began, work, work)
+
+
+def in_turn(rounds: int, runs: dict[str, Callable[[], Cost]]) -> dict[str, list[Cost]]:
+    """Make these runs in turn, so many times, and say what each cost."""
+    found: dict[str, list[Cost]] = {name: [] for name in runs}
+    for number in range(rounds):
+        for name, run in runs.items():
+            cost = run()
+            found[name].append(cost)
+            print(
+                f"  round {number + 1}, {name}: {cost.work:.1f} s of processor time, "
+                f"{cost.scorers:.1f} s of it scoring; {cost.clock:.0f} s by the clock",
+                flush=True,
+            )
+    return found
+
+
+def _middle(costs: list[Cost]) -> Cost:
+    return Cost(
+        median(cost.clock for cost in costs),
+        median(cost.work for cost in costs),
+        median(cost.scorers for cost in costs),
+        max(cost.memory for cost in costs),
+    )
 
 
 def made(folder: Path, sound: Path, count: int, seconds: float) -> list[Path]:
@@ -119,29 +178,38 @@ def made(folder: Path, sound: Path, count: int, seconds: float) -> list[Path]:
     return files
 
 
-def start_up(folder: Path, sound: Path) -> tuple[Cost, list[Row]]:
-    """The cost of a run that scores 2 s of sound."""
-    made(folder / "one", sound, 1, 2)
-    cost = archive(folder / "one", folder / "one-out", "--workers", "1")
+def start_up(folder: Path, sound: Path, rounds: int) -> tuple[dict[int, Cost], list[Row]]:
+    """The cost of runs that score 2 s of sound with each of 1 and 2 workers."""
+    runs: dict[str, Callable[[], Cost]] = {}
+    for workers in (1, 2):
+        made(folder / f"start-{workers}", sound, workers, 2)
+        runs[f"{workers}"] = partial(
+            archive, folder / f"start-{workers}", "--workers", f"{workers}"
+        )
+    costs = in_turn(rounds, runs)
+    found = {workers: _middle(costs[f"{workers}"]) for workers in (1, 2)}
     load = Path("/proc/loadavg").read_text().split()[0]
-    return cost, [
+    return found, [
         (
             "start and end of a run, whatever its size",
-            f"{cost.work:.1f} s of processor time, {cost.clock:.0f} s by the clock (load average "
-            f"{load}, {os.cpu_count()} processors)",
+            f"{found[1].work:.1f} s of processor time with 1 worker, {found[2].work:.1f} s with 2; "
+            f"{found[1].clock:.0f} and {found[2].clock:.0f} s by the clock (load average {load}, "
+            f"{os.cpu_count()} processors)",
         )
     ]
 
 
-def long_files(folder: Path, sound: Path, files: int, minutes: float, start: Cost) -> list[Row]:
+def long_files(
+    folder: Path, sound: Path, files: int, minutes: float, rounds: int, start: dict[int, Cost]
+) -> list[Row]:
     """Long files with `replay` alone, and in an archive with 1 and with 2 workers."""
     paths = made(folder / "long", sound, files, minutes * 60)
     what = f"{files} files of {minutes:g} minutes"
-    alone = bare(paths)
-    costs = {
-        workers: archive(folder / "long", folder / f"long-{workers}", "--workers", str(workers))
-        for workers in (1, 2)
-    }
+    runs: dict[str, Callable[[], Cost]] = {"alone": lambda: bare(paths)}
+    for workers in (1, 2):
+        runs[f"{workers}"] = partial(archive, folder / "long", "--workers", f"{workers}")
+    costs = in_turn(rounds, runs)
+    alone = _middle(costs["alone"])
     per_hour = alone.work / (files * minutes / 60)
     rows = [
         (
@@ -150,48 +218,81 @@ def long_files(folder: Path, sound: Path, files: int, minutes: float, start: Cos
             f"{per_hour:.0f} s for an hour of sound",
         )
     ]
-    for workers, cost in costs.items():
-        over = (cost.work - start.work) / alone.work - 1
+    for workers in (1, 2):
+        nets = [cost - start[workers] for cost in costs[f"{workers}"]]
+        pairs = list(zip(nets, costs["alone"], strict=True))
+        net = _middle(nets)
+        own = median(net.scorers / one.work for net, one in pairs) - 1
+        beside = median(max(0.0, net.beside) / max(0.1, net.clock) for net in nets)
         rows.append(
             (
                 f"archive, {workers} worker{'s'[: workers - 1]}, {what}",
-                f"{cost.work:.1f} s of processor time, {over:+.1%} over `replay` without the "
-                f"start; {cost.clock:.0f} s by the clock, {cost.memory / 1e6:.0f} MB a worker",
+                f"{net.work:.1f} s of processor time without the start, "
+                f"{median(net.work / one.work for net, one in pairs) - 1:+.1%} over `replay`: the "
+                f"scorers {own:+.1%}, and beside them {beside:.3f} s for each second by the clock, "
+                f"of which there were {net.clock:.0f} (with a free core for each worker "
+                f"{own + beside / workers:+.1%} in all); {net.memory / 1e6:.0f} MB a worker",
             )
         )
-    faster = (costs[1].clock - start.clock) / max(0.1, costs[2].clock - start.clock)
+    faster = median(
+        (one - start[1]).clock / max(0.1, (two - start[2]).clock)
+        for one, two in zip(costs["1"], costs["2"], strict=True)
+    )
+    got = {
+        workers: median(
+            net.scorers / max(0.1, net.clock)
+            for net in (cost - start[workers] for cost in costs[f"{workers}"])
+        )
+        for workers in (1, 2)
+    }
     return [
         *rows,
-        ("speed-up from 1 to 2 workers, by the clock, without the start", f"{faster:.2f}"),
+        (
+            "speed-up from 1 to 2 workers, by the clock, without the start",
+            f"{faster:.2f}; one worker got {got[1]:.0%} of a core, two got {got[2]:.0%}",
+        ),
         ("1,000 hours of sound", f"{1000 * per_hour / 3600:.1f} processor hours"),
     ]
 
 
-def short_clips(folder: Path, sound: Path, clips: int, start: Cost) -> list[Row]:
+def short_clips(
+    folder: Path, sound: Path, clips: int, rounds: int, start: dict[int, Cost]
+) -> list[Row]:
     """Clips of 5 s in an archive with 2 workers, and some of them with `replay` alone."""
     paths = made(folder / "clips", sound, clips, 5.0)
     sample = paths[:: max(1, clips // _BARE_CLIPS)]
-    alone = 1000 * bare(sample).work / len(sample)
-    cost = archive(folder / "clips", folder / "clips-out", "--workers", "2")
-    extra = 1000 * (cost.work - start.work) / clips - alone
+    costs = in_turn(
+        rounds,
+        {
+            "alone": lambda: bare(sample),
+            "clips": lambda: archive(folder / "clips", "--workers", "2"),
+        },
+    )
+    alone = 1000 * _middle(costs["alone"]).work / len(sample)
+    nets = [cost - start[2] for cost in costs["clips"]]
+    pairs = list(zip(nets, costs["alone"], strict=True))
+    scale = len(sample) / clips
+    extra = median(scale * net.work / one.work for net, one in pairs) - 1
+    own = median(scale * net.scorers / one.work for net, one in pairs) - 1
     return [
         (
             f"{clips} clips of 5 s, 2 workers",
             f"{alone:.1f} ms of processor time a clip in `replay` ({len(sample)} of them); the "
-            f"archive adds {extra:.1f} ms, {extra / alone:.0%}; {cost.clock:.0f} s by the clock",
+            f"archive adds {extra:.0%}, the scorers {own:.0%} of it; "
+            f"{_middle(costs['clips']).clock:.0f} s by the clock",
         )
     ]
 
 
-def day(folder: Path, sound: Path, hours: float, start: Cost) -> list[Row]:
+def day(folder: Path, sound: Path, hours: float, start: dict[int, Cost]) -> list[Row]:
     """One file of many hours."""
     made(folder / "day", sound, 1, hours * 3600)
-    cost = archive(folder / "day", folder / "day-out", "--workers", "1")
+    net = archive(folder / "day", "--workers", "1") - start[1]
     return [
         (
             f"a file of {hours:g} hours",
-            f"{cost.memory / 1e6:.0f} MB a worker, {(cost.work - start.work) / hours:.0f} s of "
-            "processor time for an hour of sound",
+            f"{net.memory / 1e6:.0f} MB a worker, {net.work / hours:.0f} s of processor time for "
+            "an hour of sound",
         )
     ]
 
@@ -204,18 +305,21 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=8, help="number of long files; 0 for none")
     parser.add_argument("--clips", type=int, default=10_000, help="number of clips; 0 for none")
     parser.add_argument("--hours", type=float, default=6.0, help="length of one file; 0 for none")
+    parser.add_argument("--rounds", type=int, default=3, help="times that each run is made")
     parser.add_argument("--write", type=Path, help="a page with marks for the measured parts")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder, sound = Path(temporary), given.sound
-        start, rows = start_up(folder, sound)
+        start, rows = start_up(folder, sound, given.rounds)
         parts: dict[str, Callable[[], list[Row]]] = {"start": lambda: rows}
         if given.files:
             parts["long files"] = lambda: long_files(
-                folder, sound, given.files, given.minutes, start
+                folder, sound, given.files, given.minutes, given.rounds, start
             )
         if given.clips:
-            parts["short clips"] = lambda: short_clips(folder, sound, given.clips, start)
+            parts["short clips"] = lambda: short_clips(
+                folder, sound, given.clips, given.rounds, start
+            )
         if given.hours:
             parts["a long file"] = lambda: day(folder, sound, given.hours, start)
         for part, measure in parts.items():

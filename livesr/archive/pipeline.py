@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import re
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 import ray.data
+from ray.data._internal.execution import streaming_executor_state as executor
 from ray.data.checkpoint import CheckpointConfig, CheckpointManager
 
 from livesr.archive.outputs import CHECKPOINT, PASSES, SUMMARY, packed
@@ -27,6 +29,10 @@ from livesr.errors import LivesrError
 SHORT_SECONDS = 60.0  # shorter files share a task, which gets about so many seconds of sound
 _MOST_IN_TASK = 64  # files
 _SUMMARY_TASKS = 8  # whose rows are written into one file of the summary
+_LOOK_SECONDS = 0.5  # between two looks of Ray Data's driver at its tasks
+_PROGRESS_SECONDS = 2.0
+_STARTS = 3  # of Ray, at most
+_LATE = "timed out during startup"  # in Ray's message
 _STORE_BYTES = 128 * 2**20  # of Ray's object store: small tables, no sound
 _OURS = re.compile(r"^livesr\.[\w.]*\b(\w+Error): (.+)$", re.MULTILINE)
 _OTHERS = re.compile(r"^[\w.]+(?:Error|Exception|Died)\w*: .+$", re.MULTILINE)
@@ -59,18 +65,33 @@ def cluster(workers: int, address: str | None) -> Iterator[None]:
         if address:
             ray.init(address=address, **quiet)
         else:  # "local": Ray would otherwise join a cluster that someone else runs on this machine
-            ray.init(address="local", **quiet, **options)
+            _start(lambda: ray.init(address="local", **quiet, **options))
     except Exception as error:  # Ray raises exceptions of many types
         what = f"The Ray cluster at {address}" if address else "Ray on this machine"
-        late = (
-            "; the machine is busy, try again" if "timed out during startup" in str(error) else ""
-        )
+        late = "; the machine is busy, try again" if _LATE in str(error) else ""
         raise LivesrError(f"{what} cannot be used: {error!s:.300}{late}") from None
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _start(start: Callable[[], Any]) -> None:
+    """Start Ray, again if it was too slow.
+
+    Ray gives its processes 15 to 30 s and has no setting for it; the files that it reads are in
+    memory the second time.
+    """
+    for tries_left in reversed(range(_STARTS)):
+        try:
+            start()
+            return
+        except Exception as error:  # Ray's own is no more special
+            if not tries_left or _LATE not in str(error):
+                raise
+            ray.shutdown()
+            print("livesr: Ray did not start in time; once more.", file=sys.stderr)
 
 
 def processors() -> int:
@@ -152,7 +173,7 @@ def score(job: Job, rows: pa.Table, on_progress: OnProgress = lambda _scored: No
     Args:
         job: what the run needs.
         rows: of the manifest, in its order.
-        on_progress: is called about every second with the seconds scored of each key.
+        on_progress: is called about every two seconds with the seconds scored of each key.
 
     Raises:
         OutputError: if the output cannot be written.
@@ -176,7 +197,7 @@ def _watched(tally: Any, on_progress: OnProgress) -> Iterator[None]:
     over = threading.Event()
 
     def watch() -> None:
-        while not over.wait(1.0):
+        while not over.wait(_PROGRESS_SECONDS):
             try:
                 on_progress(ray.get(tally.take.remote(), timeout=5))
             except ray.exceptions.RayError:
@@ -191,6 +212,24 @@ def _watched(tally: Any, on_progress: OnProgress) -> Iterator[None]:
         over.set()
         watcher.join(timeout=10)
         ray.kill(tally)
+
+
+@contextmanager
+def _calm() -> Iterator[None]:
+    """Ray Data's driver looks at its tasks ten times a second; that costs 3 % of a core.
+
+    Less often is enough for tasks of seconds, because each scorer has a second task that waits.
+    """
+    name = "WAIT_FOR_TASK_COMPLETION_TIMEOUT_S"
+    usual = getattr(executor, name, None)
+    if usual is None:  # another version of Ray
+        yield
+        return
+    setattr(executor, name, _LOOK_SECONDS)
+    try:
+        yield
+    finally:
+        setattr(executor, name, usual)
 
 
 def _pass(job: Job, name: str, rows: pa.Table, together: int, tally: Any) -> None:
@@ -214,7 +253,7 @@ def _pass(job: Job, name: str, rows: pa.Table, together: int, tally: Any) -> Non
     )
     context.checkpoint_config = config
     try:
-        with ray.data.DataContext.current(context), warnings.catch_warnings():
+        with _calm(), ray.data.DataContext.current(context), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # Ray only warns, and would then score everything again after a kill.
             warnings.filterwarnings("error", message=".*doesn't support checkpointing.*")

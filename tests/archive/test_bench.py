@@ -20,7 +20,18 @@ def test_every_part_is_measured_and_written_into_the_page(
     parts = ("start", "long files", "short clips", "a long file")
     marks = [f"<!-- archive figures: {part} -->\n" for part in parts]
     page.write_text("".join(2 * mark for mark in marks))
-    small = ["--files", "2", "--minutes", "0.05", "--clips", "3", "--hours", "0.002"]
+    small = [
+        "--files",
+        "2",
+        "--minutes",
+        "0.05",
+        "--clips",
+        "3",
+        "--hours",
+        "0.002",
+        "--rounds",
+        "1",
+    ]
     monkeypatch.setattr(
         sys, "argv", ["bench", str(DATA / "banglaser.flac"), *small, "--write", str(page)]
     )
