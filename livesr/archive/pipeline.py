@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 import ray.data
-from ray.data._internal.execution import streaming_executor_state as executor
 from ray.data.checkpoint import CheckpointConfig, CheckpointManager
 
 from livesr.archive.outputs import CHECKPOINT, PASSES, SUMMARY, packed
@@ -29,7 +28,6 @@ from livesr.errors import LivesrError
 SHORT_SECONDS = 60.0  # shorter files share a task, which gets about so many seconds of sound
 _MOST_IN_TASK = 64  # files
 _SUMMARY_TASKS = 8  # whose rows are written into one file of the summary
-_LOOK_SECONDS = 0.5  # between two looks of Ray Data's driver at its tasks
 _PROGRESS_SECONDS = 2.0
 _STARTS = 3  # of Ray, at most
 _LATE = "timed out during startup"  # in Ray's message
@@ -214,24 +212,6 @@ def _watched(tally: Any, on_progress: OnProgress) -> Iterator[None]:
         ray.kill(tally)
 
 
-@contextmanager
-def _calm() -> Iterator[None]:
-    """Ray Data's driver looks at its tasks ten times a second; that costs 3 % of a core.
-
-    Less often is enough for tasks of seconds, because each scorer has a second task that waits.
-    """
-    name = "WAIT_FOR_TASK_COMPLETION_TIMEOUT_S"
-    usual = getattr(executor, name, None)
-    if usual is None:  # another version of Ray
-        yield
-        return
-    setattr(executor, name, _LOOK_SECONDS)
-    try:
-        yield
-    finally:
-        setattr(executor, name, usual)
-
-
 def _pass(job: Job, name: str, rows: pa.Table, together: int, tally: Any) -> None:
     """Run a pipeline over rows, with so many rows in a task."""
     place = job.out / PASSES
@@ -253,7 +233,7 @@ def _pass(job: Job, name: str, rows: pa.Table, together: int, tally: Any) -> Non
     )
     context.checkpoint_config = config
     try:
-        with _calm(), ray.data.DataContext.current(context), warnings.catch_warnings():
+        with ray.data.DataContext.current(context), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # Ray only warns, and would then score everything again after a kill.
             warnings.filterwarnings("error", message=".*doesn't support checkpointing.*")

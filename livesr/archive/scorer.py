@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -32,7 +32,7 @@ from livesr.archive.sound import open_sound
 from livesr.errors import AudioError, AudioWarning, ModelError, ProfileError
 from livesr.event import Item
 from livesr.files.recording import events_path
-from livesr.files.replay import ReplaySettings, play
+from livesr.files.replay import ReplaySettings, Saving, play
 from livesr.model.load import DEFAULT
 from livesr.profile import Profile
 from livesr.reading import Reading
@@ -43,7 +43,10 @@ from livesr.summary import Summary
 
 OnProgress = Callable[[str, float], None]  # a key, and how many seconds of it are scored
 _PROGRESS_SECONDS = 2.0
-_STATE, _FRAMES, _SUMMARY = b"livesr.state", b"livesr.frames", b"livesr.summary"
+_STATE, _FRAMES, _SUMMARY, _NOTES = (
+    *(b"livesr.state", b"livesr.frames"),
+    *(b"livesr.summary", b"livesr.notes"),
+)
 
 
 class Scorer:
@@ -143,16 +146,12 @@ class Scorer:
         path = local_path(uri)
         channel = None if row["channel"] == MIX else row["channel"]
         if path and events_path(path).is_file():  # recorded by `listen`: it has gaps and resets
-            settings = ReplaySettings(
-                self._model, self._scoring.hop, self._profile(row), channel=channel
-            )
-            for item in play(path, settings):
-                self._take(row, item, results, page)
+            self._replay(path, row, results, page, channel)
             return
         with open_sound(uri) as sound:
             recognizer = Recognizer(self._model, hop=self._scoring.hop, profile=self._profile(row))
             mixdown = Mixdown(sound.rate) if channel is None and sound.channels > 1 else None
-            done = self._resumed(row, results, recognizer, page)
+            done = self._resumed(row, results, page, recognizer.restore)
             frames, saved = 0, recognizer.position
             for block in sound.blocks():
                 fresh = block[max(0, done - frames) :]  # decoded again, but not scored again
@@ -168,15 +167,46 @@ class Scorer:
                     raise AudioError(f"{uri}, after {at:.2f} s: {error}") from None
                 for reading in readings:
                     self._take(row, reading, results, page)
-                since = recognizer.position - saved
-                if self._is_long(row) and since >= self._checkpoints.every * SAMPLE_RATE:
+                if self._is_due(row, recognizer.position - saved):
                     saved = recognizer.position
-                    self._save_state(row, results, recognizer, frames)
+                    self._save_state(row, results, recognizer.state(), frames)
             for reading in recognizer.finish():
                 self._take(row, reading, results, page)
             results.notes += [found.text for found in sound.findings if not found.lost]
             if lost := [found.text for found in sound.findings if found.lost]:
                 raise AudioWarning(f"{uri}: {'; '.join(lost)}")
+
+    def _replay(
+        self,
+        path: str,
+        row: dict[str, Any],
+        results: _Results,
+        page: Report | None,
+        channel: int | None,
+    ) -> None:
+        """A recording with the events beside it."""
+        settings = ReplaySettings(
+            self._model, self._scoring.hop, self._profile(row), channel=channel
+        )
+        newest = 0
+
+        def at_block(position: int, state: Callable[[], bytes]) -> None:
+            nonlocal newest
+            if self._is_due(row, position - newest) and not page:  # a page has events too
+                newest = position
+                self._save_state(row, results, state(), notes=results.notes)
+
+        begun: list[Iterator[Item]] = []
+        if not page:
+            self._resumed(
+                row,
+                results,
+                page,
+                lambda state: begun.append(play(path, settings, saving=Saving(state, at_block))),
+            )
+            newest = round(results.summary.end * SAMPLE_RATE)
+        for item in begun[0] if begun else play(path, settings, saving=Saving(None, at_block)):
+            self._take(row, item, results, page)
 
     def _profile(self, row: dict[str, Any]) -> Profile | None:
         """The voice's profile, which must be as it was when the run began."""
@@ -205,18 +235,28 @@ class Scorer:
             raise AudioWarning(item.text)
 
     def _save_state(
-        self, row: dict[str, Any], results: _Results, recognizer: Recognizer, frames: int
+        self,
+        row: dict[str, Any],
+        results: _Results,
+        state: bytes,
+        frames: int = 0,
+        notes: Sequence[str] = (),
     ) -> None:
         """Save the stream's state and its readings, so that a killed run resumes here."""
         about = {
-            _STATE: base64.b64encode(recognizer.state()),
+            _STATE: base64.b64encode(state),
             _FRAMES: str(frames).encode(),
+            _NOTES: json.dumps(notes).encode(),
             _SUMMARY: json.dumps(asdict(results.summary)).encode(),
         }
         self._states.write(f"{row['key']}.parquet", packed(results.readings.table(), about))
 
     def _resumed(
-        self, row: dict[str, Any], results: _Results, recognizer: Recognizer, page: Report | None
+        self,
+        row: dict[str, Any],
+        results: _Results,
+        page: Report | None,
+        restore: Callable[[bytes], None],
     ) -> int:
         """Restore what a killed worker saved; returns the frames that are already scored."""
         data = self._states.read(f"{row['key']}.parquet") if self._is_long(row) else None
@@ -227,9 +267,11 @@ class Scorer:
             about = table.schema.metadata
             summary = json.loads(about[_SUMMARY])
             summary["turns"] = [(at, label) for at, label in summary["turns"]]
-            recognizer.restore(base64.b64decode(about[_STATE]))
+            notes = [str(note) for note in json.loads(about[_NOTES])]
+            whole, frames = Summary(**summary), int(about[_FRAMES])
+            restore(base64.b64decode(about[_STATE]))
             results.readings.take(table.replace_schema_metadata(None))
-            results.summary, frames = Summary(**summary), int(about[_FRAMES])
+            results.summary, results.notes = whole, notes
         except (ModelError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
             return 0  # damaged, or of another version: the file is scored from its beginning
         if page:
@@ -242,6 +284,10 @@ class Scorer:
         if at_once or now >= self._reported + _PROGRESS_SECONDS:
             self._reported = now
             self._on_progress(key, seconds)
+
+    def _is_due(self, row: dict[str, Any], since: int) -> bool:
+        """Whether to save the state, so many samples at 16 kHz after the last time."""
+        return self._is_long(row) and since >= self._checkpoints.every * SAMPLE_RATE
 
     def _is_long(self, row: dict[str, Any]) -> bool:
         return row["duration"] is None or row["duration"] > self._checkpoints.longer_than

@@ -9,7 +9,7 @@ import time
 import warnings
 from base64 import b64decode
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import replace as changed
@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Literal
 from numpy.typing import ArrayLike
 
 from livesr.arrays import Array
-from livesr.errors import AudioError, AudioWarning, ProfileError
+from livesr.errors import AudioError, AudioWarning, ModelError, ProfileError
 from livesr.event import Event, Item
 from livesr.files.media import scale_command
 from livesr.files.recording import read_events
@@ -32,6 +32,7 @@ from livesr.reading import MOST_SECONDS, Reading
 from livesr.recognizer import Recognizer
 from livesr.settings import HOP_SECONDS, SAMPLE_RATE
 from livesr.stages.samples import Mixdown, UnscaledError, check_channel, in_number
+from livesr.state import State, pack, unpack
 
 Source = str | Path | BinaryIO | ArrayLike
 Channel = int | Literal["each"] | None
@@ -49,6 +50,20 @@ class ReplaySettings:
     start: float = 0.0
     end: float | None = None
     raw: RawFormat | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """How a replay is saved on its way, to be resumed in another process; see `play`.
+
+    Attributes:
+        state: saved by a replay of the same source with the same settings; None for none.
+        at_block: called when the items of a block of sound have been taken, with the stream time
+            in 16 kHz samples and a function that gives the state.
+    """
+
+    state: bytes | None
+    at_block: Callable[[int, Callable[[], bytes]], None]
 
 
 def replay(
@@ -123,11 +138,16 @@ def play(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     sound: SoundFile | Samples | None = None,
+    saving: Saving | None = None,
 ) -> Iterator[Item]:
     """Readings as `replay` gives them, and events: a recording's own, and words about the file.
 
     Args:
         sound: of the source, where it has been opened already.
+        saving: resume, and save the state on the way.
+
+    Raises:
+        ModelError: if the saved state does not fit.
     """
     model, profile, channel = settings.model, settings.profile, settings.channel
     check_channel(None if channel == "each" else channel)
@@ -146,10 +166,12 @@ def play(
         player = _Player(sound, channel, settings.start, settings.end, events, make)
         used = load_model(known.model if known and model is None else model)
         player.compare(used.info.name, used.identity)
+        if saving and saving.state is not None:
+            player.restore(saving.state)
     except BaseException:
         sound.__exit__(None, None, None)
         raise
-    items = player.items()
+    items = player.items(saving)
     return _paced(sound, items, clock, sleep, settings.start) if pace else _closing(sound, items)
 
 
@@ -258,6 +280,29 @@ class _Player:
         ]
         self._mixdown = Mixdown(sound.rate) if channel is None and sound.channels > 1 else None
         self._start = start
+        self._frames = self._done = 0  # read of the file; of them taken by the replay resumed here
+
+    def state(self) -> bytes:
+        """All that the replay keeps, between two blocks."""
+        streams = {str(number): stream.state() for number, stream in enumerate(self._streams)}
+        return pack({"frames": self._frames, "notes": len(self._notes), "streams": streams})
+
+    def restore(self, state: bytes) -> None:
+        """Go on as the replay whose `state` this is.
+
+        Raises:
+            ModelError: if it is not one of the same source and settings.
+        """
+        saved = unpack(state)
+        try:
+            for number, stream in enumerate(self._streams):
+                stream.restore(saved["streams"][str(number)])
+            self._done, notes = int(saved["frames"]), int(saved["notes"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ModelError(
+                f"The saved replay cannot be used ({error!r:.200}); begin again."
+            ) from None
+        del self._notes[: len(self._notes) - notes]
 
     def compare(self, name: str, identity: str) -> None:
         """Note where the session was listened to with another model."""
@@ -266,13 +311,17 @@ class _Player:
             text = f"listened to with the model {about.get('model')}, replayed with {name}"
             self._notes.append(Event("note", 0.0, text=text))
 
-    def items(self) -> Iterator[Item]:
+    def items(self, saving: Saving | None = None) -> Iterator[Item]:
         """All that there is, in the order of time; of equal times, in that of channels."""
         for block in self._sound.blocks():
-            found = [list(stream.push(block)) for stream in self._streams]
+            fresh = block[max(0, self._done - self._frames) :]
+            self._frames += len(block)
+            found = [list(stream.push(fresh)) for stream in self._streams]
             yield from self._between(found)
             if self._mixdown and self._mixdown.loses(block):
                 yield Event("silence", self._at, text=Mixdown.words(self._sound.channels))
+            if saving and len(fresh):
+                saving.at_block(self._streams[0].recognizer.position, self.state)
             if all(stream.ended for stream in self._streams):
                 break
         yield from self._between([list(stream.finish()) for stream in self._streams])
@@ -307,6 +356,8 @@ class _Stream:
         ended: whether no more of it is wanted.
     """
 
+    _saved = ("_read", "_silence", "began", "ended")
+
     def __init__(
         self,
         recognizer: Recognizer,
@@ -329,6 +380,32 @@ class _Stream:
         self.began = self.ended = False
         if start:
             recognizer.reset(start=start)
+
+    def state(self) -> State:
+        """All that the stream keeps; of its events, how many are left."""
+        return {
+            "recognizer": unpack(self.recognizer.state()),
+            "events": len(self._events),
+            **{name: getattr(self, name) for name in self._saved},
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on as the stream whose `state` this is.
+
+        Raises:
+            KeyError, TypeError, ValueError: if it is not one.
+            ModelError: likewise, of the recognizer.
+        """
+        if not 0 <= saved["events"] <= len(self._events):
+            raise ValueError("the events beside the recording are others")
+        values = {name: saved[name] for name in self._saved}
+        if any(type(value) is not type(getattr(self, name)) for name, value in values.items()):
+            raise TypeError("a value of another type")
+        self.recognizer.restore(pack(saved["recognizer"]))
+        for name, value in values.items():
+            setattr(self, name, value)
+        while len(self._events) > saved["events"]:
+            self._events.popleft()
 
     def push(self, block: Array) -> Iterator[Item]:
         """Items of the next frames."""
