@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 # Processes that run tests: one more than there are cores, for the microphone's tests mostly wait.
 # 0 is pytest's own process and no other.
 JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
-SPREAD = -n $(JOBS) --dist loadgroup
+SPREAD = -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-least test-sdist test-frozen format bench figures picture teacher clean

@@ -15,20 +15,9 @@ from livesr import Recognizer
 from tests.helpers.tiny import DATA, save_tiny
 from tests.helpers.virtual import AVAILABLE, VirtualMicrophone
 
-# Fixture -> the group of its tests: pytest-xdist gives a group to one of its processes.
-_GROUPS = {"plugged": "microphone", "ray_here": "ray"}
-
 os.environ["LIVESR_CONFIG"] = os.devnull  # what is tested is not this user's own choice
 # A shell's background job ignores it, and so do the commands that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with the microphone run one after the other, and those with Ray do too."""
-    for item in items:
-        for fixture in getattr(item, "fixturenames", ()):
-            if (group := _GROUPS.get(fixture)) and not item.get_closest_marker("xdist_group"):
-                item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +38,7 @@ def speech() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def plugged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualMicrophone]:
-    """The one virtual microphone of this run; PortAudio reads its place once."""
+    """The one virtual microphone of this process; PortAudio reads its place once."""
     if not AVAILABLE and "CI" not in os.environ:
         pytest.skip("pulseaudio is not installed")
     microphone = VirtualMicrophone(tmp_path_factory.mktemp("vmic"))

@@ -12,7 +12,6 @@ from tests.helpers.tiny import DATA
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
 def test_every_part_is_measured_and_written_into_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

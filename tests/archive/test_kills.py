@@ -31,7 +31,7 @@ from tests.archive.processes import (
 from tests.archive.test_archive import assert_replayed
 
 FILES = 24
-pytestmark = [pytest.mark.timeout(1800), pytest.mark.xdist_group("ray")]
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture

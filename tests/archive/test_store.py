@@ -101,7 +101,6 @@ def test_what_is_not_in_the_store_is_told(bucket: str, tiny: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.xdist_group("ray")
 @pytest.mark.parametrize("bucket", ["s3"], indirect=True)
 def test_the_whole_command_on_a_store(
     bucket: str, recordings: Path, tiny: Path, tmp_path: Path

@@ -18,9 +18,6 @@ from tests.helpers.server import PROTOCOLS, Server, serving, tell, until
 TOKEN = "a-token-of-the-test-0123456789"
 
 
-pytestmark = pytest.mark.xdist_group("serve-access")  # one server for all tests here
-
-
 @pytest.fixture(scope="module")
 def guarded(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     file = tmp_path_factory.mktemp("tokens") / "tokens"

@@ -22,8 +22,6 @@ from livesr import Reading, Recognizer
 from livesr.client import AsyncVoice, ServerError, Voice
 from tests.helpers.server import Server, serving
 
-pytestmark = pytest.mark.xdist_group("serve-client")  # one server for all tests here
-
 
 @pytest.fixture(scope="module")
 def server(tiny: Path) -> Iterator[Server]:

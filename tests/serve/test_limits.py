@@ -24,8 +24,6 @@ import livesr
 from livesr import Recognizer
 from tests.helpers.server import Server, collected, readings, serving, tell, until
 
-pytestmark = pytest.mark.xdist_group("serve-limits")  # one server for all tests here
-
 
 @pytest.fixture(scope="module")
 def server(tiny: Path) -> Iterator[Server]:

@@ -28,9 +28,6 @@ RATE = 48000
 SECONDS = 7.0
 
 
-pytestmark = pytest.mark.xdist_group("serve-page")  # one server for all tests here
-
-
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seconds of two actors held out from training, as the microphone's file."""

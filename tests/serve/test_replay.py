@@ -21,8 +21,6 @@ from livesr.serve import protocol, schemas
 from tests.helpers.server import Server, collected, serving, tell
 from tests.helpers.tiny import DATA
 
-pytestmark = pytest.mark.xdist_group("serve-replay")  # one server for all tests here
-
 
 @pytest.fixture(scope="module")
 def server(tiny: Path) -> Iterator[Server]:

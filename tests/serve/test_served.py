@@ -19,9 +19,6 @@ from tests.helpers.server import Server, collected, readings, serving, tell, unt
 SUBTYPES = {"s16le": "PCM_16", "f32le": "FLOAT", "mulaw": "ULAW", "alaw": "ALAW"}
 
 
-pytestmark = pytest.mark.xdist_group("serve-served")  # one server for all tests here
-
-
 @pytest.fixture(scope="module")
 def server(tiny: Path) -> Iterator[Server]:
     with serving("--model", str(tiny)) as server:
