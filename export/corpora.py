@@ -120,6 +120,23 @@ def check(clips: Iterable[Clip]) -> None:
             raise CorpusError(f"{clip.path} holds no samples.")
 
 
+def by_speaker(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
+    """The clips of each speaker."""
+    found: dict[str, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        found[clip.speaker].append(clip)
+    return found
+
+
+def first_speakers(clips: Sequence[Clip], most: int) -> list[Clip]:
+    """The clips of so many speakers of each corpus, by name."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for clip in clips:
+        names[clip.corpus].add(clip.speaker)
+    kept = {speaker for of in names.values() for speaker in sorted(of)[:most]}
+    return [clip for clip in clips if clip.speaker in kept]
+
+
 def check_speakers(clips: Iterable[Clip]) -> None:
     """Check that no speaker is in two splits; one name is one person in all corpora.
 

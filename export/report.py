@@ -32,7 +32,7 @@ import numpy as np
 from export import neutral, plots, speakers
 from export.conditions import AS_RECORDED, CONDITIONS
 from export.conversation import HEADER, converse
-from export.corpora import Clip, CorpusError
+from export.corpora import Clip, CorpusError, first_speakers
 from export.evaluate import (
     SPEECH_SECONDS,
     WARM_SECONDS,
@@ -58,7 +58,6 @@ from export.metrics import (
 )
 from export.nonspeech import labelled
 from export.readers import read_corpora
-from export.steady import first_speakers
 from livesr.arrays import Array, Float64
 from livesr.errors import LivesrError
 from livesr.model.load import load_model

@@ -11,6 +11,9 @@ Three measures of adaptation, taken together:
   that is shown with its label, the seconds until it first is, and the share of the last 25 s that
   is shown as neutral.
 
+With --examples N a row more: the same voices, with a profile of N clips of each emotion that are
+in none of the talks, drawn at random.
+
 What the network says is kept in --cache; another adaptation is then judged in seconds.
 """
 
@@ -27,18 +30,20 @@ from pathlib import Path
 import numpy as np
 
 from export import augment
-from export.corpora import RATE, SPLITS, Clip, CorpusError
+from export.corpora import RATE, SPLITS, Clip, CorpusError, by_speaker, first_speakers
 from export.evaluate import PAUSE_SECONDS, WARM_SECONDS, clips_before
 from export.metrics import mean_uar
+from export.profiles import Voice, judged_clip
 from export.readers import read_corpora
 from export.windows import BLOCK_SECONDS, Windows, decide, judge_sounds
 from livesr.arrays import Float32
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
 from livesr.model.metadata import LABELS
-from livesr.settings import HOP_SECONDS
+from livesr.settings import HOP_SECONDS, DecisionSettings
 from livesr.stages.adaptation import Adaptation
 from livesr.stages.decision import Decision, Verdict
+from livesr.stages.known_voice import KnownVoice
 from livesr.stages.vad import BLOCK_SAMPLES
 
 STEADY_SECONDS, JUDGED_FROM = 150.0, 60.0
@@ -79,22 +84,6 @@ class Talk:
         return np.concatenate(sound)
 
 
-def by_speaker(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
-    found: dict[str, list[Clip]] = defaultdict(list)
-    for clip in clips:
-        found[clip.speaker].append(clip)
-    return found
-
-
-def first_speakers(clips: Sequence[Clip], most: int) -> list[Clip]:
-    """The clips of so many speakers of each corpus, by name."""
-    names: dict[str, set[str]] = defaultdict(set)
-    for clip in clips:
-        names[clip.corpus].add(clip.speaker)
-    kept = {speaker for of in names.values() for speaker in sorted(of)[:most]}
-    return [clip for clip in clips if clip.speaker in kept]
-
-
 def talks(clips: Sequence[Clip]) -> tuple[list[Talk], list[Talk]]:
     """Of each speaker: one emotion throughout, and outbursts from neutral."""
     steady, outbursts = [], []
@@ -129,6 +118,30 @@ def strung(parts: Sequence[Windows]) -> Windows:
     )
 
 
+def enrol(
+    clips: Sequence[Clip], windows: Sequence[Windows], settings: DecisionSettings, examples: int
+) -> tuple[dict[str, KnownVoice], set[str]]:
+    """A profile of each speaker, from clips drawn at random, and the keys of these clips.
+
+    At least one clip of each emotion is left. Without examples there are no profiles.
+    """
+    known: dict[str, KnownVoice] = {}
+    enrolled: set[str] = set()
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, clip in enumerate(clips):
+        places[clip.speaker].append(place)
+    for speaker, own in places.items() if examples else ():
+        voice = Voice([judged_clip(clips[i], windows[i], settings) for i in own], LABELS)
+        rng = np.random.default_rng(0)
+        drawn: list[int] = []
+        for label in voice.present:
+            of = np.flatnonzero(voice.truth == label)
+            drawn += rng.permutation(of)[: min(examples, len(of) - 1)].tolist()
+        known[speaker] = voice.enrol(drawn)
+        enrolled.update(clips[own[i]].key for i in drawn)
+    return known, enrolled
+
+
 @dataclass(frozen=True, slots=True)
 class Material:
     """Clips and streams with the readings that the measures need."""
@@ -137,16 +150,31 @@ class Material:
     windows: list[Windows]  # of the clips
     steady: list[tuple[Talk, Windows]]
     outbursts: list[tuple[Talk, Windows]]
+    known: dict[str, KnownVoice]  # by speaker, from clips that are not in the others
 
     @classmethod
-    def of(cls, clips: Sequence[Clip], model: str | None, cache: Path | None) -> Material:
-        """Corpus by corpus, so that what was computed is cached early."""
-        all_of = cls([], [], [], [])
+    def of(
+        cls, clips: Sequence[Clip], model: str | None, cache: Path | None, examples: int = 0
+    ) -> Material:
+        """Corpus by corpus, so that what was computed is cached early.
+
+        Args:
+            clips: of all speakers.
+            model: a bundled name or a file.
+            cache: a folder to keep what the network says in.
+            examples: of each emotion, that a profile of each speaker has.
+        """
+        all_of = cls([], [], [], [], {})
         for corpus in sorted({clip.corpus for clip in clips}):
             own = [clip for clip in clips if clip.corpus == corpus]
-            all_of.clips.extend(own)
             named = [(clip.key, clip.samples) for clip in own]
-            all_of.windows.extend(judge_sounds(named, model, cache, f"{corpus}-clips"))
+            said = judge_sounds(named, model, cache, f"{corpus}-clips")
+            known, enrolled = enrol(own, said, load_model(model).info.decision, examples)
+            all_of.known.update(known)
+            rest = [i for i, clip in enumerate(own) if clip.key not in enrolled]
+            own = [own[i] for i in rest]
+            all_of.clips.extend(own)
+            all_of.windows.extend(said[i] for i in rest)
             for kind, made, into in zip(
                 ("steady", "outbursts"), talks(own), (all_of.steady, all_of.outbursts), strict=True
             ):
@@ -203,16 +231,23 @@ def _share(
     return float(np.mean(said)) if said else np.nan
 
 
-def measure(material: Material, adaptation: Adaptation, decision: Decision) -> Measures:
-    """The three measures of one adaptation."""
+def measure(
+    material: Material,
+    adaptation: Adaptation,
+    decision: Decision,
+    known: Mapping[str, KnownVoice] | None = None,
+) -> Measures:
+    """The three measures of one adaptation, or of known voices."""
+    voices = known or {}
     steady = {}
     for talk, windows in material.steady:
         label = talk.parts[0][0]
-        shown = decide(windows, adaptation, decision)
+        shown = decide(windows, adaptation, decision, voices.get(talk.speaker))
         steady[talk.speaker, label] = _share(windows, shown, label, JUDGED_FROM, STEADY_SECONDS)
     found, again, delays = {}, {}, []
     for talk, windows in material.outbursts:
-        label, shown = talk.parts[1][0], decide(windows, adaptation, decision)
+        label = talk.parts[1][0]
+        shown = decide(windows, adaptation, decision, voices.get(talk.speaker))
         ended = CALM_SECONDS + OUTBURST_SECONDS
         found[talk.speaker, label] = _share(windows, shown, label, CALM_SECONDS, ended)
         again[talk.speaker, label] = _share(
@@ -231,7 +266,8 @@ def measure(material: Material, adaptation: Adaptation, decision: Decision) -> M
         before = clips_before(clip, own[clip.speaker], WARM_SECONDS)
         stream = strung([*(material.windows[place[c.key]] for c in before), windows])
         for how, said in (("warm", stream), ("cold", windows)):
-            shown = decide(said, adaptation, decision)[-len(windows.ends) :]
+            shown = decide(said, adaptation, decision, voices.get(clip.speaker))
+            shown = shown[-len(windows.ends) :]
             spoken = [v for v in shown if v.status in ("speech", "unsure")] or shown
             guesses[how].append(int(spoken[-1].smoothed.argmax()))
     truth, corpora = [clip.label for clip in clips], [clip.corpus for clip in clips]
@@ -252,6 +288,9 @@ def main() -> None:
     parser.add_argument("--split", choices=SPLITS, default="dev")
     parser.add_argument("--most", type=int, default=1000, help="speakers of a corpus")
     parser.add_argument("--model", help="a bundled model's name or an .onnx file")
+    parser.add_argument(
+        "--examples", type=int, default=0, help="of each emotion: a row for known voices"
+    )
     parser.add_argument("--cache", type=Path, default=Path(".cache/windows"))
     options = parser.parse_args()
     try:
@@ -260,7 +299,8 @@ def main() -> None:
             for clip in read_corpora(options.corpora)
             if clip.split == options.split and (not options.only or clip.corpus in options.only)
         ]
-        material = Material.of(first_speakers(clips, options.most), options.model, options.cache)
+        clips = first_speakers(clips, options.most)
+        material = Material.of(clips, options.model, options.cache, options.examples)
         settings = load_model(options.model).info.decision
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
@@ -269,6 +309,9 @@ def main() -> None:
     for strength in (0.0, settings.adaptation):
         adaptation = Adaptation(replace(settings, adaptation=strength), len(LABELS), HOP_SECONDS)
         print(f"| {strength} | {measure(material, adaptation, decision).row()} |", flush=True)
+    if material.known:
+        found = measure(material, adaptation, decision, material.known)
+        print(f"| a profile | {found.row()} |", flush=True)
 
 
 if __name__ == "__main__":

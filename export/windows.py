@@ -24,6 +24,7 @@ from livesr.reading import Reading
 from livesr.recognizer import Hop, Recognizer
 from livesr.stages.adaptation import Adaptation
 from livesr.stages.decision import Decision, Verdict
+from livesr.stages.known_voice import KnownVoice
 from livesr.stages.vad import BLOCK_SAMPLES
 from livesr.version import __version__
 
@@ -128,13 +129,20 @@ def _unpacked(file: Any) -> list[Windows]:
     return found
 
 
-def decide(windows: Windows, adaptation: Adaptation, decision: Decision) -> list[Verdict]:
-    """What livesr shows of a stream: the rest of `Recognizer.read`."""
+def decide(
+    windows: Windows, adaptation: Adaptation, decision: Decision, known: KnownVoice | None = None
+) -> list[Verdict]:
+    """What livesr shows of a stream, of a known voice too: the rest of `Recognizer.push`."""
     adaptation.reset()
     decision.reset()
-    return [
-        decision.push(adaptation.push(raw, spoken), speech, end)
-        for raw, spoken, speech, end in zip(
-            windows.probabilities, windows.spoken, windows.speech, windows.ends, strict=True
-        )
-    ]
+    said = windows.probabilities
+    if known is not None:
+        said = known.push(windows.context.astype(np.float64), said)
+    shown = []
+    for raw, spoken, speech, end in zip(
+        said, windows.spoken, windows.speech, windows.ends, strict=True
+    ):
+        adapted = adaptation.push(raw, spoken)
+        kept = raw if known is not None and known.complete else adapted
+        shown.append(decision.push(kept, speech, end))
+    return shown

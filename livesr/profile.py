@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from livesr.stages.frontend import FrontEnd
 from livesr.stages.highpass import HighPass
 from livesr.stages.known_voice import LEAST_PROBABILITY, KnownVoice
 from livesr.stages.model_stream import ModelStream
+from livesr.stages.pitch import pitch
 from livesr.stages.resample import InputResampler
 from livesr.stages.samples import as_mono, check_rate
 from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
@@ -35,6 +36,12 @@ _LONGEST_SECONDS = 600.0  # of sound in an example
 _LONGEST_SOURCE = 120
 _LARGEST_BYTES = 4 * 2**20
 _HOP_SAMPLES = SAMPLE_RATE // 4
+_HIGHEST_PITCH = 1000.0  # Hz, in a file
+# Mean difference in pitch between two examples of one label, in semitones, by the number of labels
+# with two examples or more; `export.profiles --voices` measures both.
+_FARTHEST_SEMITONES = 12.0  # one pair counts no more: an octave may be an error of the estimate
+_ANOTHER_VOICE = (12.0, 9.5, 8.0, 6.5)  # more is refused: about one real voice in a hundred
+_DOUBTFUL = (9.0, 7.5, 7.0, 6.0)  # more is warned of: about one real voice in fifteen
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +54,8 @@ class Example:
         logs: log-probabilities as the network gave them, the same mean, float16 [labels].
         seconds: of speech.
         source: where it is from, in a few words.
+        pitch: its median fundamental frequency, in Hz; 0 where it is not known, as in
+            corrections and in files of earlier versions.
     """
 
     label: str
@@ -54,6 +63,7 @@ class Example:
     logs: Array
     seconds: float
     source: str = ""
+    pitch: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +146,13 @@ class Profile:
         return self.labels if own else self.model_labels
 
     def add(
-        self, label: str, samples: ArrayLike, sample_rate: int = SAMPLE_RATE, source: str = ""
+        self,
+        label: str,
+        samples: ArrayLike,
+        sample_rate: int = SAMPLE_RATE,
+        source: str = "",
+        *,
+        any_voice: bool = False,
     ) -> Example:
         """Add one example.
 
@@ -145,10 +161,12 @@ class Profile:
             samples: as for `Recognizer.push`, [n] or [n, channels]; a sentence or two.
             sample_rate: in Hz, 8000 to 192000.
             source: where it is from, in a few words.
+            any_voice: take it even if its pitch says that it is another person's.
 
         Raises:
-            ProfileError: if the label cannot be one, there are too many, or there is less than
-                half a second of speech. The profile is then as before.
+            ProfileError: if the label cannot be one, there are too many, there is less than half a
+                second of speech, or the examples are plainly of two voices; see `doubt`. The
+                profile is then as before.
             AudioError: if the samples or the rate cannot be used.
             ModelError: if the profile's model cannot be had any more.
 
@@ -160,11 +178,38 @@ class Profile:
         """
         check_label(label)
         model = self.load_model()
-        context, logs, seconds = summary(model, samples, sample_rate)
-        example = Example(label, _half(context), _half(logs), seconds, source[:_LONGEST_SOURCE])
+        sound = _resampled(samples, sample_rate)
+        context, logs, seconds = summary(model, sound)
+        height = pitch(HighPass().push(sound))
+        example = Example(
+            label, _half(context), _half(logs), seconds, source[:_LONGEST_SOURCE], height
+        )
+        if not any_voice and (apart := two_voices((*self.examples, example))):
+            raise ProfileError(
+                f"With this one the examples are of two voices: those of one label are {apart:.0f} "
+                f"semitones apart in pitch (this one: {height:.0f} Hz). Enrol one person in a "
+                "profile; if it is one, say so (--any-voice, any_voice=True)."
+            )
         self.append(example)
         self._touch()
         return example
+
+    def doubt(self) -> str:
+        """Why the examples may be of two voices; empty where nothing says so.
+
+        Examples of one label are compared by their pitch. Two people of like pitch are not told
+        apart, nor is who spoke all examples of a label.
+
+        Example:
+            >>> Profile().doubt()
+            ''
+        """
+        if apart := doubtful(self.examples):
+            return (
+                f"Examples of one label are {apart:.0f} semitones apart in pitch: are all of one "
+                "voice?"
+            )
+        return ""
 
     def append(self, example: Example) -> None:
         """Add an example that was made elsewhere, with the same model. Reads no clock.
@@ -313,6 +358,7 @@ class Profile:
             "labels": [example.label for example in self.examples],
             "seconds": [example.seconds for example in self.examples],
             "sources": [example.source for example in self.examples],
+            "pitches": [example.pitch for example in self.examples],
             "context": np.array(contexts, np.float16).reshape(len(contexts), size),
             "logs": np.array(logs, np.float16).reshape(len(logs), labels),
         }
@@ -332,17 +378,15 @@ class Profile:
                 setattr(profile, name, state[name])
             profile.model_labels = tuple(map(check_label, state["model_labels"]))
             contexts, logs = state["context"], state["logs"]
-            rows = list(
-                zip(
-                    state["labels"], state["seconds"], state["sources"], contexts, logs, strict=True
-                )
-            )
+            labels, seconds, sources = state["labels"], state["seconds"], state["sources"]
+            pitches = state.get("pitches", [0.0] * len(labels))  # 0.2.0 wrote none
+            rows = list(zip(labels, contexts, logs, seconds, sources, pitches, strict=True))
             if len(rows) > MOST_EXAMPLES or not 2 <= len(profile.model_labels) <= MOST_LABELS:
                 raise ValueError("too many examples or labels")
             profile._context_size = int(contexts.shape[1])
             profile.examples = tuple(
-                Example(label, context.copy(), row.copy(), float(seconds), source)
-                for label, seconds, source, context, row in rows
+                Example(label, context.copy(), row.copy(), float(spoken), source, float(height))
+                for label, context, row, spoken, source, height in rows
             )
             for example in profile.examples:
                 _check(example, profile._context_size, len(profile.model_labels))
@@ -453,18 +497,42 @@ def _check(example: Example, size: int, labels: int) -> None:
             raise ProfileError("An example's vectors are not those of the profile's model.")
     if not (0 <= example.seconds <= _LONGEST_SECONDS and len(example.source) <= _LONGEST_SOURCE):
         raise ProfileError("An example's length or source cannot be.")
+    if not 0 <= example.pitch <= _HIGHEST_PITCH:
+        raise ProfileError("An example's pitch cannot be.")
 
 
-def summary(
-    model: Model, samples: ArrayLike, sample_rate: int = SAMPLE_RATE
-) -> tuple[Float32, Float64, float]:
-    """c of eq. (5) and the log-probabilities, means over the speech of a sound, and its seconds.
+def two_voices(examples: Iterable[Example]) -> float:
+    """How far examples of one label are apart in pitch, in semitones; 0 if not plainly too far."""
+    return _apart(examples, _ANOTHER_VOICE)
 
-    A reading every 250 ms, as a Recognizer would give it; each weighs by the square of the
-    speech in its window, as it does in the decision.
+
+def doubtful(examples: Iterable[Example]) -> float:
+    """The same with a lower limit; 0 if nothing says that there are two voices."""
+    return _apart(examples, _DOUBTFUL)
+
+
+def _apart(examples: Iterable[Example], limits: Sequence[float]) -> float:
+    """Mean over pairs of examples of a label, then over labels, if it is above the limit."""
+    pitches: dict[str, list[float]] = {}
+    for example in examples:
+        if example.pitch:
+            pitches.setdefault(example.label, []).append(12 * np.log2(example.pitch))
+    means = []
+    for of in pitches.values():
+        if len(of) > 1:
+            pairs = np.abs(np.subtract.outer(of, of))[np.triu_indices(len(of), 1)]
+            means.append(float(np.minimum(pairs, _FARTHEST_SEMITONES).mean()))
+    if not means:
+        return 0.0
+    apart = float(np.mean(means))
+    return apart if apart > limits[min(len(means), len(limits)) - 1] else 0.0
+
+
+def _resampled(samples: ArrayLike, sample_rate: int) -> Float32:
+    """At 16 kHz, mono.
 
     Raises:
-        ProfileError: if there is too little speech, or too much sound.
+        ProfileError: if it is too long.
         AudioError: if the samples or the rate cannot be used.
     """
     mono, rate = as_mono(samples), check_rate(sample_rate)
@@ -472,12 +540,28 @@ def summary(
         raise ProfileError(
             f"An example of {len(mono) / rate:.0f} s is too long; give a sentence or two."
         )
+    resampler = InputResampler(SAMPLE_RATE)
+    return np.concatenate((resampler.push(mono, rate), resampler.finish()))
+
+
+def summary(model: Model, sound: Float32) -> tuple[Float32, Float64, float]:
+    """c of eq. (5) and the log-probabilities, means over the speech of a sound, and its seconds.
+
+    A reading every 250 ms, as a Recognizer would give it; each weighs by the square of the
+    speech in its window, as it does in the decision.
+
+    Args:
+        model: that listens.
+        sound: float32 [n] at 16 kHz, mono.
+
+    Raises:
+        ProfileError: if there is too little speech.
+    """
     settings = model.info.decision
-    resampler, high_pass, vad = InputResampler(SAMPLE_RATE), HighPass(), VoiceActivity()
+    high_pass, vad = HighPass(), VoiceActivity()
     info = model.info
     front_end = FrontEnd(info.front_end, info.mean, info.deviation, info.encoder)
     network = ModelStream(model)
-    sound = np.concatenate((resampler.push(mono, rate), resampler.finish()))
     recent = np.zeros(0, np.bool_)
     blocks = round(model.window_seconds * SAMPLE_RATE / BLOCK_SAMPLES)
     weights, contexts, logs, seconds = [], [], [], 0.0

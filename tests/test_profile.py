@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import struct
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 import livesr
 from livesr import Profile, ProfileError, Recognizer
-from livesr.profile import MOST_EXAMPLES, Example
+from livesr.profile import MOST_EXAMPLES, Example, doubtful, two_voices
 from tests.helpers.tiny import save_tiny
 
 RATE = 16000
@@ -290,3 +291,54 @@ def test_adapt_off_takes_nothing_out(tiny: Path, speech: np.ndarray) -> None:
         assert reading.profile is None
     shares = list(recognizer._network.probabilities)
     assert np.allclose(list(reading.probabilities.values()), shares)
+
+
+def test_two_voices_are_refused_and_the_profile_is_as_before(
+    tiny: Path, speech: np.ndarray
+) -> None:
+    profile = Profile(tiny)
+    for number, label in enumerate(("angry", "neutral")):
+        heard = profile.add(label, speech[number * 32_000 : (number + 1) * 32_000])
+        profile.pop()
+        profile.append(dataclasses.replace(heard, pitch=heard.pitch / 2))
+    profile.add("angry", speech[:32_000])
+    assert "semitones apart" in profile.doubt()
+    before = profile.to_bytes()
+    with pytest.raises(ProfileError, match=r"two voices.*semitones apart") as caught:
+        profile.add("neutral", speech[32_000:64_000])
+    assert profile.to_bytes() == before
+    assert len(str(caught.value)) < 300
+    profile.add("neutral", speech[32_000:64_000], any_voice=True)
+    assert profile.counts == {"angry": 2, "neutral": 2}
+
+
+def test_examples_of_like_pitch_are_not_doubted_and_an_octave_alone_is() -> None:
+    def doubts(*pitches: tuple[str, float]) -> tuple[bool, bool]:
+        none = np.zeros(0, np.float16)
+        of = [Example(label, none, none, 2.0, pitch=pitch) for label, pitch in pitches]
+        return doubtful(of) > 0, two_voices(of) > 0
+
+    angry, sad = (("a", 200.0), ("a", 220.0)), (("s", 120.0), ("s", 125.0))
+    assert doubts() == (False, False)
+    assert doubts(*angry, *sad) == (False, False)  # emotions differ, that is no doubt
+    assert doubts(("a", 200.0), ("s", 100.0)) == (False, False)
+    assert doubts(("a", 200.0), ("a", 0.0), *sad) == (False, False)  # not known
+    assert doubts(("a", 100.0), ("a", 200.0)) == (True, False)  # may be an error of the estimate
+    assert doubts(("a", 100.0), ("a", 200.0), ("s", 100.0), ("s", 200.0)) == (True, True)
+
+
+def test_one_voice_is_neither_refused_nor_doubted(voice: Profile) -> None:
+    assert all(60 < example.pitch < 400 for example in voice.examples)
+    assert voice.doubt() == ""
+
+
+def test_a_file_without_pitches_is_still_read(voice: Profile) -> None:
+    state = voice.state()
+    del state["pitches"]
+    old = Profile.from_state(state)
+    assert [example.pitch for example in old.examples] == [0.0] * 6
+    assert old.counts == voice.counts
+    assert old.doubt() == ""
+    for bad in ([0.0] * 5, [float("nan")] * 6, [-1.0] * 6, ["x"] * 6):
+        with pytest.raises(ProfileError, match="no profile"):
+            Profile.from_state({**state, "pitches": bad})

@@ -95,13 +95,15 @@ class Enrolment:
             )
             samples, peak = self._record(self._seconds)
             try:
-                example = profile.add(label, samples, source="microphone")
+                example = profile.add(label, samples, source="microphone", any_voice=True)
             except ProfileError as error:
                 print(f"{error} Try again.")
                 continue
             if advice := _advice(peak):
                 print(f"{advice} (peak {peak:.0f} dBFS).")
             print(f"{_told(example, profile)}.")
+            if doubt := profile.doubt():
+                print(doubt)
             answer = _ask("Return keeps it, r repeats, s skips: ")
             if answer.strip().lower() not in ("r", "s"):
                 return True

@@ -13,6 +13,11 @@ _PENALTY = 0.1  # on the weights, of one example of each label; falls as example
 _OWN_PENALTY = 0.03  # where the network has no opinion of the labels
 _LOGS_WEIGHT = 0.3  # of log-probabilities beside the context, where they are no prior
 _STEPS = 60
+# How the factor on the scores goes with what is enrolled, fitted by `export.profiles` on networks
+# that were not trained on the corpus judged: with more examples of each label a right verdict is
+# more often right than the penalised scores say; without the network's opinion they say it less.
+_SHARPNESS_EXAMPLES, _SHARPNESS_POWER = 2.0, 0.25
+_OWN_SHARPNESS = 1.5
 
 
 class KnownVoice:
@@ -36,7 +41,8 @@ class KnownVoice:
         labels: that are judged.
         model_labels: of the network. Where all of `labels` are among them, both are the same.
         sharpness: factor on the scores before the softmax, where `complete`: the penalty on the
-            weights, and an offset taken out, leave probabilities too even.
+            weights, and an offset taken out, leave probabilities too even. It is the factor for
+            two examples of each of the model's labels; see `_sharpened`.
 
     Attributes:
         complete: whether at most one label has no examples: then the voice's offset is known.
@@ -63,7 +69,9 @@ class KnownVoice:
         count = len(truth)
         present, counts = np.unique(truth, return_counts=True)
         self.complete = len(present) >= len(labels) - 1
-        self._sharpness = sharpness if self.complete and len(present) > 1 else 1.0
+        self._sharpness = 1.0
+        if self.complete and len(present) > 1:
+            self._sharpness = self._sharpened(sharpness, count / len(present))
         weights = 1 / (len(present) * counts[np.searchsorted(present, truth)])
         self._offset = self._offset_of(logs, truth, present)
         features = self._features(context, logs)
@@ -98,6 +106,12 @@ class KnownVoice:
         logs = np.log(np.maximum(probabilities, LEAST_PROBABILITY))
         features = self._features(context, logs) - self._centre
         return _softmax(self._sharpness * (self._priors(logs) + features @ self._weights))
+
+    def _sharpened(self, sharpness: float, examples: float) -> float:
+        """The factor on the scores for so many examples of each label."""
+        if not self._prior:
+            return _OWN_SHARPNESS * sharpness
+        return sharpness * float((examples / _SHARPNESS_EXAMPLES) ** _SHARPNESS_POWER)
 
     def _offset_of(self, logs: Float64, truth: Float64, present: Float64) -> Float64:
         """The voice's offset in the log-probabilities.

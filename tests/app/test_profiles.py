@@ -11,6 +11,7 @@ import soundfile as sf
 from typer.testing import CliRunner
 
 from livesr import Event, Profile, ProfileError
+from livesr import profile as profile_module
 from livesr.app.cli import app
 from livesr.app.enrolment import Enrolment
 from livesr.app.profiles import keep_corrections, place
@@ -58,6 +59,24 @@ def test_enrol_from_clips_then_list_show_use_and_remove(
     assert "is removed" in said("profiles", "me", "--remove")
     with pytest.raises(ProfileError, match="livesr enrol"):
         said("replay", clips[0], "--profile", "me")
+
+
+def test_clips_of_two_voices_are_refused_unless_said(
+    clips: list[str], tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real voices an octave apart are in `export.profiles --voices`; here the pitch is given."""
+    pitches = iter([100.0, 200.0, 100.0, 200.0, 100.0, 200.0])
+    monkeypatch.setattr(profile_module, "pitch", lambda _: next(pitches))
+    out = said("enrol", "me", "--label", "angry", "--model", str(tiny), *clips[:2])
+    assert "12 semitones apart in pitch: are all of one voice?" in " ".join(out.split())
+    before = place("me").read_bytes()
+    with pytest.raises(ProfileError, match=r"3\.wav.*two voices.*Nothing was enrolled"):
+        said("enrol", "me", "--label", "sad", *clips[2:])
+    assert place("me").read_bytes() == before
+    said("enrol", "me", "--label", "sad", "--any-voice", *clips[2:])
+    shown = " ".join(said("profiles", "me").split())
+    assert "200 Hz" in shown
+    assert "one voice?" in shown
 
 
 def test_clips_are_enrolled_all_or_none(clips: list[str], tiny: Path, tmp_path: Path) -> None:

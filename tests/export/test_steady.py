@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
 
-from export.corpora import Clip, read_clips
-from export.steady import Material, Talk, first_speakers, measure, talks
+from export.corpora import Clip, first_speakers, read_clips
+from export.steady import Material, Talk, enrol, measure, talks
 from export.windows import BLOCK_SECONDS, Windows, decide, judge_sounds
 from livesr import Recognizer
 from livesr.model.metadata import LABELS
@@ -59,6 +60,22 @@ def test_talks_are_strung_of_one_emotion_or_of_an_outburst(clips: list[Clip]) ->
     assert len({talk.name for talk in (*steady, *outbursts)}) == 7
 
 
+def test_a_profile_is_enrolled_from_clips_that_are_in_no_talk(
+    clips: list[Clip], tiny: Path
+) -> None:
+    twice = [*clips, *(replace(clip, name=f"{clip.path.name} again") for clip in clips)]
+    windows = judge_sounds([(clip.key, clip.samples) for clip in twice], str(tiny), None, "clips")
+    known, enrolled = enrol(twice, windows, SETTINGS, 1)
+    assert known.keys() == {"s0", "s1"}
+    assert all(voice.complete for voice in known.values())
+    left = [clip for clip in twice if clip.key not in enrolled]
+    assert sorted((clip.speaker, clip.label) for clip in left) == sorted(
+        (clip.speaker, clip.label) for clip in clips
+    )
+    assert enrol(twice, windows, SETTINGS, 0) == ({}, set())
+    assert len(enrol(twice, windows, SETTINGS, 5)[1]) == 8  # one of each is left to judge
+
+
 def _made(label: int, *parts: tuple[int, float]) -> tuple[Talk, Windows]:
     """A network that is always right, by seven in ten."""
     said = np.concatenate([np.full(round(4 * seconds), part) for part, seconds in parts])
@@ -74,7 +91,7 @@ def _made(label: int, *parts: tuple[int, float]) -> tuple[Talk, Windows]:
 def test_measures_count_what_is_shown() -> None:
     steady = [_made(label, (label, 150.0)) for label in range(4)]
     outburst = _made(0, (2, 90.0), (0, 15.0), (2, 30.0))
-    material = Material([], [], steady, [outburst])
+    material = Material([], [], steady, [outburst], {})
     found = measure(material, Adaptation(SETTINGS, 4, 0.25), Decision(SETTINGS, 4, BLOCK_SECONDS))
     assert list(found.steady.values()) == [1, 1, 1, 1]
     assert next(iter(found.noticed.values())) > 0.9

@@ -42,6 +42,10 @@ def enrol(
     channel: Annotated[
         int | None, typer.Option(help="Use only this input, counted from 1.", metavar="N")
     ] = None,
+    any_voice: Annotated[
+        bool,
+        typer.Option("--any-voice", help="Take clips whose pitch says that they are another's."),
+    ] = False,
 ) -> None:
     """Make a profile of a voice: two sentences of each emotion with the microphone, or clips.
 
@@ -61,7 +65,7 @@ def enrol(
     if clips:
         if label is None:
             raise ProfileError("Say what the clips sound like: --label happy.")
-        _enrol_clips(profile, check_label(label), clips, path)
+        _enrol_clips(profile, check_label(label), clips, path, any_voice)
     elif label is not None:
         raise ProfileError(
             "--label is for clips: name some sound files, or use --labels for the microphone."
@@ -75,6 +79,8 @@ def enrol(
         print(f"{profile.name}: nothing is enrolled.")
         return
     print(f"{profile.name}: {counts}  ({path})")
+    if clips and (doubt := profile.doubt()):
+        print(doubt)
     if expected := profile.expectation():
         print(f"The profile {expected}.")
         if expected.uar - expected.error < expected.chance:
@@ -90,7 +96,9 @@ def _keep(profile: Profile, path: Path) -> None:
     profile.save(path)
 
 
-def _enrol_clips(profile: Profile, label: str, clips: list[Path], path: Path) -> None:
+def _enrol_clips(
+    profile: Profile, label: str, clips: list[Path], path: Path, any_voice: bool
+) -> None:
     """All of them or none."""
     import numpy as np
 
@@ -102,7 +110,7 @@ def _enrol_clips(profile: Profile, label: str, clips: list[Path], path: Path) ->
             with SoundFile(clip) as sound:
                 blocks, rate = list(sound.blocks()), sound.rate
             samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-            example = profile.add(label, samples, rate, source=clip.name[:120])
+            example = profile.add(label, samples, rate, source=clip.name[:120], any_voice=any_voice)
         except ProfileError as error:
             raise ProfileError(f"{clip}: {error} Nothing was enrolled.") from None
         except AudioError as error:

@@ -86,6 +86,9 @@ def _show(profile: Profile, path: Path) -> None:
         of = [example for example in profile.examples if example.label == label]
         _tell(f"  {label}")
         for number, example in enumerate(of, start=1):
-            _tell(f"    {number:>3}  {example.seconds:5.1f} s of speech  {example.source}")
+            heard = f"{example.pitch:4.0f} Hz" if example.pitch else "       "
+            _tell(f"    {number:>3}  {example.seconds:5.1f} s of speech  {heard}  {example.source}")
+    if doubt := profile.doubt():
+        _tell(f"  {doubt}")
     if expected := profile.expectation():
         _tell(f"  The profile {expected}.")
