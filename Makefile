@@ -5,7 +5,8 @@ BIN = $(VENV)/bin
 # Processes that run tests: one more than there are cores, for the microphone's tests mostly wait.
 # 0 is pytest's own process and no other.
 JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
-SPREAD = -n $(JOBS) --dist loadfile --no-loadscope-reorder
+BY_FILE = --dist loadfile --no-loadscope-reorder
+SPREAD = -n $(JOBS) $(BY_FILE)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-least test-sdist test-frozen format bench figures picture teacher clean
@@ -26,7 +27,7 @@ test: $(VENV)/tested  ## lint, types and all tests but the slow ones (some minut
 
 test-all: $(VENV)/tested  ## `make test`, then the slow tests, and the gate on coverage
 	$(MAKE) test COVERAGE="--cov --cov-report= --cov-fail-under=0"
-	$(BIN)/python -m pytest $(SPREAD) -m slow --cov --cov-append
+	$(BIN)/python -m pytest -n auto $(BY_FILE) -m slow --cov --cov-append
 
 # CI gives these a part of the tests.
 LEAST = tests/app tests/files tests/model tests/stages tests/test_*.py tests/end_to_end/test_bad_input.py
