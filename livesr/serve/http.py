@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.protocol import Protocol, State
 
-try:
-    from websockets.speedups import apply_mask
-except ImportError:  # websockets without its C extension
-    from websockets.utils import apply_mask
-
-_WHOLE_BINARY, _MASKED, _TWO_BYTES, _EIGHT_BYTES = 0x82, 0x80, 126, 127  # RFC 6455, section 5.2
 _LONGEST_HEAD = 1 << 16
 CLOSED, HANDSHAKE, ABORT, INTAKE = (
     *("livesr.closed", "livesr.handshake"),
@@ -31,39 +23,6 @@ class Intake:
     """
 
     take: Callable[[bytes], bool] | None = None
-
-
-def between_frames(connection: Protocol) -> bool:
-    """Whether an open connection has taken whole frames so far, and whole messages.
-
-    websockets does not say so itself: its parser then waits for data in `StreamReader.at_eof`.
-    """
-    if connection.state is not State.OPEN or connection.current_size is not None:
-        return False
-    parser: Any = connection.parser
-    while parser is not None and parser.gi_yieldfrom is not None:
-        parser = parser.gi_yieldfrom
-    return getattr(parser, "__name__", "") == "at_eof"
-
-
-def whole_sound(data: bytes) -> tuple[bytes, bytes] | None:
-    """The payload of the binary frame that data begins with, and the data after it.
-
-    Returns:
-        None if it begins with another frame, a part of a message, or a part of a frame; or if the
-        frame is longer than 64 KiB.
-    """
-    if len(data) < 6 or data[0] != _WHOLE_BINARY or not data[1] & _MASKED:
-        return None
-    size, start = data[1] & ~_MASKED, 2
-    if size == _EIGHT_BYTES:
-        return None
-    if size == _TWO_BYTES:
-        size, start = int.from_bytes(data[2:4], "big"), 4
-    first = start + 4  # after the mask
-    if len(data) < first + size:
-        return None
-    return apply_mask(data[first : first + size], data[start:first]), data[first + size :]
 
 
 class GuardedHttp(HttpToolsProtocol):
@@ -117,19 +76,8 @@ class StreamProtocol(WebSocketsSansIOProtocol):
     """A websocket that reports when it is closed, and passes sound on directly.
 
     By the queue, uvicorn stops and starts the reading of the connection for every message, and
-    wakes a task. With messages of 20 ms that costs a third of what inference costs. Whole frames of
-    sound do not pass through websockets' own parser either, which takes half of the time of the
-    event loop otherwise; all other frames do.
+    wakes a task. With messages of 20 ms that costs a third of what inference costs.
     """
-
-    def data_received(self, data: bytes) -> None:
-        take = self.app_state[INTAKE].take
-        if take is not None and self.queue.empty() and between_frames(self.conn):
-            while (found := whole_sound(data)) is not None and take(found[0]):
-                data = found[1]
-            if not data:
-                return
-        super().data_received(data)
 
     def send_receive_event_to_app(self) -> None:
         take = self.app_state[INTAKE].take
