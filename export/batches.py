@@ -14,9 +14,8 @@ from torch import Tensor
 from export.config import Config
 from export.features import SceneFeatures, with_deltas
 from export.network import CONTEXT_FRAMES
-from export.targets import present
 from export.teacher import VALUES
-from livesr.arrays import Array, Bool, Float32, Float64
+from livesr.arrays import Array, Float32, Float64
 from livesr.model.load import STEP_FRAMES
 from livesr.model.metadata import LABELS
 
@@ -31,7 +30,6 @@ class Scenes:
     features: list[Float32]  # float16 [frames, bands, 3]
     lessons: list[Float32]  # float16 [steps / 5, 384]: the teacher's features, smoothed
     targets: Float32  # [clips, labels]: what the network is trained to answer
-    there: Bool  # [clips, labels]: which classes the clip's corpus has
     clips: list[SceneFeatures]
 
 
@@ -55,12 +53,10 @@ def prepare(
     features = [with_deltas(clip.levels.astype(np.float32), mean, deviation) for clip in clips]
     lessons = [_smooth(clip.taught) for clip in clips]
     labels = [clip.label for clip in clips]
-    there = present([clip.corpus for clip in clips], labels)
-    there[np.array(labels, int) < 0] = True  # babble, and speech without a label
     if targets is None:
         targets = aims(labels)
     kept = [replace(clip, taught=clip.taught[:0].copy()) for clip in clips]  # gigabytes
-    return Scenes([f.astype(np.float16) for f in features], lessons, targets, there, kept)
+    return Scenes([f.astype(np.float16) for f in features], lessons, targets, kept)
 
 
 def aims(labels: Sequence[int]) -> Float32:
@@ -151,7 +147,7 @@ def batches(
         start, end = draw(scenes.clips[item], config, steps, rng)
         features = window(scenes.features[item], start, end, steps)
         lessons = lesson(scenes.lessons[item], end, steps)
-        return *features, *lessons, scenes.targets[item], scenes.there[item]
+        return *features, *lessons, scenes.targets[item]
 
     def any_of(scenes: Scenes) -> tuple[Array, ...]:
         return cut(scenes, int(rng.integers(len(scenes.clips))))

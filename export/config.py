@@ -30,7 +30,7 @@ class Config:
     weight_decay: float = 0.02
     dropout: float = 0.15
     label_smoothing: float = 0.05
-    votes: float = 0.5  # share of listeners' votes in a clip's target, where a corpus has them
+    votes: float = 0.0  # share of listeners' votes in a clip's target, where a corpus has them
     teach: float = 2.0  # weight of the distillation from export.teacher; 0 for none
     unlabelled: float = 0.0  # unlabelled windows per window of the corpora
     styles: float = 0.6  # share of windows whose bands take another window's level and spread

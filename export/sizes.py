@@ -64,7 +64,6 @@ COMPACT = Widths(maps=(32, 64, 64), linear=128, cells=64)
 NETWORKS = {
     "acrnn": PAPER,
     "acrnn-compact": COMPACT,
-    "acrnn-pooled": replace(COMPACT, pools=(2, 2, 1)),  # a quarter cheaper
     # What the paper compares with, at the compact sizes: 1-D convolutions and the last output of
     # an LSTM; 2-D convolutions and the mean over time; the 3-D ACRNN of Chen et al. 2018, with
     # kernels of 5 x 3 and a pool of 2 x 4.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from livesr.arrays import Bool, Float32
+from livesr.arrays import Bool
 from livesr.model.metadata import LABELS
 
 
@@ -26,12 +26,6 @@ def present(corpora: Sequence[str], labels: Sequence[int]) -> Bool:
     for corpus, label in zip(corpora, labels, strict=True):
         classes[corpus].add(label)
     return np.array([[k in classes[corpus] for k in range(len(LABELS))] for corpus in corpora])
-
-
-def smoothed(targets: Float32, there: Bool, share: float) -> Float32:
-    """Targets with label smoothing over the classes that are there, [clips, labels]."""
-    even = there / np.maximum(there.sum(1, keepdims=True), 1)
-    return ((1 - share) * targets + share * even).astype(np.float32)
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, there: Tensor) -> Tensor:

@@ -39,7 +39,6 @@ from export.graph import build
 from export.metrics import spread
 from export.network import ACRNN
 from export.readers import read_corpora
-from export.targets import present, smoothed
 from export.trainer import Run, evaluate, recalls
 from livesr.model.metadata import LABELS, ModelInfo
 
@@ -94,8 +93,6 @@ def train(
     if run.epoch < config.epochs:
         babble = prepare(backgrounds(train, config.seed, cache), mean, deviation)
         targets = np.stack([clip.target(config.votes) for clip in train])
-        there = present([clip.corpus for clip in train], [clip.label for clip in train])
-        targets = smoothed(targets, there, config.label_smoothing)
         versions, others = [], []
         while waiting:  # one at a time: the teacher's features of all of them are gigabytes
             versions.append(prepare(waiting.pop(0), mean, deviation, targets))

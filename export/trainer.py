@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from export.batches import Scenes, batches, window
 from export.config import Config, ConfigError
 from export.network import ACRNN
 from export.sizes import NETWORKS
-from export.targets import cross_entropy
 from export.teacher import VALUES
 from livesr.arrays import Float64
 from livesr.model.load import STEP_FRAMES
@@ -143,7 +143,7 @@ class Run:
                 disable=None,  # without a terminal
             )
             for step, batch in enumerate(epoch):
-                *seen, lessons, known, targets, there = (part.to(self.device) for part in batch)
+                *seen, lessons, known, targets = (part.to(self.device) for part in batch)
                 done = (self.epoch * per_epoch + step) / total
                 warm = min(1.0, (self.epoch * per_epoch + step + 1) / (2 * per_epoch))
                 for group in self.optimiser.param_groups:
@@ -152,7 +152,9 @@ class Run:
                     )
                 logits, _, hidden = self.network(*seen)
                 labelled = targets.sum(1) > 0
-                loss = cross_entropy(logits, targets, there)[labelled].mean()
+                loss = cross_entropy(
+                    logits[labelled], targets[labelled], label_smoothing=config.label_smoothing
+                )
                 if lessons_scale:
                     mean, deviation = lessons_scale
                     wrong = (self.pupil(hidden) - (lessons - mean) / deviation).square().mean(2)

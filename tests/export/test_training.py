@@ -295,7 +295,7 @@ def test_batches_bring_unlabelled_clips(corpus: Path, tmp_path: Path) -> None:
     known, others = (prepare(sequences(c, None, cache, 1), *flat) for c in (clips, strange))
     config = Config(batch=4, unlabelled=0.5, background=0)
     for more, rows in (([others], 6), ([], 4)):
-        *_, targets, _ = next(batches([known], known, more, config, 150, np.random.default_rng(0)))
+        *_, targets = next(batches([known], known, more, config, 150, np.random.default_rng(0)))
         assert targets.sum(1).tolist() == [1] * 4 + [0] * (rows - 4)
 
 
