@@ -23,11 +23,13 @@ test: $(VENV)/tested  ## lint, types and all tests but the slow ones (some minut
 	$(BIN)/mypy livesr export tests examples
 	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 livesr
 	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin livesr
-	$(BIN)/python -m pytest $(SPREAD) -m "not slow" $(COVERAGE)
+	$(BIN)/python -m pytest $(SPREAD) -m "not slow and not alone" $(COVERAGE)
+	$(BIN)/python -m pytest -m "not slow and alone" $(COVERAGE)
 
 test-all: $(VENV)/tested  ## `make test`, then the slow tests, and the gate on coverage
-	$(MAKE) test COVERAGE="--cov --cov-report= --cov-fail-under=0"
-	$(BIN)/python -m pytest -n auto $(BY_FILE) -m slow --cov --cov-append
+	$(BIN)/python -m coverage erase
+	$(MAKE) test COVERAGE="--cov --cov-append --cov-report= --cov-fail-under=0"
+	$(BIN)/python -m pytest -m slow --cov --cov-append
 
 # CI gives these a part of the tests.
 LEAST = tests/app tests/files tests/model tests/stages tests/test_*.py tests/end_to_end/test_bad_input.py

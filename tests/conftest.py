@@ -20,6 +20,16 @@ os.environ["LIVESR_CONFIG"] = os.devnull  # what is tested is not this user's ow
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+_REAL_TIME = {"plugged", "terminal", "small"}  # fixtures
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A microphone or a terminal that others keep waiting would make a test fail."""
+    for item in items:
+        if isinstance(item, pytest.Function) and _REAL_TIME & set(item.fixturenames):
+            item.add_marker("alone")
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny(tmp_path_factory.mktemp("models") / "tiny.onnx")

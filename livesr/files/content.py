@@ -59,7 +59,8 @@ class Content:
 
     def _read(self, place: int, count: int) -> bytes:
         self.file.seek(place)
-        return read_fully(self.file, count)
+        # Python reserves memory for all that is asked for, and a header may promise gigabytes.
+        return read_fully(self.file, min(count, max(0, self.size - place)))
 
 
 class Pieces(io.RawIOBase):

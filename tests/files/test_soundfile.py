@@ -427,3 +427,12 @@ def test_a_text_that_is_named_as_sound_is_none(tmp_path: Path) -> None:
             SoundFile(tmp_path / name)
         raw = SoundFile(tmp_path / name, raw=RawFormat(8000, format="mulaw"))
         assert sum(map(len, raw.blocks())) == 1600
+
+
+def test_a_header_that_promises_gigabytes_reserves_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "short"
+    path.write_bytes(b"abc")
+    with path.open("rb") as file:
+        content = Content(file)
+        assert content.at(1, 1 << 62) == b"bc"
+        assert content.at(7, 1 << 62) == b""
