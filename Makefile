@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# Processes that run tests: one more than there are cores, for the microphone's tests mostly wait.
+# Processes that run tests: one more than there are cores, because some tests mostly wait.
 # 0 is pytest's own process and no other.
 JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 BY_FILE = --dist loadfile --no-loadscope-reorder
