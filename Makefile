@@ -86,7 +86,7 @@ $(VENV)/tested: $(VENV)/installed
 	touch $@
 
 # --no-deps: two files of the package are read, and nothing of it is imported.
-teacher: $(VENV)/installed  ## install the teacher network for distillation (export/teacher.py)
+teacher: $(VENV)/installed  ## install the teacher network for distillation (export/features/teacher.py)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps pipecat-ai==1.14.0
 
 clean:  ## remove what tests and builds leave behind; runs/ and .cache/ stay

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from export.corpora import RATE, Clip, CorpusError, check, leave_one_corpus_out
-from export.metrics import confusion, mean_uar, uar
-from export.readers import read_corpora
+from export.corpora.clips import RATE, Clip, CorpusError, check, leave_one_corpus_out
+from export.corpora.readers import read_corpora
+from export.evaluation.metrics import confusion, mean_uar, uar
 from livesr.arrays import Array
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from export.graph import GraphBuilder, set_metadata
-from export.pretrained_graph import PAPER_VALUES, cut
+from export.networks.graph import GraphBuilder, set_metadata
+from export.networks.pretrained_graph import PAPER_VALUES, cut
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
 from livesr.model.metadata import LABELS, ModelInfo
@@ -38,7 +38,7 @@ def beside(
 
     Args:
         pretrained: a graph of `build_pretrained`.
-        acrnn: a graph of `export.graph.build`, or of `export.ensemble`.
+        acrnn: a graph of `export.networks.graph.build`, or of `export.ensemble`.
         share: of the second one's logits, between 0 and 1.
         info: what the file says of itself.
         member: of an ensemble, as "0."; its other members are left out.

@@ -20,92 +20,22 @@ very numbers a stream decides on. No clip of `test` is read.
 from __future__ import annotations
 
 import argparse
-from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
-from tqdm import tqdm
 
-from export.corpora import Clip, CorpusError, named
-from export.evaluate import LEAST_WEIGHT
-from export.graph import set_metadata
-from export.metrics import calibration_error
-from export.readers import read_corpora
-from livesr.arrays import Float64
+from export.corpora.clips import CorpusError, named
+from export.corpora.readers import read_corpora
+from export.evaluation.calibration import fit, left_out
+from export.evaluation.metrics import calibration_error
+from export.networks.graph import set_metadata
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
-from livesr.recognizer import Recognizer
 from livesr.settings import DecisionSettings
 
-Hop = tuple[Float64, float]  # a reading's probabilities, and the speech in its hop
 _LEASTS = (0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
-
-
-def hops(job: tuple[Clip, str]) -> list[Hop]:
-    """A clip's readings, had the model the temperature 1."""
-    clip, model = job
-    recognizer = Recognizer(model)
-    readings = recognizer.push(clip.samples()) + recognizer.finish()
-    own = load_model(model).info.temperature
-    shares = [np.array(list(reading.probabilities.values())) for reading in readings]
-    return [
-        (_cooled(row, 1 / own), reading.speech)
-        for row, reading in zip(shares, readings, strict=True)
-    ]
-
-
-def _cooled(probabilities: Float64, temperature: float) -> Float64:
-    shares: Float64 = probabilities ** (1 / temperature)
-    return shares / shares.sum()
-
-
-def of_clip(pairs: Sequence[Hop], temperature: float) -> Float64:
-    """What is said of a clip (see `export.evaluate`), had the model this temperature."""
-    rows = [_cooled(probabilities, temperature) for probabilities, _ in pairs]
-    weights = [max(LEAST_WEIGHT, speech) for _, speech in pairs]
-    return np.asarray(np.average(rows, axis=0, weights=weights))
-
-
-def fit(pairs: Sequence[tuple[Clip, str]]) -> tuple[float, Float64]:
-    """The temperature of least log loss.
-
-    Args:
-        pairs: clips, and the model file that judges each; corpora count alike.
-
-    Returns:
-        the temperature, and what is then said of each clip, [clips, labels].
-    """
-    with ProcessPoolExecutor() as pool:
-        done = pool.map(hops, pairs, chunksize=8)
-        kept = list(tqdm(done, "calibration", len(pairs), leave=False, disable=None))
-    truth = np.array([clip.label for clip, _ in pairs])
-    sizes = Counter(clip.corpus for clip, _ in pairs)
-    weights = np.array([1 / sizes[clip.corpus] / len(sizes) for clip, _ in pairs])
-
-    def verdicts(temperature: float) -> Float64:
-        return np.stack([of_clip(one, temperature) for one in kept])
-
-    def loss(temperature: float) -> float:
-        right = verdicts(temperature)[np.arange(len(truth)), truth]
-        return -float(weights @ np.log(right))
-
-    grid = np.geomspace(0.5, 4, 32)
-    temperature = float(grid[np.argmin([loss(t) for t in grid])])
-    return temperature, verdicts(temperature)
-
-
-def left_out(folder: Path, clips: Sequence[Clip], most: int) -> list[tuple[Clip, str]]:
-    """Clips of each corpus, at most so many, and the model in `folder` trained without it."""
-    found = []
-    for corpus in sorted({clip.corpus for clip in clips}):
-        own = [clip for clip in clips if clip.corpus == corpus and clip.split != "test"]
-        order = np.random.default_rng(0).permutation(len(own))[:most]
-        found += [(own[i], str(folder / corpus / f"{corpus}.onnx")) for i in order]
-    return found
 
 
 def written(source: Path, target: Path, temperature: float, sharpness: float = 1.0) -> None:

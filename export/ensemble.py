@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from export.graph import GraphBuilder, set_metadata
+from export.networks.graph import GraphBuilder, set_metadata
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
 from livesr.model.metadata import ModelInfo
@@ -31,7 +31,7 @@ _LAST = ("cooled", "probabilities")  # of the whole, at its end
 
 
 def ensemble(models: Sequence[onnx.ModelProto], info: ModelInfo) -> onnx.ModelProto:
-    """The graphs of `export.graph` side by side, and the means of their outputs.
+    """The graphs of `export.networks.graph` side by side, and the means of their outputs.
 
     Args:
         models: two or more with the same inputs and outputs.

@@ -28,130 +28,25 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from export.conditions import AS_RECORDED, sound
-from export.corpora import SPLITS, Clip, CorpusError, first_speakers, read_clips
-from export.metrics import calibration_error
-from export.readers import read_corpora
-from export.windows import BLOCK_SECONDS, Sound, Windows, judge_sounds
+from export.corpora.clips import SPLITS, Clip, CorpusError, first_speakers, read_clips
+from export.corpora.conditions import AS_RECORDED, sound
+from export.corpora.readers import read_corpora
+from export.evaluation.known_voices import Judged, Voice, judged_clip, voices_of
+from export.evaluation.metrics import calibration_error
+from export.evaluation.windows import Sound, judge_sounds
 from livesr.arrays import Array, Float64
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
 from livesr.model.metadata import LABELS
 from livesr.profile import Example, doubtful, two_voices
 from livesr.reading import MOST_LABELS
-from livesr.settings import DecisionSettings
-from livesr.stages.decision import Decision
 from livesr.stages.highpass import HighPass
-from livesr.stages.known_voice import LEAST_PROBABILITY, KnownVoice
 from livesr.stages.pitch import pitch
 
 COUNTS = (1, 2, 3, 5)  # examples of each emotion
 _FOR_PITCH = 6  # clips of each speaker and emotion, for `two_voice_table`
 _NO_VECTOR = np.zeros(0, np.float16)
-_LEFT = 2  # clips of each emotion that must be left to judge
 OTHER_DAYS = ("telephone band", "a room", "white noise, 10 dB", "Opus", "gain -20 dB")
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What a network says of one clip.
-
-    Attributes:
-        clip: the clip.
-        context: c of the windows that count at its end, float64 [n, c].
-        probabilities: of the same, float64 [n, labels].
-        weights: how much each counts in what is shown, [n]; sum to 1.
-        example: c of it as an example, float64 [c].
-        logs: log-probabilities of it as an example, float64 [labels].
-        sharpness: of a known voice, by the model's settings.
-    """
-
-    clip: Clip
-    context: Float64
-    probabilities: Float64
-    weights: Float64
-    example: Float64
-    logs: Float64
-    sharpness: float
-
-    @property
-    def sentence(self) -> str:
-        return self.clip.text.split("|")[0]
-
-
-def judged_clip(clip: Clip, windows: Windows, settings: DecisionSettings) -> Judged:
-    """From windows to what enrolling and judging need."""
-    count = len(windows.ends)
-    decision = Decision(settings, max(2, count), BLOCK_SECONDS)
-    weights = np.zeros(max(2, count))
-    recent = np.zeros(0, np.bool_)
-    squares = []
-    for row, (speech, end) in enumerate(zip(windows.speech, windows.ends, strict=True)):
-        verdict = decision.push(np.eye(max(2, count))[row], speech, end)
-        if verdict.status in ("speech", "unsure"):
-            weights = verdict.smoothed
-        recent = np.concatenate((recent, speech))[-decision.blocks :]
-        squares.append(float(np.count_nonzero(recent)) ** 2 if speech.any() else 0.0)
-    if not weights.any():
-        weights[count - 1] = 1.0
-    shares = np.array(squares) / sum(squares) if any(squares) else np.full(count, 1 / count)
-    logs = np.log(np.maximum(windows.probabilities, LEAST_PROBABILITY))
-    kept = weights[:count] > 1e-4
-    return Judged(
-        clip,
-        windows.context[kept].astype(np.float64),
-        windows.probabilities[kept],
-        weights[:count][kept] / weights[:count][kept].sum(),
-        (shares @ windows.context).astype(np.float16).astype(np.float64),
-        (shares @ logs).astype(np.float16).astype(np.float64),
-        settings.known_sharpness,
-    )
-
-
-class Voice:
-    """One speaker's clips, enrolled from and judged in one go."""
-
-    def __init__(self, clips: Sequence[Judged], labels: Sequence[str]) -> None:
-        self.clips, self.labels = clips, tuple(labels)
-        self.truth = np.array([self.labels.index(one.clip.emotion) for one in clips])
-        self.present = np.unique(self.truth)
-        self._context = np.concatenate([one.context for one in clips])
-        self._probabilities = np.concatenate([one.probabilities for one in clips])
-        self._weights = np.concatenate([one.weights for one in clips])
-        lengths = [len(one.weights) for one in clips]
-        self._starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
-
-    def shown(self, known: KnownVoice | None) -> Float64:
-        """What is shown at the end of each clip, [clips, labels]."""
-        shares = self._probabilities
-        if known is not None:
-            shares = known.push(self._context, shares)
-        shown: Float64 = np.add.reduceat(shares * self._weights[:, None], self._starts, axis=0)
-        return shown
-
-    def enrol(self, places: Sequence[int], other: Voice | None = None) -> KnownVoice:
-        """Fitted from these clips, as `other` has them (in another condition)."""
-        clips = [(other or self).clips[place] for place in places]
-        return KnownVoice(
-            np.stack([one.example for one in clips]),
-            np.stack([one.logs for one in clips]),
-            self.truth[list(places)].tolist(),
-            self.labels,
-            LABELS,
-            self.clips[0].sharpness,
-        )
-
-    def draw(self, count: int, rng: np.random.Generator) -> list[int] | None:
-        """So many clips of each emotion; None where too few would be left."""
-        if len(self.present) < 3 or np.bincount(self.truth)[self.present].min() < count + _LEFT:
-            return None
-        drawn = [rng.choice(np.flatnonzero(self.truth == k), count, False) for k in self.present]
-        return [int(place) for place in np.concatenate(drawn)]
-
-    def apart(self, places: Sequence[int]) -> Array:
-        """Clips that are not enrolled and whose sentence is not either."""
-        said = {self.clips[place].sentence for place in places}
-        return np.array([i for i, one in enumerate(self.clips) if one.sentence not in said], int)
 
 
 @dataclass(slots=True)
@@ -224,14 +119,6 @@ def curve(voices: Sequence[Voice], count: int, draws: int, others: Sequence[Voic
             found.shares.extend(wide)
             found.truth.extend(voice.truth[rest].tolist())
     return found
-
-
-def voices_of(clips: Sequence[Judged], labels: Sequence[str] | None = LABELS) -> list[Voice]:
-    """A voice for each speaker; `labels` None are all emotions that the speaker has."""
-    own: dict[str, list[Judged]] = defaultdict(list)
-    for one in clips:
-        own[one.clip.speaker].append(one)
-    return [Voice(of, labels or sorted({one.clip.emotion for one in of})) for of in own.values()]
 
 
 def listen(

@@ -29,11 +29,12 @@ from pathlib import Path
 
 import numpy as np
 
-from export import neutral, plots, speakers
-from export.conditions import AS_RECORDED, CONDITIONS
-from export.conversation import HEADER, converse
-from export.corpora import Clip, CorpusError, first_speakers
-from export.evaluate import (
+from export.corpora.clips import Clip, CorpusError, first_speakers
+from export.corpora.conditions import AS_RECORDED, CONDITIONS
+from export.corpora.readers import read_corpora
+from export.evaluation import neutral, plots, speakers
+from export.evaluation.conversation import HEADER, converse
+from export.evaluation.judging import (
     SPEECH_SECONDS,
     WARM_SECONDS,
     ClipResult,
@@ -42,7 +43,7 @@ from export.evaluate import (
     judge_all,
     some,
 )
-from export.metrics import (
+from export.evaluation.metrics import (
     aurc,
     brier,
     calibration,
@@ -56,8 +57,7 @@ from export.metrics import (
     uar,
     wa,
 )
-from export.nonspeech import labelled
-from export.readers import read_corpora
+from export.evaluation.nonspeech import labelled
 from livesr.arrays import Array, Float64
 from livesr.errors import LivesrError
 from livesr.model.load import load_model

@@ -23,7 +23,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from export.graph import GraphBuilder
+from export.networks.graph import GraphBuilder
 from livesr.model.metadata import METADATA_KEY
 
 BLOCK, CONTEXT, CELLS = 512, 64, 128

@@ -24,19 +24,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 
-from export import augment
-from export.corpora import RATE, SPLITS, Clip, CorpusError, by_speaker, first_speakers
-from export.evaluate import PAUSE_SECONDS, WARM_SECONDS, clips_before
-from export.metrics import mean_uar
-from export.profiles import Voice, judged_clip
-from export.readers import read_corpora
-from export.windows import BLOCK_SECONDS, Windows, decide, judge_sounds
-from livesr.arrays import Float32
+from export.corpora.clips import RATE, SPLITS, Clip, CorpusError, by_speaker, first_speakers
+from export.corpora.readers import read_corpora
+from export.evaluation.judging import PAUSE_SECONDS, WARM_SECONDS, clips_before
+from export.evaluation.known_voices import Voice, judged_clip
+from export.evaluation.metrics import mean_uar
+from export.evaluation.talks import Talk
+from export.evaluation.windows import BLOCK_SECONDS, Windows, decide, judge_sounds
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
 from livesr.model.metadata import LABELS
@@ -48,40 +46,7 @@ from livesr.stages.vad import BLOCK_SAMPLES
 
 STEADY_SECONDS, JUDGED_FROM = 150.0, 60.0
 CALM_SECONDS, OUTBURST_SECONDS, AFTER_SECONDS, SETTLING_SECONDS = 90.0, 15.0, 30.0, 5.0
-_BETWEEN_SECONDS = 0.3
 _NEUTRAL = LABELS.index("neutral")
-
-
-@dataclass(frozen=True, slots=True)
-class Talk:
-    """One speaker for a while: clips and their emotions, strung together."""
-
-    corpus: str
-    speaker: str
-    parts: tuple[tuple[int, float], ...]  # label and seconds, in order
-    clips: tuple[Clip, ...]
-
-    @property
-    def name(self) -> str:
-        said = " ".join(f"{LABELS[label]} {seconds:g}" for label, seconds in self.parts)
-        return f"{self.speaker} {said} of {len(self.clips)}"
-
-    def samples(self) -> Float32:
-        """float32 [n]; clips in random order, over again where they do not last."""
-        rng = np.random.default_rng(0)
-        pause = np.zeros(round(_BETWEEN_SECONDS * RATE), np.float32)
-        sound = []
-        for label, seconds in self.parts:
-            own = [clip for clip in self.clips if clip.label == label]
-            count, said = round(seconds * RATE), 0
-            strung = []
-            for i in cycle(rng.permutation(len(own))):
-                strung += [augment.trimmed(own[i].samples()), pause]
-                said += len(strung[-2]) + len(pause)
-                if said >= count:
-                    break
-            sound.append(np.concatenate(strung)[:count])
-        return np.concatenate(sound)
 
 
 def talks(clips: Sequence[Clip]) -> tuple[list[Talk], list[Talk]]:

@@ -19,10 +19,7 @@ import numpy as np
 import onnx
 import torch
 
-from export import calibrate
-from export.batches import prepare, statistics
-from export.config import Config, ConfigError, read_config
-from export.corpora import (
+from export.corpora.clips import (
     SPLITS,
     Clip,
     CorpusError,
@@ -33,13 +30,17 @@ from export.corpora import (
     named,
     read_unlabelled,
 )
-from export.evaluate import ClipResult, Evaluation, judge_all, score, table
-from export.features import SETTINGS, backgrounds, sequences
-from export.graph import build
-from export.metrics import spread
-from export.network import ACRNN
-from export.readers import read_corpora
-from export.trainer import Run, evaluate, recalls
+from export.corpora.licences import licence
+from export.corpora.readers import read_corpora
+from export.evaluation import calibration
+from export.evaluation.judging import ClipResult, Evaluation, judge_all, score, table
+from export.evaluation.metrics import spread
+from export.features.scenes import SETTINGS, backgrounds, sequences
+from export.networks.acrnn import ACRNN
+from export.networks.graph import build
+from export.training.batches import prepare, statistics
+from export.training.config import Config, ConfigError, read_config
+from export.training.trainer import Run, evaluate, recalls
 from livesr.model.metadata import LABELS, ModelInfo
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,16 +49,6 @@ FOLDS = {
     "corpus": leave_one_corpus_out,
     "iemocap": iemocap_folds,
 }
-_LICENCES = (
-    "LicenseRef-IEMOCAP",
-    "CC-BY-NC-SA-4.0",
-    "CC-BY-4.0",
-    "CC-BY-3.0",
-    # Weights are taken as a work produced from such a database: a notice is enough (ODbL, 4.3).
-    "ODbL-1.0 + DbCL-1.0",
-    "ODbL-1.0",
-    "CC0-1.0",
-)
 
 
 def train(
@@ -117,7 +108,7 @@ def train(
     if not dev:
         return file
     print(f"{name}, windows of dev: {recalls(evaluate(network, scenes), scenes)}")
-    temperature, _ = calibrate.fit([(clip, str(file)) for clip in dev])
+    temperature, _ = calibration.fit([(clip, str(file)) for clip in dev])
     print(f"temperature {temperature:.3f}")
     _write(file, network, replace(info, temperature=temperature))
     return file
@@ -162,14 +153,6 @@ def chosen(clips: Sequence[Clip], config: Config) -> tuple[list[Clip], list[Clip
         check(own)
     train = [clip for split in config.splits for clip in found[split]]
     return train, [] if "dev" in config.splits else found["dev"], found["test"]
-
-
-def licence(clips: Sequence[Clip]) -> str:
-    """The licence that weights trained on these clips carry: the strictest of theirs."""
-    for strict in _LICENCES:
-        if any(clip.licence == strict for clip in clips):
-            return strict
-    raise CorpusError(f"Unknown licence among {sorted({clip.licence for clip in clips})}.")
 
 
 def _folds(

@@ -21,19 +21,20 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from export.corpora import Clip, CorpusError, check, named
-from export.encoder import LAYERS, STEPS, VALUES
-from export.evaluate import Evaluation, judge_all, score
-from export.head import Head
-from export.pretrained_graph import build_pretrained
-from export.probe import Probe, fit, weights
-from export.readers import read_corpora
-from export.steps import Encoded, encoded
-from export.train import ROOT, licence
+from export.corpora.clips import Clip, CorpusError, check, named
+from export.corpora.licences import licence
+from export.corpora.readers import read_corpora
+from export.evaluation.judging import Evaluation, judge_all, score
+from export.features.encoder import LAYERS, STEPS, VALUES
+from export.features.steps import Encoded, encoded
+from export.networks.head import Head
+from export.networks.pretrained_graph import build_pretrained
+from export.training.probe import Probe, fit, weights
 from livesr.errors import LivesrError
 from livesr.model.metadata import LABELS, ModelInfo
 from livesr.settings import EncoderSettings
 
+ROOT = Path(__file__).resolve().parents[1]
 ENCODER_LICENCES = (
     "; encoder: Whisper tiny (MIT) as trained further in Smart Turn 3.2 (BSD-2-Clause)"
 )

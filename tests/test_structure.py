@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 FOLDERS = {"stages", "model", "microphone", "files", "app"}
 LATER_FOLDERS = {"serve", "archive", "__pyinstaller"}
+EXPORT_ROOMS = ("corpora", "features", "networks", "training", "evaluation")
 # What a stage must not use: input and output, threads, clocks, chance.
 NOT_IN_A_STAGE = {
     *("asyncio", "datetime", "multiprocessing", "queue", "random", "socket", "sounddevice"),
@@ -180,6 +181,17 @@ def test_no_public_name_hides_a_module() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_the_rooms_of_export_are_used_in_one_direction() -> None:
+    """Below them are the commands, a file each, and peers; nothing imports a command."""
+    for path in (ROOT / "export").rglob("*.py"):
+        own = path.relative_to(ROOT).parts[1]
+        for module in _imports(path):
+            place = module.split(".")[1] if module.startswith("export.") else ""
+            if own in EXPORT_ROOMS and place:
+                assert place in EXPORT_ROOMS[: EXPORT_ROOMS.index(own) + 1], f"{path}: {module}"
+            assert place in {"", own, *EXPORT_ROOMS}, f"{path} imports {module}, a command"
+
+
 def test_the_tests_mirror_the_packages() -> None:
     folders = {path.parent.name for path in (ROOT / "tests").glob("*/__init__.py")}
     assert folders - {"helpers", "end_to_end", "export"} <= FOLDERS | LATER_FOLDERS
@@ -192,8 +204,8 @@ def test_the_tests_mirror_the_packages() -> None:
         (1, {"livesr/stages/logmel.py"}),
         (2, {"livesr/stages/deltas.py"}),
         (3, {"livesr/stages/deltas.py"}),
-        (4, {"export/network.py", "export/graph.py"}),
-        (5, {"export/network.py", "export/graph.py"}),
+        (4, {"export/networks/acrnn.py", "export/networks/graph.py"}),
+        (5, {"export/networks/acrnn.py", "export/networks/graph.py"}),
     ],
 )
 def test_one_search_finds_an_equation_of_the_paper(number: int, places: set[str]) -> None:

@@ -31,7 +31,7 @@ from livesr.stages.model_stream import ModelStream
 from livesr.stages.resample import Resampler
 
 _DEVICE_RATE, _HOP_FRAMES = 48000, 25
-_TIMING = "-timing.onnx"  # the paper's widths, with weights made on loading: see export.graph
+_TIMING = "-timing.onnx"  # the paper's widths; weights are made on loading: export.networks.graph
 
 
 def run(model: str | Path | None = None, *, quick: bool = False) -> None:

@@ -22,7 +22,7 @@ _LARGEST = 1000.0  # of log-mels and of their deviations; the least deviation is
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """The description that a model file carries; `export.graph` describes the graph.
+    """The description that a model file carries; `export.networks.graph` describes the graph.
 
     Example:
         >>> import livesr

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 import livesr
-from export.graph import build
-from export.sizes import NETWORKS, weight_shapes
+from export.networks.graph import build
+from export.networks.sizes import NETWORKS, weight_shapes
 from livesr import Event, ModelError, Recognizer
 from livesr.app.report.report import Report
 from livesr.app.writers import JsonlWriter

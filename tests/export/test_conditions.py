@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from export.conditions import CONDITIONS, music
-from export.corpora import CorpusError
+from export.corpora.clips import CorpusError
+from export.corpora.conditions import CONDITIONS, music
 
 PACKET = 320
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from export.corpora import (
+from export.corpora.clips import (
     UNLABELLED,
     Clip,
     CorpusError,
@@ -28,7 +28,7 @@ from export.corpora import (
     read_unlabelled,
     split_speakers,
 )
-from export.readers import read_corpora, read_iemocap, read_named
+from export.corpora.readers import read_corpora, read_iemocap, read_named
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "speech"
 
@@ -502,7 +502,7 @@ def test_sex_and_age_of_speakers(tmp_path: Path) -> None:
 
 
 def test_reading_takes_no_torch() -> None:
-    code = "import sys, export.readers; sys.exit('torch' in sys.modules)"
+    code = "import sys, export.corpora.readers; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from export import calibrate, ensemble, metrics
-from export.conditions import CONDITIONS, voices
-from export.conversation import Conversation, Passage, Streaming, converse, count, string
-from export.corpora import Clip, CorpusError, read_clips
-from export.evaluate import (
+from export import calibrate, ensemble
+from export.corpora.clips import Clip, CorpusError, read_clips
+from export.corpora.conditions import CONDITIONS, voices
+from export.evaluation import calibration, metrics
+from export.evaluation.conversation import Conversation, Passage, Streaming, converse, count, string
+from export.evaluation.judging import (
     ClipResult,
     Evaluation,
     clip_result,
@@ -157,13 +158,13 @@ def test_the_table_counts_every_clip(clips: list[Clip]) -> None:
 
 def test_the_temperature_fits_what_the_stream_decides(clips: list[Clip], tmp_path: Path) -> None:
     model = save_tiny(tmp_path / "m.onnx", tiny_info(temperature=1.0))
-    temperature, said = calibrate.fit([(clip, str(model)) for clip in clips])
+    temperature, said = calibration.fit([(clip, str(model)) for clip in clips])
     assert temperature > 1  # weights drawn at random know nothing
     shown = tiny_info(temperature=temperature)
     again = str(save_tiny(tmp_path / "n.onnx", shown))
     shares = np.stack([v.probabilities for v in judge_all(clips, Evaluation(again))])
     np.testing.assert_allclose(said, shares, 1e-4)
-    twice, same = calibrate.fit([(clip, again) for clip in clips])
+    twice, same = calibration.fit([(clip, again) for clip in clips])
     assert twice == temperature  # whatever the file's own was
     np.testing.assert_allclose(same, shares, 1e-4)
 
@@ -182,7 +183,7 @@ def test_what_others_make_of_corpora_left_out_calibrates_a_model(
     folder = tmp_path / "runs" / "left-seed1"
     (folder / "made").mkdir(parents=True)
     other = save_tiny(folder / "made" / "made.onnx", plain, 2)
-    pairs = calibrate.left_out(folder, clips, 3)
+    pairs = calibration.left_out(folder, clips, 3)
     assert len(pairs) == 3
     assert {file for _, file in pairs} == {str(other)}
     assert {clip.split for clip, _ in pairs} == {"dev"}
@@ -193,7 +194,7 @@ def test_what_others_make_of_corpora_left_out_calibrates_a_model(
     calibrate.main()
     assert "| 0.55 | 0% | 0% |" in capsys.readouterr().out
     info = load_model(target).info
-    assert info.temperature == calibrate.fit(pairs)[0]
+    assert info.temperature == calibration.fit(pairs)[0]
     assert info.decision == replace(odd, least_probability=DecisionSettings().least_probability)
     assert info.name == "calibrated"
     said = [Recognizer(file).push(clips[0].samples())[-1] for file in (model, target)]

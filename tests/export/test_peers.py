@@ -45,7 +45,7 @@ def test_multiply_adds_are_those_of_the_sizes(tiny: Path) -> None:
     steps, window, hidden = frames // 2, TINY.steps, 2 * TINY.cells
     maps = frames * 40 * first * 3 + steps * 20 * (first * second + second * third)
     assert found["Conv"] == taps * maps
-    flagged = TINY.linear + 1  # see export.graph
+    flagged = TINY.linear + 1  # see export.networks.graph
     assert found["LSTM"] == window * 2 * 4 * TINY.cells * (flagged + TINY.cells)
     linear = steps * 20 * third * TINY.linear
     attention = 2 * window * hidden

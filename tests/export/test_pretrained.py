@@ -12,15 +12,16 @@ import pytest
 import soundfile as sf
 import torch
 
-from export import augment, beside, train_pretrained
-from export.corpora import Clip
-from export.encoder import LAYERS, VALUES, encode
-from export.head import Head
-from export.pretrained_graph import LEAST_VARIANCE, UNSPOKEN, HeadWidths, build_pretrained
-from export.probe import DIRECTIONS, Probe, fit, statistics
-from export.steps import Encoded
-from export.targets import cross_entropy
+from export import beside, train_pretrained
+from export.corpora import augment
+from export.corpora.clips import Clip
+from export.features.encoder import LAYERS, VALUES, encode
+from export.features.steps import Encoded
+from export.networks.head import Head
+from export.networks.pretrained_graph import LEAST_VARIANCE, UNSPOKEN, HeadWidths, build_pretrained
 from export.train_pretrained import joined
+from export.training.probe import DIRECTIONS, Probe, fit, statistics
+from export.training.targets import cross_entropy
 from livesr import Recognizer, push_all
 from livesr.arrays import Array, Float32
 from livesr.model.load import foreign_model, load_model

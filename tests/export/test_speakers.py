@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import metrics, neutral, speakers
-from export.corpora import Clip
-from export.evaluate import ClipResult, Evaluation
-from export.speakers import Speakers, interval
+from export.corpora.clips import Clip
+from export.evaluation import metrics, neutral, speakers
+from export.evaluation.judging import ClipResult, Evaluation
+from export.evaluation.speakers import Speakers, interval
 from livesr import Recognizer
 from livesr.model.metadata import LABELS
 from livesr.reading import Reading

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from export.corpora import Clip, first_speakers, read_clips
-from export.steady import Material, Talk, enrol, measure, talks
-from export.windows import BLOCK_SECONDS, Windows, decide, judge_sounds
+from export.corpora.clips import Clip, first_speakers, read_clips
+from export.evaluation.talks import Talk
+from export.evaluation.windows import BLOCK_SECONDS, Windows, decide, judge_sounds
+from export.steady import Material, enrol, measure, talks
 from livesr import Recognizer
 from livesr.model.metadata import LABELS
 from livesr.settings import DecisionSettings

@@ -15,8 +15,24 @@ import pytest
 import soundfile as sf
 import torch
 
-from export import teacher, train
-from export.batches import (
+from export import train
+from export.corpora.clips import RATE, UNLABELLED, Clip, CorpusError, read_clips
+from export.evaluation.metrics import calibration_error, confusion, uar
+from export.features import teacher
+from export.features.scenes import (
+    BABBLE,
+    backgrounds,
+    scene,
+    sequences,
+    stream_features,
+    with_deltas,
+)
+from export.features.teacher import VALUES, taught
+from export.networks.acrnn import ACRNN, CONTEXT_FRAMES
+from export.networks.graph import build
+from export.networks.sizes import NETWORKS, Widths
+from export.silero import BLOCK, CONTEXT, published
+from export.training.batches import (
     aims,
     batches,
     draw,
@@ -25,16 +41,8 @@ from export.batches import (
     prepare,
     window,
 )
-from export.config import Config, ConfigError
-from export.corpora import RATE, UNLABELLED, Clip, CorpusError, read_clips
-from export.features import BABBLE, backgrounds, scene, sequences, stream_features, with_deltas
-from export.graph import build
-from export.metrics import calibration_error, confusion, uar
-from export.network import ACRNN, CONTEXT_FRAMES
-from export.silero import BLOCK, CONTEXT, published
-from export.sizes import NETWORKS, Widths
-from export.teacher import VALUES, taught
-from export.trainer import Run
+from export.training.config import Config, ConfigError
+from export.training.trainer import Run
 from livesr import Recognizer
 from livesr.model.load import load_model
 from livesr.model.runtime import open_session

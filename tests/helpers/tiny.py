@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from export.graph import build
-from export.sizes import Widths, weight_shapes
+from export.networks.graph import build
+from export.networks.sizes import Widths, weight_shapes
 from livesr.model.metadata import LABELS, ModelInfo
 
 DATA = Path(__file__).parents[1] / "data"

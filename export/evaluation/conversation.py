@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
-from export import augment
-from export.corpora import RATE, Clip
-from export.evaluate import Evaluation
-from export.metrics import confusion, uar
+from export.corpora import augment
+from export.corpora.clips import RATE, Clip
+from export.evaluation.judging import Evaluation
+from export.evaluation.metrics import confusion, uar
 from livesr.arrays import Array, Float32
 from livesr.model.metadata import LABELS
 from livesr.reading import Reading

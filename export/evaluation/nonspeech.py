@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from export import augment
-from export.corpora import RATE, Clip
-from export.evaluate import Evaluation
+from export.corpora import augment
+from export.corpora.clips import RATE, Clip
+from export.evaluation.judging import Evaluation
 from livesr.arrays import Float32
 
 _SECONDS = 30

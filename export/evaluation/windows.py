@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from export.corpora import RATE
+from export.corpora.clips import RATE
 from livesr.arrays import Array, Bool, Float32, Float64
 from livesr.model.load import load_model
 from livesr.reading import Reading

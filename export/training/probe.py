@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from scipy.linalg import eigh
 
-from export.encoder import STEPS
-from export.pretrained_graph import LEAST_VARIANCE, UNSPOKEN
-from export.steps import Encoded
-from export.targets import cross_entropy, present
+from export.features.encoder import STEPS
+from export.features.steps import Encoded
+from export.networks.pretrained_graph import LEAST_VARIANCE, UNSPOKEN
+from export.training.targets import cross_entropy, present
 from livesr.arrays import Bool, Float32
 from livesr.model.metadata import LABELS
 from livesr.stages.model_stream import block_ends
@@ -131,7 +131,7 @@ def weights(clips: Sequence[Encoded], balance: float) -> Float32:
 
 
 def classes(clips: Sequence[Encoded]) -> Bool:
-    """`export.targets.present` of these clips."""
+    """`export.training.targets.present` of these clips."""
     return present([one.clip.corpus for one in clips], [one.clip.label for one in clips])
 
 

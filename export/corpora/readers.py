@@ -17,7 +17,7 @@ that class as happy. The usual 10 folds (8 speakers to train, 1 to validate, 1 t
 
 Only angry, happy, neutral and sad are kept. For the four corpora that livesr's models were trained
 on, the speakers held out there stay test speakers; the others are split by
-`export.corpora.split_speakers`.
+`export.corpora.clips.split_speakers`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from export.corpora import Clip, CorpusError, check_speakers, read_clips, sex, split_speakers
+from export.corpora.clips import Clip, CorpusError, check_speakers, read_clips, sex, split_speakers
 from livesr.model.metadata import LABELS
 
 IEMOCAP_OPTIONS = frozenset({"excited", "improvised"})
@@ -108,7 +108,7 @@ def read_corpora(specs: Iterable[str | Path]) -> list[Clip]:
 
     Raises:
         CorpusError: for what a reader refuses, an unknown name or option, a corpus given twice,
-            or a speaker in two splits. No clip is opened; `export.corpora.check` does that.
+            or a speaker in two splits. No clip is opened; `export.corpora.clips.check` does that.
     """
     clips: list[Clip] = []
     given: dict[str, str] = {}

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from export.batches import Scenes, batches, window
-from export.config import Config, ConfigError
-from export.network import ACRNN
-from export.sizes import NETWORKS
-from export.teacher import VALUES
+from export.features.teacher import VALUES
+from export.networks.acrnn import ACRNN
+from export.networks.sizes import NETWORKS
+from export.training.batches import Scenes, batches, window
+from export.training.config import Config, ConfigError
 from livesr.arrays import Float64
 from livesr.model.load import STEP_FRAMES
 
@@ -126,7 +126,7 @@ class Run:
     def train(
         self, versions: Sequence[Scenes], babble: Scenes, unlabelled: Sequence[Scenes], dev: Scenes
     ) -> None:
-        """The epochs that are left; see `export.batches.batches`."""
+        """The epochs that are left; see `export.training.batches.batches`."""
         config, steps = self.config, self.network.widths.steps
         per_epoch = len(versions[0].clips) // config.batch
         total = config.epochs * per_epoch

@@ -1,7 +1,7 @@
 """Clips to the pretrained encoder's steps, through the very objects of a live stream; cached.
 
-The encoder is frozen, so each clip and each scene (`export.features.scene`, then perhaps hum, an
-offset and a codec) is encoded once; networks on top of it then train in minutes.
+The encoder is frozen, so each clip and each scene (`export.features.scenes.scene`, then perhaps
+hum, an offset and a codec) is encoded once; networks on top of it then train in minutes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from export import augment
-from export.corpora import Clip, CorpusError
-from export.encoder import encode
-from export.features import SETTINGS, scene
+from export.corpora import augment
+from export.corpora.clips import Clip, CorpusError
+from export.features.encoder import encode
+from export.features.scenes import SETTINGS, scene
 from livesr.arrays import Bool, Float32
 from livesr.settings import EncoderSettings
 from livesr.stages.frontend import FrontEnd

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from export import augment
-from export.corpora import RATE, Clip
-from export.teacher import VALUES, taught
+from export.corpora import augment
+from export.corpora.clips import RATE, Clip
+from export.features.teacher import VALUES, taught
 from livesr.arrays import Bool, Float32, Float64
 from livesr.settings import FrontEndSettings
 from livesr.stages.deltas import Deltas
@@ -169,8 +169,8 @@ def sequences(
 ) -> list[SceneFeatures]:
     """One sequence per clip, in order: augmented with `seed`, or as recorded with None.
 
-    With `teach`, also the output of `export.teacher` for each. Each split of a corpus is computed
-    and cached alone, so that it does not depend on the other corpora of a run.
+    With `teach`, also the output of `export.features.teacher` for each. Each split of a corpus is
+    computed and cached alone, so that it does not depend on the other corpora of a run.
     """
     found: dict[str, SceneFeatures] = {}
     for own in _groups(clips):

@@ -11,10 +11,10 @@ import torch
 from scipy.ndimage import uniform_filter1d
 from torch import Tensor
 
-from export.config import Config
-from export.features import SceneFeatures, with_deltas
-from export.network import CONTEXT_FRAMES
-from export.teacher import VALUES
+from export.features.scenes import SceneFeatures, with_deltas
+from export.features.teacher import VALUES
+from export.networks.acrnn import CONTEXT_FRAMES
+from export.training.config import Config
 from livesr.arrays import Array, Float32, Float64
 from livesr.model.load import STEP_FRAMES
 from livesr.model.metadata import LABELS

@@ -59,7 +59,7 @@ def networks(scores: Mapping[str, Mapping[str, Sequence[float]]], file: Path) ->
 
 
 def calibration(bins: Float64, error: float, file: Path) -> None:
-    """Confidence against the share that was right; `bins` of `export.metrics.calibration`."""
+    """Confidence against the share that was right; `bins` of `metrics.calibration`."""
     figure, axes = plt.subplots(figsize=(4.2, 4.0))
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
     axes.scatter(bins[:, 0], bins[:, 1], s=600 * bins[:, 2], color=_HUES[0], alpha=0.8)

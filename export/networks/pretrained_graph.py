@@ -1,4 +1,4 @@
-"""A network with a pretrained encoder as a stateful ONNX graph; see `export.graph`.
+"""A network with a pretrained encoder as a stateful ONNX graph; see `export.networks.graph`.
 
     inputs   features [N, F, 201]      F new frames, even, of a block: 120 numbers of log-mel,
                                        delta and delta-delta, 80 log-mels of the encoder, speech
@@ -8,8 +8,8 @@
              encodings [N, 150, D], valid [N, 150]
              sums [N, 12, 1537]        of each of the last 12 blocks (3 s): the encoder's values
                                        and their squares, weighted by speech, and the weight
-    outputs  as those of `export.graph`; context [N, 64] is the window's statistics in the
-             directions of `export.probe`, by which a known voice is told
+    outputs  as those of `export.networks.graph`; context [N, 64] is the window's statistics in the
+             directions of `export.training.probe`, by which a known voice is told
 
 The first layer's positions are counted back from the newest step, so its keys and values are made
 anew for each block; the second layer has none of its own and keeps them.
@@ -24,8 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from export.encoder import HEADS, LAYERS, STEPS, VALUES, encoder_weights
-from export.graph import SHUT, GraphBuilder, set_metadata
+from export.features.encoder import HEADS, LAYERS, STEPS, VALUES, encoder_weights
+from export.networks.graph import SHUT, GraphBuilder, set_metadata
 from livesr.model.metadata import LABELS, ModelInfo
 
 UNSPOKEN = 0.02  # weight of a step without speech in mean and deviation, beside one with

@@ -16,9 +16,9 @@ import numpy as np
 import soundfile as sf
 from tqdm import tqdm
 
-from export.corpora import Clip, by_speaker
-from export.evaluate import Evaluation
-from export.steady import Talk
+from export.corpora.clips import Clip, by_speaker
+from export.evaluation.judging import Evaluation
+from export.evaluation.talks import Talk
 from livesr.arrays import Float64
 from livesr.model.metadata import LABELS
 from livesr.reading import Reading

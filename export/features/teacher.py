@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 import numpy as np
 import onnx
 
-from export.corpora import RATE, CorpusError
+from export.corpora.clips import RATE, CorpusError
 from livesr.arrays import Float32
 from livesr.model.runtime import Session, open_session
 

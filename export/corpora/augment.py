@@ -14,7 +14,7 @@ import soundfile as sf
 import soxr
 from scipy.signal import butter, fftconvolve, sosfilt
 
-from export.corpora import RATE
+from export.corpora.clips import RATE
 from livesr.arrays import Float32
 
 

@@ -1,8 +1,8 @@
 """Emotional speech for training and testing, as lists of `Clip`.
 
-`read_clips` reads a corpus that you prepared: a folder with `clips.csv`. `export.readers` reads
-corpora as they are published. A fold is a list of clips with the splits assigned anew; folds are a
-dict from the name of what is tested to that list.
+`read_clips` reads a corpus that you prepared: a folder with `clips.csv`. `export.corpora.readers`
+reads corpora as they are published. A fold is a list of clips with the splits assigned anew; folds
+are a dict from the name of what is tested to that list.
 """
 
 from __future__ import annotations

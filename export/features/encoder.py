@@ -22,7 +22,7 @@ from onnx import numpy_helper
 from torch import Tensor
 from torch.nn import functional as F
 
-from export.corpora import CorpusError
+from export.corpora.clips import CorpusError
 from livesr.arrays import Float32
 from livesr.stages.model_stream import block_ends
 

@@ -26,7 +26,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from export.sizes import KERNEL_TIME, PAPER, Widths, weight_shapes
+from export.networks.sizes import KERNEL_TIME, PAPER, Widths, weight_shapes
 from livesr.model.load import models_directory
 from livesr.model.metadata import LABELS, METADATA_KEY, ModelInfo
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from export.corpora import Clip
-from export.metrics import uars, wa
+from export.corpora.clips import Clip
+from export.evaluation.metrics import uars, wa
 from livesr.arrays import Array, Float64
 from livesr.model.metadata import LABELS
 

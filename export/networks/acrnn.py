@@ -1,4 +1,4 @@
-"""The networks in torch, for training; `weights()` is what `export.graph` takes.
+"""The networks in torch, for training; `weights()` is what `export.networks.graph` takes.
 
 The network of the paper (Akalya Devi et al. 2022, section 2.3) with convolutions that look back
 only, and batch normalisation after each of them (folded into the weights on export).
@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from export.graph import SHUT
-from export.sizes import KERNEL_TIME, Widths
+from export.networks.graph import SHUT
+from export.networks.sizes import KERNEL_TIME, Widths
 
 CONTEXT_FRAMES = 20  # that a step's encoding can reach back, beyond its own two
 
@@ -118,7 +118,7 @@ class ACRNN(nn.Module):
 
     @torch.no_grad()
     def weights(self) -> dict[str, np.ndarray]:
-        """Weights as `export.graph.weight_shapes` names them, batch norms folded in."""
+        """Weights as `export.networks.graph.weight_shapes` names them, batch norms folded in."""
         found: dict[str, Tensor] = {}
         for index, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
             scale, bias = folded(norm)

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from export.graph import SHUT
-from export.network import folded, gate_order
-from export.pretrained_graph import HeadWidths
+from export.networks.acrnn import folded, gate_order
+from export.networks.graph import SHUT
+from export.networks.pretrained_graph import HeadWidths
 from livesr.model.metadata import LABELS
 
 

@@ -15,8 +15,8 @@ import av
 import numpy as np
 import soxr
 
-from export import augment
-from export.corpora import RATE, Clip, CorpusError
+from export.corpora import augment
+from export.corpora.clips import RATE, Clip, CorpusError
 from livesr.arrays import Array, Float32
 
 _BABBLE_VOICES = 6

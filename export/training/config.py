@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from export.sizes import NETWORKS
+from export.networks.sizes import NETWORKS
 
 
 class ConfigError(Exception):
@@ -31,7 +31,7 @@ class Config:
     dropout: float = 0.15
     label_smoothing: float = 0.05
     votes: float = 0.0  # share of listeners' votes in a clip's target, where a corpus has them
-    teach: float = 2.0  # weight of the distillation from export.teacher; 0 for none
+    teach: float = 2.0  # weight of the distillation from export.features.teacher; 0 for none
     unlabelled: float = 0.0  # unlabelled windows per window of the corpora
     styles: float = 0.6  # share of windows whose bands take another window's level and spread
     background: float = 0.03  # share of windows that are babble, with even targets

@@ -1,0 +1,1 @@
+"""Clips of emotional speech, and ways to alter their sound."""

@@ -1,0 +1,1 @@
+"""Clips and streams judged through livesr, and what is counted of them."""

@@ -1,0 +1,260 @@
+"""Clips judged through `Recognizer`, and the table of a split.
+
+A clip is pushed into a new stream (cold), or after 30 s of other clips of its speaker, of any
+emotion, and 3 s of silence (warm). Its result is the mean of the probabilities of all readings,
+each weighted by the speech in its hop. What livesr shows at the last speech (the smoothed
+probabilities) is measured beside it, and how often livesr abstains: the share of clips whose last
+reading with speech had no label.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice, zip_longest
+
+import numpy as np
+from tqdm import tqdm
+
+from export.corpora.clips import RATE, Clip
+from export.corpora.conditions import AS_RECORDED, CONDITIONS, generator, voices
+from export.evaluation.metrics import calibration_error, confusion, mean_uar, uar, wa
+from livesr.arrays import Float32, Float64
+from livesr.model.load import load_model
+from livesr.model.metadata import LABELS, ModelInfo
+from livesr.reading import Reading
+from livesr.recognizer import Recognizer
+from livesr.stages.adaptation import Adaptation
+
+LEAST_WEIGHT = 0.001  # of a reading without speech
+WARM_SECONDS, PAUSE_SECONDS = 30.0, 3.0
+SPEECH_SECONDS = (0.5, 1.0, 2.0, 3.0, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipResult:
+    """The result of one clip.
+
+    Attributes:
+        probabilities: of the whole clip, float64 [labels].
+        shown: what was shown at the last speech, float64 [labels].
+        labelled: whether that was with a label, or livesr abstained.
+        spoken: seconds of speech in the clip.
+        early: the result from the readings up to so much speech, for each of SPEECH_SECONDS:
+            float64 [5, labels]; of a clip with less speech, that of the whole clip.
+    """
+
+    probabilities: Float64
+    shown: Float64
+    labelled: bool
+    spoken: float = 0.0
+    early: Float64 = field(default_factory=lambda: np.zeros((0, len(LABELS))))
+
+    @property
+    def guess(self) -> int:
+        return int(self.probabilities.argmax())
+
+
+def clip_result(readings: Sequence[Reading], start: float = 0.0) -> ClipResult:
+    """The mean of all readings' probabilities, each weighted by the speech in its hop.
+
+    Args:
+        readings: of the clip, at least one.
+        start: second of stream time at which the clip starts.
+    """
+    rows = np.array([list(reading.probabilities.values()) for reading in readings])
+    speech = np.array([reading.speech for reading in readings])
+    hops = np.diff([reading.end for reading in readings], prepend=start)
+    weights = np.maximum(speech, LEAST_WEIGHT)
+    mean = np.average(rows, axis=0, weights=weights)
+    so_far = np.cumsum(speech * hops)
+    counts = np.searchsorted(so_far, np.array(SPEECH_SECONDS) - 1e-9) + 1
+    early = np.stack([np.average(rows[:n], axis=0, weights=weights[:n]) for n in counts])
+    total = float(so_far[-1])
+    spoken = [r for r in readings if r.status in ("speech", "unsure")]
+    if not spoken:
+        return ClipResult(mean, rows[-1], False, total, early)
+    shown = np.array(list(spoken[-1].smoothed.values()))
+    return ClipResult(mean, shown, spoken[-1].label is not None, total, early)
+
+
+def judge(samples: Float32, recognizer: Recognizer, before: Sequence[Float32] = ()) -> ClipResult:
+    """The result of one clip in a new stream, after the sounds in `before`."""
+    recognizer.reset()
+    pause = np.zeros(round(PAUSE_SECONDS * RATE), np.float32)
+    for sound in before:
+        recognizer.push(sound)
+        recognizer.push(pause)
+    start = recognizer.position / RATE
+    readings = recognizer.push(samples) + recognizer.finish()
+    return clip_result([r for r in readings if r.end > start], start)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A model and the conditions of an evaluation."""
+
+    model: str | None = None  # a bundled name or a file
+    condition: str = AS_RECORDED  # of CONDITIONS
+    warm: float = 0.0  # seconds of the speaker's other clips before each
+    adaptation: float | None = None  # in place of the model's own
+
+    def recognizer(self) -> Recognizer:
+        recognizer = Recognizer(self.model)
+        if self.adaptation is not None:
+            settings = replace(load_model(self.model).info.decision, adaptation=self.adaptation)
+            recognizer._adaptation = Adaptation(settings, len(LABELS), recognizer.hop)
+        return recognizer
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    clip: Clip
+    before: Sequence[Clip]
+    others: Sequence[Clip]  # that the condition mixes in
+    evaluation: Evaluation
+
+
+def _judge_clip(job: _Job) -> ClipResult:
+    alter, rng = CONDITIONS[job.evaluation.condition], generator(job.clip)
+    others = [other.samples() for other in job.others]
+    sounds = [alter(other.samples(), rng, others) for other in job.before]
+    return judge(alter(job.clip.samples(), rng, others), job.evaluation.recognizer(), sounds)
+
+
+def clips_before(clip: Clip, clips: Sequence[Clip], seconds: float) -> list[Clip]:
+    """Other clips of the same speaker, of any emotion, with a total of at least `seconds`."""
+    others = [c for c in clips if c.speaker == clip.speaker and c is not clip]
+    kept: list[Clip] = []
+    for i in generator(clip).permutation(len(others)):
+        if seconds <= 0:
+            break
+        kept.append(others[i])
+        seconds -= len(others[i].samples()) / RATE
+    return kept
+
+
+def judge_all(
+    clips: Sequence[Clip], evaluation: Evaluation, among: Sequence[Clip] | None = None
+) -> list[ClipResult]:
+    """The results of all clips, in order.
+
+    Args:
+        clips: to judge.
+        evaluation: how.
+        among: where the speaker's other clips and the voices of babble are drawn from; `clips`
+            unless given.
+
+    Raises:
+        CorpusError: if the condition is babble and there is nobody else among them.
+    """
+    among = clips if among is None else among
+    mixed = CONDITIONS[evaluation.condition].voices
+    jobs = [
+        _Job(
+            clip,
+            clips_before(clip, among, evaluation.warm),
+            voices(clip, among, mixed),
+            evaluation,
+        )
+        for clip in clips
+    ]
+    with ProcessPoolExecutor() as pool:
+        done = pool.map(_judge_clip, jobs, chunksize=8)
+        name = evaluation.condition + (", warm" if evaluation.warm else "")
+        return list(tqdm(done, name, total=len(jobs), leave=False, disable=None))
+
+
+def some(clips: Sequence[Clip], most: int | None, seed: int = 0) -> list[Clip]:
+    """So many clips of each corpus and split, in order; emotions in turn while they last.
+
+    Args:
+        clips: to draw from.
+        most: of each corpus and split; None for all.
+        seed: the same seed draws the same clips.
+    """
+    if most is None:
+        return list(clips)
+    groups: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for i in np.random.default_rng(seed).permutation(len(clips)):
+        groups[clips[i].corpus, clips[i].split][clips[i].emotion].append(int(i))
+    kept: set[int] = set()
+    for emotions in groups.values():
+        turns = chain.from_iterable(zip_longest(*emotions.values()))
+        kept |= set(islice((i for i in turns if i is not None), most))
+    return [clips[i] for i in sorted(kept)]
+
+
+def score(clips: Sequence[Clip], results: Sequence[ClipResult]) -> float:
+    """The mean of the corpora's UARs."""
+    return mean_uar([v.guess for v in results], [c.label for c in clips], [c.corpus for c in clips])
+
+
+def table(clips: Sequence[Clip], results: Sequence[ClipResult]) -> list[str]:
+    """A Markdown table with a row per corpus and their mean, and the confusion matrix."""
+    lines = [
+        "| corpus | speakers | clips | UAR | WA | recall "
+        + " / ".join(LABELS)
+        + " | label given |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    by_corpus: dict[str, list[int]] = defaultdict(list)
+    for index, clip in enumerate(clips):
+        by_corpus[clip.corpus].append(index)
+    scores, total = [], np.zeros((len(LABELS), len(LABELS)), int)
+    for corpus, indices in sorted(by_corpus.items()):
+        counts = confusion([clips[i].label for i in indices], [results[i].guess for i in indices])
+        total += counts
+        scores.append((uar(counts), wa(counts)))
+        recall = " / ".join(f"{r:.2f}" for r in np.diag(counts) / np.maximum(1, counts.sum(1)))
+        speakers = len({clips[i].speaker for i in indices})
+        given = np.mean([results[i].labelled for i in indices])
+        lines.append(
+            f"| {corpus} | {speakers} | {len(indices)} | {scores[-1][0]:.3f} | "
+            f"{scores[-1][1]:.3f} | {recall} | {given:.0%} |"
+        )
+    mean = np.mean(scores, axis=0)
+    speakers = len({clip.speaker for clip in clips})
+    given = np.mean([v.labelled for v in results])
+    lines.append(
+        f"| mean of corpora | {speakers} | {len(clips)} | {mean[0]:.3f} | {mean[1]:.3f} | "
+        f"| {given:.0%} |"
+    )
+    probabilities = np.stack([v.probabilities for v in results])
+    truth = [clip.label for clip in clips]
+    error = calibration_error(probabilities, truth)
+    shown = [int(v.shown.argmax()) for v in results]
+    last = mean_uar(shown, truth, [clip.corpus for clip in clips])
+    lines += [f"Mean UAR of what was shown when somebody had last spoken: {last:.3f}"]
+    pairs = list(zip(shown, results, truth, strict=True))
+    right = [guess == said for guess, v, said in pairs if v.labelled]
+    lines += ["", f"Expected calibration error over all clips, 15 bins: {error:.3f}"]
+    lines += [f"Of the {len(right)} labels given {sum(right)} are right.", ""]
+    lines += ["| true \\ recognised as | " + " | ".join(LABELS) + " |", "|---" * 5 + "|"]
+    lines += [
+        f"| {label} | " + " | ".join(map(str, row)) + " |"
+        for label, row in zip(LABELS, total, strict=True)
+    ]
+    return lines
+
+
+def heading(split: str, info: ModelInfo) -> str:
+    """The first line: which split and model, and whether the speakers are unseen in training."""
+    trained = re.search(r"\((.*) split\)", info.training_data)
+    how = "SEEN" if trained and split in trained[1].split() else "unseen"
+    return f"`{split}` split, speakers {how} in training, {info.name} {info.version}"
+
+
+def above_zero(text: str) -> int:
+    """A count from a command line.
+
+    Raises:
+        argparse.ArgumentTypeError: unless it is a whole number above 0.
+    """
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)

@@ -1,0 +1,1 @@
+"""The networks in torch, and as stateful ONNX graphs."""

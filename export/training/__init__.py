@@ -1,0 +1,1 @@
+"""Batches, targets and runs."""
