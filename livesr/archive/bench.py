@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -126,15 +127,25 @@ def archive(source: Path, *options: str) -> Cost:
     return Cost(clock, sum(work.values()), sum(scorers.values()), memory)
 
 
-def bare(files: list[Path]) -> Cost:
-    """Score files with `replay` in this process; the model is loaded before."""
-    list(replay(files[0]))[:1]
-    began, worked = time.monotonic(), time.process_time()
-    for path in files:
-        for _ in replay(path):
-            pass
-    work = time.process_time() - worked
-    return Cost(time.monotonic() - began, work, work)
+def bare(files: list[Path], processes: int = 1) -> Cost:
+    """Score files with `replay` in so many processes, which have loaded the model before."""
+    with ProcessPoolExecutor(processes, initializer=_first, initargs=(files[0],)) as pool:
+        list(pool.map(time.sleep, [1.0] * processes))  # so that each of them has started
+        began = time.monotonic()
+        work = sum(pool.map(_replayed, files))
+        return Cost(time.monotonic() - began, work, work)
+
+
+def _first(file: Path) -> None:
+    next(iter(replay(file)))
+
+
+def _replayed(file: Path) -> float:
+    """Processor seconds of `replay`."""
+    began = time.process_time()
+    for _ in replay(file):
+        pass
+    return time.process_time() - began
 
 
 def in_turn(rounds: int, runs: dict[str, Callable[[], Cost]]) -> dict[str, list[Cost]]:
@@ -202,10 +213,13 @@ def start_up(folder: Path, sound: Path, rounds: int) -> tuple[dict[int, Cost], l
 def long_files(
     folder: Path, sound: Path, files: int, minutes: float, rounds: int, start: dict[int, Cost]
 ) -> list[Row]:
-    """Long files with `replay` alone, and in an archive with 1 and with 2 workers."""
+    """Long files with `replay` in 1 and 2 processes, and in an archive with 1 and 2 workers."""
     paths = made(folder / "long", sound, files, minutes * 60)
     what = f"{files} files of {minutes:g} minutes"
-    runs: dict[str, Callable[[], Cost]] = {"alone": lambda: bare(paths)}
+    runs: dict[str, Callable[[], Cost]] = {
+        "alone": lambda: bare(paths),
+        "two alone": lambda: bare(paths, 2),
+    }
     for workers in (1, 2):
         runs[f"{workers}"] = partial(archive, folder / "long", "--workers", f"{workers}")
     costs = in_turn(rounds, runs)
@@ -220,7 +234,7 @@ def long_files(
     ]
     for workers in (1, 2):
         nets = [cost - start[workers] for cost in costs[f"{workers}"]]
-        pairs = list(zip(nets, costs["alone"], strict=True))
+        pairs = list(zip(nets, costs["alone" if workers == 1 else "two alone"], strict=True))
         net = _middle(nets)
         own = median(net.scorers / one.work for net, one in pairs) - 1
         beside = median(max(0.0, net.beside) / max(0.1, net.clock) for net in nets)
@@ -228,7 +242,8 @@ def long_files(
             (
                 f"archive, {workers} worker{'s'[: workers - 1]}, {what}",
                 f"{net.work:.1f} s of processor time without the start, "
-                f"{median(net.work / one.work for net, one in pairs) - 1:+.1%} over `replay`: the "
+                f"{median(net.work / one.work for net, one in pairs) - 1:+.1%} over `replay` in "
+                f"{workers} process{'es'[: 2 * workers - 2]}: the "
                 f"scorers {own:+.1%}, and beside them {beside:.3f} s for each second by the clock, "
                 f"of which there were {net.clock:.0f} (with a free core for each worker "
                 f"{own + beside / workers:+.1%} in all); {net.memory / 1e6:.0f} MB a worker",
@@ -237,6 +252,9 @@ def long_files(
     faster = median(
         (one - start[1]).clock / max(0.1, (two - start[2]).clock)
         for one, two in zip(costs["1"], costs["2"], strict=True)
+    )
+    possible = median(
+        one.clock / two.clock for one, two in zip(costs["alone"], costs["two alone"], strict=True)
     )
     got = {
         workers: median(
@@ -249,7 +267,8 @@ def long_files(
         *rows,
         (
             "speed-up from 1 to 2 workers, by the clock, without the start",
-            f"{faster:.2f}; one worker got {got[1]:.0%} of a core, two got {got[2]:.0%}",
+            f"{faster:.2f}, and of `replay` from 1 to 2 processes {possible:.2f}; one worker got "
+            f"{got[1]:.0%} of a core, two got {got[2]:.0%}",
         ),
         ("1,000 hours of sound", f"{1000 * per_hour / 3600:.1f} processor hours"),
     ]
@@ -258,13 +277,13 @@ def long_files(
 def short_clips(
     folder: Path, sound: Path, clips: int, rounds: int, start: dict[int, Cost]
 ) -> list[Row]:
-    """Clips of 5 s in an archive with 2 workers, and some of them with `replay` alone."""
+    """Clips of 5 s in an archive with 2 workers, and some of them in 2 processes of `replay`."""
     paths = made(folder / "clips", sound, clips, 5.0)
     sample = paths[:: max(1, clips // _BARE_CLIPS)]
     costs = in_turn(
         rounds,
         {
-            "alone": lambda: bare(sample),
+            "alone": lambda: bare(sample, 2),
             "clips": lambda: archive(folder / "clips", "--workers", "2"),
         },
     )
@@ -277,8 +296,8 @@ def short_clips(
     return [
         (
             f"{clips} clips of 5 s, 2 workers",
-            f"{alone:.1f} ms of processor time a clip in `replay` ({len(sample)} of them); the "
-            f"archive adds {extra:.0%}, the scorers {own:.0%} of it; "
+            f"{alone:.1f} ms of processor time a clip in two processes of `replay`; the "
+            f"archive adds {extra:.0%}, {own:.0%} of it in the scorers; "
             f"{_middle(costs['clips']).clock:.0f} s by the clock",
         )
     ]

@@ -25,7 +25,8 @@ from livesr.archive.scorer import Scorer
 from livesr.archive.settings import Checkpoints, Scoring
 from livesr.errors import LivesrError
 
-SHORT_SECONDS = 60.0  # shorter files share a task, which gets about so many seconds of sound
+SHORT_SECONDS = 60.0  # shorter files share a task
+_TASK_SECONDS = 300.0  # of sound, that it gets about
 _MOST_IN_TASK = 64  # files
 _SUMMARY_TASKS = 8  # whose rows are written into one file of the summary
 _PROGRESS_SECONDS = 2.0
@@ -186,7 +187,7 @@ def score(job: Job, rows: pa.Table, on_progress: OnProgress = lambda _scored: No
         if len(short_rows):
             mean = pc.mean(short_rows["duration"]).as_py() or 1.0
             share = -(-len(short_rows) // job.workers)
-            together = min(_MOST_IN_TASK, share, max(1, round(SHORT_SECONDS / mean)))
+            together = min(_MOST_IN_TASK, share, max(1, round(_TASK_SECONDS / mean)))
             _pass(job, "short", short_rows, together, tally)
 
 
@@ -222,7 +223,8 @@ def _pass(job: Job, name: str, rows: pa.Table, together: int, tally: Any) -> Non
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.use_datasource_v2 = False  # it starts 32 readers, for a file of a few rows
-    context.target_max_block_size = 1  # one row in a block, so that the rows spread over workers
+    # A block is a task's, so that blocks spread over the workers and Ray has few of them.
+    context.target_max_block_size = rows.nbytes * together // len(rows) if together > 1 else 1
     context.execution_options.preserve_order = True
     config = CheckpointConfig(
         "key",
