@@ -31,8 +31,9 @@ coverage: $(VENV)/tested  ## `make test`, and the gate: 90 % of livesr's lines a
 	$(MAKE) test COVERAGE="--cov --cov-append --cov-report= --cov-fail-under=0"
 	$(BIN)/python -m coverage report
 
-test-all: coverage  ## `make coverage`, then the slow tests (half an hour and more)
-	$(BIN)/python -m pytest -m slow
+test-all: coverage  ## `make coverage`, then the slow tests
+	$(BIN)/python -m pytest $(SPREAD) -m "slow and not alone"
+	$(BIN)/python -m pytest -m "slow and alone"
 
 # CI gives these a part of the tests.
 LEAST = tests/app tests/files tests/model tests/stages tests/test_*.py tests/end_to_end/test_bad_input.py

@@ -64,7 +64,7 @@ def talks(clips: Sequence[Clip]) -> tuple[list[Talk], list[Talk]]:
 
 
 def strung(parts: Sequence[Windows]) -> Windows:
-    """Streams one after the other, each followed by a pause, as one.
+    """Streams one after the other, with a pause between two, as one.
 
     Near enough to the same clips in `warm`: only the level is not carried over.
     """
@@ -78,8 +78,12 @@ def strung(parts: Sequence[Windows]) -> Windows:
         speech += [*part.speech, *[rest] * silent]
         ends += [part.ends + at, part.ends[-1] + at + HOP_SECONDS * np.arange(1, silent + 1)]
         at = float(ends[-1][-1])
+    count = sum(map(len, ends)) - silent  # without the last pause
     return Windows(
-        np.concatenate(probabilities), np.concatenate(contexts), tuple(speech), np.concatenate(ends)
+        np.concatenate(probabilities)[:count],
+        np.concatenate(contexts)[:count],
+        tuple(speech[:count]),
+        np.concatenate(ends)[:count],
     )
 
 

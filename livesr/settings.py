@@ -79,9 +79,9 @@ class DecisionSettings:
     silence_seconds: float = 1.0  # since the last speech; longer is no speech
     smoothing_seconds: float = 1.0  # of speech
     adaptation: float = 1.0  # share of a voice's offset that `livesr.stages.adaptation` takes out
-    adaptation_seconds: float = 7.5  # of speech that counts as without offset at first
+    adaptation_seconds: float = 10.0  # of typical speech that each emotion has at first
+    typical_lead: float = 3.0  # nats: of an emotion's log-probability in typical speech of it
     memory_seconds: float = 60.0  # of speech that it looks back on
-    emotion_seconds: float = 5.0  # of speech in an emotion for half its weight in the offset
     least_variety: float = 0.15  # nats: up to here a voice stays in one mood, nothing is taken out
     full_variety: float = 0.2  # from here on all of it is
     unsure_below: float = 0.6  # of a window's largest probability: all of the offset is taken out

@@ -36,6 +36,7 @@ _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _MOST_VOICES = 512
 _COLUMNS = ("voices", "503", "p50", "p95", "p99", "lost", "of a core", "memory a voice")
 _SETTLE_SECONDS = 1.0  # at the start of each voice, not measured
+_RETURN_SECONDS = 2.0  # after which the server has returned freed memory to the system
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,7 @@ def curve(
         # First as many voices as share a call of the network: what it allocates for them is the
         # worker's and not a voice's.
         asyncio.run(_run(server.url, 8, Plan(3.0, plan.hop, plan.packet)))
+        time.sleep(_RETURN_SECONDS)
         idle = server.bytes()
         for count in counts:
             before, began = server.seconds(), time.perf_counter()

@@ -26,8 +26,9 @@ class Adaptation(Stage):
     of a channel (Atal 1974). Here a mean over time would also remove the mood of a voice that stays
     in one. Three things separate the offset from the mood:
 
-    - The offset is a mean over emotions, not over time: each window counts for the emotions that
-      it probably has, and an emotion that lasts for long counts as one.
+    - The offset is a mean over all emotions, not over time: each window counts for the emotions
+      that it probably has, and an emotion that lasts for long counts as one. An emotion that was
+      not heard yet counts as typical, so that the ones that were are not taken for the voice's own.
     - It is removed only if the voice has had more than one emotion: the mutual
       information of time and emotion, the entropy of the mean probabilities less the mean of
       their entropies (nats), is near 0 for a voice that stays in one.
@@ -48,6 +49,8 @@ class Adaptation(Stage):
         ends = np.cumsum([0, labels, labels * labels, labels, 1, 1]).tolist()
         self._parts = [slice(*pair) for pair in pairwise(ends)]
         self._size = ends[-1]
+        # Log-probabilities in typical speech of each emotion, less their mean.
+        self._typical = settings.typical_lead * (np.eye(labels) - 1 / labels)
         self.reset()
 
     def reset(self) -> None:
@@ -101,15 +104,17 @@ class Adaptation(Stage):
         return settings.adaptation * varied * (1 - sure)
 
     def _offset(self) -> Float64:
-        """Mean over the emotions so far of the mean log-probabilities in each, [labels]."""
+        """Mean over the emotions of the mean log-probabilities in each, [labels].
+
+        Each starts with so many seconds of typical speech.
+        """
         settings = self._settings
-        believed, sums, _, _, seconds = (self._heard[part] for part in self._parts)
-        if not seconds[0]:
-            return np.zeros(self._labels)
-        means = sums.reshape(self._labels, -1) / np.maximum(believed, 1e-9)[:, None]
-        weights = believed / (believed + settings.emotion_seconds)
-        known = seconds[0] / (seconds[0] + settings.adaptation_seconds)
-        offset: Float64 = known * (weights @ means) / max(weights.sum(), 1e-9)
+        believed, sums = (self._heard[part] for part in self._parts[:2])
+        at_first = settings.adaptation_seconds
+        means = (sums.reshape(self._labels, -1) + at_first * self._typical) / (
+            believed + at_first
+        )[:, None]
+        offset: Float64 = means.mean(axis=0)
         return offset
 
     def _keep(

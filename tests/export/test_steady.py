@@ -12,7 +12,7 @@ import soundfile as sf
 from export.corpora.clips import Clip, first_speakers, read_clips
 from export.evaluation.talks import Talk
 from export.evaluation.windows import BLOCK_SECONDS, Windows, decide, judge_sounds
-from export.steady import Material, enrol, measure, talks
+from export.steady import Material, enrol, measure, strung, talks
 from livesr import Recognizer
 from livesr.model.metadata import LABELS
 from livesr.settings import DecisionSettings
@@ -59,6 +59,18 @@ def test_talks_are_strung_of_one_emotion_or_of_an_outburst(clips: list[Clip]) ->
     assert len(steady[0].samples()) == 150 * 16000
     assert len(outbursts[0].samples()) == 135 * 16000
     assert len({talk.name for talk in (*steady, *outbursts)}) == 7
+
+
+def test_a_stream_of_clips_ends_with_the_last_one(clips: list[Clip], tiny: Path) -> None:
+    windows = judge_sounds([(clip.key, clip.samples) for clip in clips], str(tiny), None, "clips")
+    whole, last = strung(windows[:2]), windows[1]
+    count, pause = len(last.ends), 12  # hops
+    assert len(whole.ends) == len(windows[0].ends) + pause + count
+    np.testing.assert_array_equal(whole.probabilities[-count:], last.probabilities)
+    np.testing.assert_allclose(np.diff(whole.ends)[-count + 1 :], np.diff(last.ends))
+    assert whole.ends[-count - 1] == pytest.approx(windows[0].ends[-1] + 3)
+    for own, there in zip(last.speech, whole.speech[-count:], strict=True):
+        np.testing.assert_array_equal(own, there)
 
 
 def test_a_profile_is_enrolled_from_clips_that_are_in_no_talk(
