@@ -1,7 +1,7 @@
 """The paper's network on log-mels and the one on a pretrained encoder, as one model.
 
-    python -m export.beside runs/acrnn-whisper.onnx models/acrnn-compact.onnx --member 0. \
-        --share 0.4 --output runs/both.onnx
+    python -m export.beside runs/acrnn-whisper.onnx models/acrnn-compact.onnx \
+        --share 0.3 --output runs/both.onnx
 
 They are wrong about different voices: on corpora that neither heard, the mean of their logits is
 better than either. `export.calibrate` then gives the whole its own temperature.
@@ -29,7 +29,6 @@ def beside(
     acrnn: onnx.ModelProto,
     share: float,
     info: ModelInfo,
-    member: str = "",
     bias: Sequence[float] = (0.0,) * len(LABELS),
 ) -> onnx.ModelProto:
     """The paper's network on log-mels beside the one on the encoder: the mean of what they say.
@@ -38,20 +37,19 @@ def beside(
 
     Args:
         pretrained: a graph of `build_pretrained`.
-        acrnn: a graph of `export.networks.graph.build`, or of `export.ensemble`.
+        acrnn: a graph of `export.networks.graph.build`.
         share: of the second one's logits, between 0 and 1.
         info: what the file says of itself.
-        member: of an ensemble, as "0."; its other members are left out.
         bias: added to the mean of the logits, one for each label.
     """
-    own = _member(acrnn.graph, member)
+    own, last = acrnn.graph, ("cooled", "probabilities")
     graph, told = GraphBuilder(), ("logits", "attention", "context")
-    graph.join(pretrained.graph, _renamed("encoder.", told, ()), ("cooled", "probabilities"))
+    graph.join(pretrained.graph, _renamed("encoder.", told, ()), last)
     flat = cut(graph, "features", 0, PAPER_VALUES, 2, "paper.flat")
     graph.indices("paper.shape", [0, -1, PAPER_VALUES // 3, 3])
     graph.node("Reshape", [flat, "paper.shape"], "paper.features")
     states = [part.name for part in own.input if part.name != "features"]
-    graph.join(own, _renamed("paper.", None, states), ())
+    graph.join(own, _renamed("paper.", None, states), last)
     graph.scalar("paper.share", share)
     graph.scalar("encoder.share", 1 - share)
     for what, weights in (
@@ -60,12 +58,12 @@ def beside(
     ):
         parts = []
         for name, weight in zip(("encoder", "paper"), weights, strict=True):
-            source = f"{name}.{what}" if name == "encoder" else f"paper.{member}{what}"
-            parts.append(graph.node("Mul", [source, weight], f"{name}.{what}.weighted"))
+            node = graph.node("Mul", [f"{name}.{what}", weight], f"{name}.{what}.weighted")
+            parts.append(node)
         graph.node("Add", parts, "logits.mean" if what == "logits" else what)
     graph.constant("label.bias", np.asarray(bias))
     graph.node("Add", ["logits.mean", "label.bias"], "logits")
-    graph.node("Concat", [f"paper.{member}context", "encoder.context"], "context", axis=1)
+    graph.node("Concat", ["paper.context", "encoder.context"], "context", axis=1)
     graph.node("Softmax", [graph.node("Div", ["logits", "temperature"], "cooled")], "probabilities")
 
     def shape(part: onnx.ValueInfoProto) -> list[str | int]:
@@ -76,7 +74,7 @@ def beside(
     inputs |= {f"paper.{part.name}": shape(part) for part in own.input if part.name in states}
     outputs = {part.name: shape(part) for part in pretrained.graph.output}
     cells = sum(int(shape(p)[1]) for p in pretrained.graph.output if p.name == "context")
-    (hidden,) = (c.dims[0] for c in own.initializer if c.name == f"{member}dense.weight")
+    (hidden,) = (c.dims[0] for c in own.initializer if c.name == "dense.weight")
     outputs["context"] = ["N", cells + hidden]
     outputs |= {f"new_{name}": size for name, size in inputs.items() if name != "features"}
     model = graph.model("acrnn", inputs, outputs)
@@ -90,36 +88,13 @@ def _renamed(
     """New names: of `only` these, or of all; a state's new value becomes new_PREFIX.NAME."""
 
     def named(name: str) -> str:
-        if not name or (only is not None and name not in only):
+        if name in ("", "temperature") or (only is not None and name not in only):
             return name
         if name.startswith("new_") and name[4:] in states:
             return f"new_{prefix}{name[4:]}"
         return prefix + name
 
     return named
-
-
-def _member(graph: onnx.GraphProto, member: str) -> onnx.GraphProto:
-    """What a network, or one of an ensemble, needs to say what it says and to remember."""
-    made = {output: node for node in graph.node for output in node.output}
-    wanted = [f"{member}{what}" for what in ("logits", "attention", "context")]
-    kept: set[str] = set()
-    states: set[str] = set()
-    while wanted:
-        name = wanted.pop()
-        if name in kept:
-            continue
-        kept.add(name)
-        if name in made:
-            wanted += made[name].input
-        elif f"new_{name}" in made:  # a part of the memory
-            states.add(name)
-            wanted.append(f"new_{name}")
-    found = onnx.GraphProto()
-    found.node.extend(n for n in graph.node if set(n.output) & kept)
-    found.input.extend(p for p in graph.input if p.name in states or p.name == "features")
-    found.initializer.extend(c for c in graph.initializer if c.name in kept)
-    return found
 
 
 def described(pretrained: ModelInfo, acrnn: ModelInfo, name: str) -> ModelInfo:
@@ -141,9 +116,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("pretrained", type=Path, help="of export.train_pretrained")
-    parser.add_argument("acrnn", type=Path, help="of export.train or export.ensemble")
-    parser.add_argument("--member", default="", help='of an ensemble, as "0."')
-    parser.add_argument("--share", type=float, default=0.4, help="of the second one's logits")
+    parser.add_argument("acrnn", type=Path, help="of export.train")
+    parser.add_argument("--share", type=float, default=0.3, help="of the second one's logits")
     parser.add_argument("--bias", nargs=len(LABELS), type=float, default=[0.0] * len(LABELS))
     parser.add_argument("--output", type=Path, required=True, help="the .onnx file to write")
     options = parser.parse_args()
@@ -154,7 +128,7 @@ def main() -> None:
     info = described(first, second, options.output.stem)
     own, other = onnx.load(options.pretrained), onnx.load(options.acrnn)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    whole = beside(own, other, options.share, info, options.member, options.bias)
+    whole = beside(own, other, options.share, info, options.bias)
     onnx.save(whole, options.output)
     print(f"wrote {options.output}, version {info.version}")
 

@@ -8,13 +8,12 @@ When a network is trained its temperature is fitted on `dev`, speakers of the co
 speaks to livesr is of no corpus, and by no microphone of theirs; so what is shipped is calibrated
 on predictions of its recipe for left-out corpora (`export.train --folds corpus`):
 
-    python -m export.calibrate runs/all.onnx --corpora ../shared/speech \\
-        --left-out runs/together --output models/acrnn-compact.onnx
+    python -m export.calibrate runs/acrnn-compact-seed1/acrnn-compact.onnx \\
+        --corpora ../shared/speech --left-out runs/left --output models/acrnn-compact.onnx
 
-The folder holds CORPUS/CORPUS.onnx for each corpus left out: a run, or for an ensemble, which is a
-little less sure than one network, ensembles of as many runs (`export.ensemble`). The clips go
-through `Recognizer`; what reached its decision is kept, so that every temperature is tried on the
-very numbers a stream decides on. No clip of `test` is read.
+The folder holds CORPUS/CORPUS.onnx for each corpus left out. The clips go through `Recognizer`;
+what reached its decision is kept, so that every temperature is tried on the very numbers a stream
+decides on. No clip of `test` is read.
 """
 
 from __future__ import annotations

@@ -264,11 +264,14 @@ def by_sound(clips: Sequence[Clip], file: str) -> Iterator[str]:
     yield ""
 
 
-def left_out(folders: Mapping[str, Sequence[Path]], clips: Sequence[Clip]) -> Iterator[str]:
+def left_out(
+    folders: Mapping[str, Sequence[Path]], clips: Sequence[Clip], most: int | None = None
+) -> Iterator[str]:
     """A row per network: UAR of each corpus by the model that was trained without it.
 
-    Only corpora that every run left out.
+    Only corpora that every run left out; at most so many clips of each split of a corpus.
     """
+    clips = some(clips, most)
     runs_of_all = [run for runs in folders.values() for run in runs]
     corpora = sorted(
         corpus
@@ -278,6 +281,7 @@ def left_out(folders: Mapping[str, Sequence[Path]], clips: Sequence[Clip]) -> It
     if not corpora:
         raise CorpusError("The folders of --left-out share no corpus that was left out.")
     yield "### Leave one corpus out\n"
+    yield f"{len([clip for clip in clips if clip.corpus in corpora])} clips, all splits.\n"
     yield "| network | runs | " + " | ".join(corpora) + " | mean |"
     yield "|---" * (len(corpora) + 3) + "|"
     for name, runs in folders.items():
@@ -355,7 +359,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("report"), help="a folder")
     parser.add_argument("--left-out", nargs="*", type=Path, default=[], help="folders of runs")
     parser.add_argument(
-        "--most", type=above_zero, help="clips of each corpus in conditions and warm; else all"
+        "--most",
+        type=above_zero,
+        help="clips of each corpus in conditions and warm, of each corpus and split in --left-out; "
+        "else all",
     )
     options = parser.parse_args()
     if not options.models and not options.left_out:
@@ -371,7 +378,7 @@ def main() -> None:
         options.output.mkdir(parents=True, exist_ok=True)
         with (options.output / "report.md").open("w") as file:
             found = told(clips, models, options.output, options.most) if models else ()
-            for line in chain(found, left_out(folders, clips) if folders else ()):
+            for line in chain(found, left_out(folders, clips, options.most) if folders else ()):
                 print(line, flush=True)
                 file.write(line + "\n")
     except (CorpusError, LivesrError) as error:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from export import calibrate, ensemble
+from export import calibrate
 from export.corpora.clips import Clip, CorpusError, read_clips
 from export.corpora.conditions import CONDITIONS, voices
 from export.evaluation import calibration, metrics
@@ -210,50 +210,6 @@ def test_a_table_names_whether_its_speakers_were_trained_on() -> None:
     info = tiny_info(training_data="emodb (train and dev split); asterisk-it", version="3-seed1+2")
     assert heading("dev", info) == "`dev` split, speakers SEEN in training, tiny 3-seed1+2"
     assert heading("test", info) == "`test` split, speakers unseen in training, tiny 3-seed1+2"
-
-
-def test_an_ensemble_is_the_mean_of_its_members(
-    speech: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    steady = DecisionSettings(adaptation=0.0)
-    files = []
-    for seed in (1, 2, 3):
-        info = tiny_info(version=f"3-seed{seed}", temperature=float(seed), decision=steady)
-        files.append(str(save_tiny(tmp_path / f"{seed}.onnx", info, seed)))
-    whole = tmp_path / "whole.onnx"
-    monkeypatch.setattr("sys.argv", ["ensemble", *files, "--output", str(whole)])
-    ensemble.main()
-    info = load_model(whole).info
-    assert (info.name, info.version, info.temperature) == ("whole", "3-seed1+2+3", 2.0)
-    samples = speech[: 5 * 16000]
-    said = [Recognizer(file).push(samples) for file in files]
-    stream, cut = Recognizer(whole), Recognizer(whole)
-    pieces = np.split(samples, [1, 17_000, 40_123])
-    assert [r for piece in pieces for r in cut.push(piece)] == stream.push(samples)
-    for reading, *own in zip(Recognizer(whole).push(samples), *said, strict=True):
-        # A softmax's logits, but for a constant that the next one takes out again.
-        logits = [
-            seed * np.log(list(one.probabilities.values())) for seed, one in enumerate(own, 1)
-        ]
-        shares = np.exp(np.mean([row - row.mean() for row in logits], axis=0) / 2)
-        expected = shares / shares.sum()
-        np.testing.assert_allclose(list(reading.probabilities.values()), expected, rtol=1e-4)
-        attention = np.mean([one.attention for one in own], axis=0)
-        np.testing.assert_allclose(reading.attention, attention, atol=1e-6)
-    calibrate.written(whole, tmp_path / "warm.onnx", 1.0)
-    warm = list(Recognizer(tmp_path / "warm.onnx").push(samples)[-1].probabilities.values())
-    np.testing.assert_allclose(warm, expected**2 / (expected**2).sum(), rtol=1e-4)
-    features = np.random.default_rng(0).standard_normal((1, 50, 40, 3)).astype(np.float32)
-    contexts = []
-    for model in map(load_model, files):
-        contexts.append(model.run(features, model.memory())["context"])
-    model = load_model(whole)
-    context = model.run(features, model.memory())["context"]
-    np.testing.assert_allclose(context, np.concatenate(contexts, axis=1), atol=1e-5)
-    other = save_tiny(tmp_path / "o.onnx", tiny_info(training_data="other"))
-    monkeypatch.setattr("sys.argv", ["ensemble", *files, str(other), "--output", str(whole)])
-    with pytest.raises(SystemExit, match="are not seeds of one recipe"):
-        ensemble.main()
 
 
 def test_a_conversation_holds_runs_of_one_emotion(clips: list[Clip]) -> None:
