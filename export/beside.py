@@ -14,14 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import onnx
 
 from export.networks.graph import GraphBuilder, set_metadata
 from export.networks.pretrained_graph import PAPER_VALUES, cut
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
-from livesr.model.metadata import LABELS, ModelInfo
+from livesr.model.metadata import ModelInfo
 
 
 def beside(
@@ -29,7 +28,6 @@ def beside(
     acrnn: onnx.ModelProto,
     share: float,
     info: ModelInfo,
-    bias: Sequence[float] = (0.0,) * len(LABELS),
 ) -> onnx.ModelProto:
     """The paper's network on log-mels beside the one on the encoder: the mean of what they say.
 
@@ -40,7 +38,6 @@ def beside(
         acrnn: a graph of `export.networks.graph.build`.
         share: of the second one's logits, between 0 and 1.
         info: what the file says of itself.
-        bias: added to the mean of the logits, one for each label.
     """
     own, last = acrnn.graph, ("cooled", "probabilities")
     graph, told = GraphBuilder(), ("logits", "attention", "context")
@@ -60,9 +57,7 @@ def beside(
         for name, weight in zip(("encoder", "paper"), weights, strict=True):
             node = graph.node("Mul", [f"{name}.{what}", weight], f"{name}.{what}.weighted")
             parts.append(node)
-        graph.node("Add", parts, "logits.mean" if what == "logits" else what)
-    graph.constant("label.bias", np.asarray(bias))
-    graph.node("Add", ["logits.mean", "label.bias"], "logits")
+        graph.node("Add", parts, what)
     graph.node("Concat", ["paper.context", "encoder.context"], "context", axis=1)
     graph.node("Softmax", [graph.node("Div", ["logits", "temperature"], "cooled")], "probabilities")
 
@@ -118,7 +113,6 @@ def main() -> None:
     parser.add_argument("pretrained", type=Path, help="of export.train_pretrained")
     parser.add_argument("acrnn", type=Path, help="of export.train")
     parser.add_argument("--share", type=float, default=0.3, help="of the second one's logits")
-    parser.add_argument("--bias", nargs=len(LABELS), type=float, default=[0.0] * len(LABELS))
     parser.add_argument("--output", type=Path, required=True, help="the .onnx file to write")
     options = parser.parse_args()
     try:
@@ -128,7 +122,7 @@ def main() -> None:
     info = described(first, second, options.output.stem)
     own, other = onnx.load(options.pretrained), onnx.load(options.acrnn)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    whole = beside(own, other, options.share, info, options.bias)
+    whole = beside(own, other, options.share, info)
     onnx.save(whole, options.output)
     print(f"wrote {options.output}, version {info.version}")
 

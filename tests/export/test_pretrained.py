@@ -212,7 +212,7 @@ def test_the_papers_network_beside_it_says_the_mean_of_both(
     file: Path, tiny: Path, tmp_path: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both = tmp_path / "both.onnx"
-    command = ["beside", str(file), str(tiny), "--share", "0.25", "--bias", "0", "0", "0", "-0.5"]
+    command = ["beside", str(file), str(tiny), "--share", "0.25"]
     command += ["--output", str(both)]
     monkeypatch.setattr("sys.argv", command)
     beside.main()
@@ -231,7 +231,7 @@ def test_the_papers_network_beside_it_says_the_mean_of_both(
             {name: one[f"new_{name}"] for name in memory}
             for one, memory in zip(said, memories, strict=True)
         ]
-    mean = np.array([0, 0, 0, -0.5]) + 0.75 * said[1]["logits"] + 0.25 * said[2]["logits"]
+    mean = 0.75 * said[1]["logits"] + 0.25 * said[2]["logits"]
     np.testing.assert_allclose(said[0]["logits"], mean, atol=1e-4)
     attention = (said[1]["attention"] + said[2]["attention"]) / 2
     np.testing.assert_allclose(said[0]["attention"], attention, atol=1e-5)
