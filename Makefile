@@ -7,6 +7,8 @@ BIN = $(VENV)/bin
 JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 BY_FILE = --dist loadfile --no-loadscope-reorder
 SPREAD = -n $(JOBS) $(BY_FILE)
+# Those that listen or draw in real time wait even more, and must not be kept waiting.
+APART = -n 2 $(BY_FILE)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test coverage test-all test-least test-sdist test-frozen format bench figures picture teacher clean
@@ -24,7 +26,7 @@ test: $(VENV)/tested  ## lint, types and all tests but the slow ones (some minut
 	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 livesr
 	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin livesr
 	$(BIN)/python -m pytest $(SPREAD) -m "not slow and not alone" $(COVERAGE)
-	$(BIN)/python -m pytest -m "not slow and alone" $(COVERAGE)
+	$(BIN)/python -m pytest $(APART) -m "not slow and alone" $(COVERAGE)
 
 coverage: $(VENV)/tested  ## `make test`, and the gate: 90 % of livesr's lines are run
 	$(BIN)/python -m coverage erase

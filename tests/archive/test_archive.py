@@ -63,6 +63,7 @@ def archive(source: Path, out: Path, tiny: Path, **options: Any) -> Archive:
     return Archive([str(source)], str(out), **options)
 
 
+@pytest.mark.slow
 def test_the_rows_are_those_of_replay_and_running_again_does_nothing(
     source: Path, tmp_path: Path, tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,6 +125,7 @@ def readers_agree(out: Path) -> None:
     assert sum(number for _, number in joined) == count
 
 
+@pytest.mark.slow
 def test_retry_failed_scores_errors_again_and_limit_ends_early(
     source: Path, tmp_path: Path, tiny: Path
 ) -> None:
@@ -179,6 +181,7 @@ def test_a_worker_that_is_killed_is_replaced(source: Path, tmp_path: Path, tiny:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_which_goes_on_when_there_is_room(
     source: Path, tmp_path: Path, tiny: Path
 ) -> None:
@@ -205,6 +208,7 @@ def test_two_runs_do_not_write_into_one_folder(source: Path, tmp_path: Path, tin
         run(archive(source, out, tiny))
 
 
+@pytest.mark.slow
 def test_a_changed_model_scores_anew_beside_the_old(
     source: Path, tmp_path: Path, tiny: Path
 ) -> None:

@@ -20,10 +20,11 @@ class Terminal:
 
     def _run(self, *arguments: str) -> str:
         command = ["tmux", "-S", self._socket, *arguments]
-        # os.environ, for readline (which pytest loads) exports COLUMNS behind Python's back.
-        told = subprocess.run(
-            command, capture_output=True, text=True, check=True, env=dict(os.environ)
-        )
+        # readline, which pytest loads, exports these behind Python's back, and pytest-xdist passes
+        # them on; they are the size of another terminal.
+        sizes = ("COLUMNS", "LINES")
+        own = {name: value for name, value in os.environ.items() if name not in sizes}
+        told = subprocess.run(command, capture_output=True, text=True, check=True, env=own)
         return told.stdout
 
     def type(self, *keys: str) -> None:

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 _OPTIONS = ["--voices", "1", "3", "--seconds", "3", "--packet", "0.1", "--max-voices", "2"]
 
 
+@pytest.mark.slow
 def test_the_load_curve_is_printed_and_written_into_the_page(tiny: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     mark = f"<!-- load curve: {tiny} -->\n"
