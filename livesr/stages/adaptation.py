@@ -111,9 +111,9 @@ class Adaptation(Stage):
         settings = self._settings
         believed, sums = (self._heard[part] for part in self._parts[:2])
         at_first = settings.adaptation_seconds
-        means = (sums.reshape(self._labels, -1) + at_first * self._typical) / (
-            believed + at_first
-        )[:, None]
+        means = (sums.reshape(self._labels, -1) + at_first * self._typical) / (believed + at_first)[
+            :, None
+        ]
         offset: Float64 = means.mean(axis=0)
         return offset
 
