@@ -47,9 +47,10 @@ from livesr.serve.protocol import (
 from livesr.serve.voice import Outgoing, Voice, state_from_base64
 
 _MOST_COMMANDS = 64  # waiting for the engine
+_CODE_SECONDS = 1.0  # for a client's close code to arrive, after a message could not be sent
 _RECENT = 64  # sent messages that are kept for a client that resumes
 _LONGEST_ID = 64  # characters; a longer value is a state
-_GONE = (1000,)  # close codes of a client that does not come back
+_GONE = {1000}  # close codes of a client that does not come back
 _CLOSES = {
     "too_large": CLOSE_TOO_LARGE,
     "busy": CLOSE_BUSY,
@@ -119,6 +120,9 @@ class Session:
         tasks = (sender, receiver, asyncio.create_task(self._watch()))
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if sender.done() and isinstance(sender.exception(), _Dropped):
+                # A client that closes while a reading is sent to it: only `_receive` gets its code.
+                await asyncio.wait((receiver,), timeout=_CODE_SECONDS)
         finally:
             for task in tasks:
                 task.cancel()
@@ -134,7 +138,7 @@ class Session:
         facts: dict[str, Any] = {"cause": self.cause}
         if voice is not None:
             keep = self.cause in ("dropped", "slow_reader", "idle", "taken_over")
-            if self.cause == "dropped" and codes and codes[0] in _GONE:
+            if self.cause == "dropped" and _GONE.intersection(codes):
                 self.cause, keep = "left", False
             self._hub.closed(voice, keep=keep)
             facts |= {

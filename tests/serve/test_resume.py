@@ -161,6 +161,19 @@ def test_a_client_that_closes_its_connection_leaves_no_state(
             assert collected(client)[0]["code"] == "bad_resume"
 
 
+def test_a_client_that_closes_while_readings_are_sent_has_left(
+    tiny: Path, speech: np.ndarray, tmp_path: Path
+) -> None:
+    with serving("--model", str(tiny), log=tmp_path / "log") as server:
+        for _ in range(25):
+            with server.connect() as client:
+                tell(client, "session.update", hop=0.02)
+                client.send(ints(speech, 8_000).tobytes())
+                until(client, "reading")
+        ends = server.wait_logged("session closed", 25)
+        assert [end["cause"] for end in ends] == ["left"] * 25
+
+
 def test_a_killed_worker_takes_only_its_own_voices(
     tiny: Path, speech: np.ndarray, tmp_path: Path
 ) -> None:
