@@ -100,4 +100,4 @@ def clear(process: subprocess.Popen[bytes], started: dict[int, str]) -> None:
     for pid, line in started.items():
         if alive(pid) and "ray" in line:
             kill(pid)
-    process.wait(30)
+    process.wait(PATIENCE)  # a run whose raylet was killed as it started starts Ray again

@@ -230,6 +230,7 @@ def test_a_changed_model_scores_anew_beside_the_old(
         assert_same(table, list(livesr.replay(row.uri, model=used)))
 
 
+@pytest.mark.slow
 def test_the_command_with_its_options(
     source: Path, tmp_path: Path, tiny: Path, speech: np.ndarray
 ) -> None:

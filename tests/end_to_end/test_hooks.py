@@ -170,6 +170,7 @@ def broker(tmp_path: Path) -> Iterator[int]:
         process.terminate()
 
 
+@pytest.mark.slow
 def test_home_assistant_gets_a_sensor(
     talk: Path, readings: list[livesr.Reading], broker: int
 ) -> None:

@@ -148,6 +148,7 @@ def test_statistics_of_a_clip_are_those_of_its_windows_weighted_by_speech() -> N
     np.testing.assert_allclose(statistics(one, mean, deviation), expected, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_probe_knows_unseen_voices_and_leaves_a_missing_class_to_others() -> None:
     drawn = [(n, k) for n in range(4) for k in (0, 1)]
     clips = [voice(n, emotion, take=k) for n, k in drawn for emotion in LABELS]

@@ -246,6 +246,7 @@ def test_a_device_at_another_rate(
     assert list(play(tmp_path / "a.flac", ReplaySettings(model=tiny))) == items
 
 
+@pytest.mark.slow
 def test_a_sound_server_that_hangs_holds_up_nothing(
     microphone: VirtualMicrophone, tmp_path: Path
 ) -> None:

@@ -142,6 +142,7 @@ def test_the_page_asks_consent_and_shows_the_readings_of_a_replay(
     assert hosts == {server.url.removeprefix("http://")}
 
 
+@pytest.mark.slow
 def test_the_overlay_over_tls_with_a_token(browser: Browser, tmp_path: Path) -> None:
     if not shutil.which("openssl"):
         pytest.skip("openssl is not installed")

@@ -44,6 +44,7 @@ def cut(client: ClientConnection) -> None:
     client.socket.close()
 
 
+@pytest.mark.slow
 def test_a_state_sent_at_shutdown_is_resumed_by_the_next_server(
     tiny: Path, speech: np.ndarray
 ) -> None:
