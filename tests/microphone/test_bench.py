@@ -16,5 +16,5 @@ def test_a_row_for_the_model_and_one_for_the_paper_s_widths(
     told, head, *rows = capsys.readouterr().out.splitlines()
     assert told == "1 s each at four readings a second, 1 busy processes beside"
     assert head.split()[:4] == ["network", "p50", "p95", "p99"]
-    assert [row.split()[0] for row in rows] == ["acrnn-compact", "acrnn-timing"]
+    assert [row.split()[0] for row in rows] == ["acrnn-compact", "acrnn"]
     assert all(row.count(" ms") == 3 for row in rows)
