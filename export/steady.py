@@ -24,6 +24,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -71,19 +72,19 @@ def strung(parts: Sequence[Windows]) -> Windows:
     silent = round(PAUSE_SECONDS / HOP_SECONDS)
     labels = parts[0].probabilities.shape[1]
     rest = np.zeros(int(HOP_SECONDS * RATE) // BLOCK_SAMPLES, np.bool_)
-    probabilities, contexts, speech, ends, at = [], [], [], [], 0.0
-    for part in parts:
-        probabilities += [part.probabilities, np.full((silent, labels), 1 / labels)]
-        contexts += [part.context, np.zeros((silent, part.context.shape[1]), np.float32)]
-        speech += [*part.speech, *[rest] * silent]
-        ends += [part.ends + at, part.ends[-1] + at + HOP_SECONDS * np.arange(1, silent + 1)]
-        at = float(ends[-1][-1])
-    count = sum(map(len, ends)) - silent  # without the last pause
+    pause = Windows(
+        np.full((silent, labels), 1 / labels),
+        np.zeros((silent, parts[0].context.shape[1]), np.float32),
+        (rest,) * silent,
+        HOP_SECONDS * np.arange(1, silent + 1, dtype=np.float64),
+    )
+    streams = [parts[0], *chain.from_iterable((pause, part) for part in parts[1:])]
+    starts = np.cumsum([0.0, *(stream.ends[-1] for stream in streams[:-1])])
     return Windows(
-        np.concatenate(probabilities)[:count],
-        np.concatenate(contexts)[:count],
-        tuple(speech[:count]),
-        np.concatenate(ends)[:count],
+        np.concatenate([stream.probabilities for stream in streams]),
+        np.concatenate([stream.context for stream in streams]),
+        tuple(chain.from_iterable(stream.speech for stream in streams)),
+        np.concatenate([s.ends + start for s, start in zip(streams, starts, strict=True)]),
     )
 
 

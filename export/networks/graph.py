@@ -55,7 +55,9 @@ def build(
     steps = _encode(graph, widths)
     window, valid = _slide(graph, widths, steps)
     absent = graph.node("Sub", ["one", valid], "absent")
-    hidden = _recur(graph, widths, window, absent) if widths.cells else window
+    hidden = window
+    if widths.cells:
+        hidden = recur(graph, widths.cells, widths.directions, window, absent)
     attention = _attend(graph, widths, hidden, absent)
     _classify(graph, hidden, attention)
 
@@ -84,11 +86,6 @@ def _weights(graph: GraphBuilder, widths: Widths, weights: Mapping[str, np.ndarr
             raise ValueError(f"{name}: shape {weights[name].shape}, expected {shape}")
         else:
             graph.constant(name, weights[name])
-    if widths.cells:
-        shut = np.zeros((widths.directions, 4 * widths.cells, 1))
-        shut[:, : widths.cells] = SHUT
-        graph.constant("lstm.shut", shut)
-        graph.node("Concat", ["lstm.input", "lstm.shut"], "lstm.flagged", axis=2)
 
 
 def _encode(graph: GraphBuilder, widths: Widths) -> str:
@@ -131,8 +128,12 @@ def _slide(graph: GraphBuilder, widths: Widths, steps: str) -> tuple[str, str]:
     return window, graph.node("Slice", [exists, "window_start", "end", "axis_1"], "new_valid")
 
 
-def _recur(graph: GraphBuilder, widths: Widths, window: str, absent: str) -> str:
-    """LSTM over the window, shut where a step does not exist: [N, S, hidden]."""
+def recur(graph: GraphBuilder, cells: int, directions: int, window: str, absent: str) -> str:
+    """LSTM over the window, shut where a step does not exist: [N, S, directions * cells]."""
+    shut = np.zeros((directions, 4 * cells, 1))
+    shut[:, :cells] = SHUT
+    graph.constant("lstm.shut", shut)
+    graph.node("Concat", ["lstm.input", "lstm.shut"], "lstm.flagged", axis=2)
     flag = graph.node("Unsqueeze", [absent, "axis_2"], "absent_flag")
     flow = graph.node("Concat", [window, flag], "window_flagged", axis=2)
     flow = graph.node("Transpose", [flow], "window_by_time", perm=[1, 0, 2])
@@ -140,10 +141,10 @@ def _recur(graph: GraphBuilder, widths: Widths, window: str, absent: str) -> str
         "LSTM",
         [flow, "lstm.flagged", "lstm.recurrent", "lstm.bias"],
         "lstm",
-        hidden_size=widths.cells,
-        direction="bidirectional" if widths.bidirectional else "forward",
+        hidden_size=cells,
+        direction="bidirectional" if directions > 1 else "forward",
     )  # [S, directions, N, cells]
-    graph.indices("joined", [0, 0, widths.hidden])
+    graph.indices("joined", [0, 0, directions * cells])
     flow = graph.node("Transpose", [flow], "lstm_by_stream", perm=[2, 0, 1, 3])
     return graph.node("Reshape", [flow, "joined"], "hidden")
 

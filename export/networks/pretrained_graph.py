@@ -25,7 +25,7 @@ import numpy as np
 import onnx
 
 from export.features.encoder import HEADS, LAYERS, STEPS, VALUES, encoder_weights
-from export.networks.graph import SHUT, GraphBuilder, set_metadata
+from export.networks.graph import GraphBuilder, recur, set_metadata
 from livesr.model.metadata import LABELS, ModelInfo
 
 UNSPOKEN = 0.02  # weight of a step without speech in mean and deviation, beside one with
@@ -260,23 +260,7 @@ def _feed(graph: GraphBuilder, layer: int, steps: str, seen: str) -> str:
 
 def _summarise(graph: GraphBuilder, widths: HeadWidths, steps: str, absent: str) -> str:
     """BLSTM, attention, eq. (4), and c of eq. (5): [N, 2 cells]."""
-    shut = np.zeros((2, 4 * widths.cells, 1))
-    shut[:, : widths.cells] = SHUT
-    graph.constant("lstm.shut", shut)
-    graph.node("Concat", ["lstm.input", "lstm.shut"], "lstm.flagged", axis=2)
-    flag = graph.node("Unsqueeze", [absent, "axis_2"], "absent_flag")
-    flow = graph.node("Concat", [steps, flag], "window_flagged", axis=2)
-    flow = graph.node("Transpose", [flow], "window_by_time", perm=[1, 0, 2])
-    flow = graph.node(
-        "LSTM",
-        [flow, "lstm.flagged", "lstm.recurrent", "lstm.bias"],
-        "lstm",
-        hidden_size=widths.cells,
-        direction="bidirectional",
-    )  # [S, directions, N, cells]
-    graph.indices("joined", [0, 0, 2 * widths.cells])
-    flow = graph.node("Transpose", [flow], "lstm_by_stream", perm=[2, 0, 1, 3])
-    hidden = graph.node("Reshape", [flow, "joined"], "hidden")
+    hidden = recur(graph, widths.cells, 2, steps, absent)
     scores = graph.node("MatMul", [hidden, "attention.weight"], "scores")
     scores = graph.node("Squeeze", [scores, "axis_2"], "scores_flat")
     scores = graph.node("Sub", [scores, "gone"], "scores_masked")

@@ -131,7 +131,8 @@ def test_warm_is_after_other_clips_of_the_same_speaker(clips: list[Clip]) -> Non
 def test_adaptation_matters_when_warm_and_not_when_cold(clips: list[Clip], tmp_path: Path) -> None:
     loud = DecisionSettings(
         adaptation=1.0,
-        adaptation_seconds=0.1,
+        adaptation_seconds=0.01,
+        typical_lead=0.0,
         least_variety=0.0,
         full_variety=1e-9,
         unsure_below=2.0,
@@ -143,7 +144,7 @@ def test_adaptation_matters_when_warm_and_not_when_cold(clips: list[Clip], tmp_p
         return np.stack([v.probabilities for v in judge_all(clips[:2], Evaluation(model, **how))])
 
     np.testing.assert_array_equal(shares(), shares(adaptation=0.0))
-    assert np.abs(shares(warm=5.0) - shares(warm=5.0, adaptation=0.0)).max() > 0.003
+    assert np.abs(shares(warm=5.0) - shares(warm=5.0, adaptation=0.0)).max() > 0.01
 
 
 def test_the_table_counts_every_clip(clips: list[Clip]) -> None:
