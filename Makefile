@@ -11,7 +11,7 @@ SPREAD = -n $(JOBS) $(BY_FILE)
 APART = -n 2 $(BY_FILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage test-all test-least test-sdist test-frozen format bench figures picture teacher clean
+.PHONY: help demo test types types-win32 types-darwin coverage test-all test-least test-sdist test-frozen format bench figures picture teacher clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -22,11 +22,15 @@ demo: $(VENV)/installed  ## set up .venv, then replay half a minute of bundled s
 test: $(VENV)/tested  ## lint, types and all tests but the slow ones (some minutes)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy livesr export tests examples
-	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 livesr
-	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin livesr
+	$(MAKE) -j2 types types-win32 types-darwin
 	$(BIN)/python -m pytest $(SPREAD) -m "not slow and not alone" $(COVERAGE)
 	$(BIN)/python -m pytest $(APART) -m "not slow and alone" $(COVERAGE)
+
+types: $(VENV)/tested  ## check the types
+	$(BIN)/mypy livesr export tests examples
+
+types-win32 types-darwin: $(VENV)/tested
+	$(BIN)/mypy --platform $(@:types-%=%) --cache-dir .mypy_cache/$(@:types-%=%) livesr
 
 coverage: $(VENV)/tested  ## `make test`, and the gate: 90 % of livesr's lines are run
 	$(BIN)/python -m coverage erase

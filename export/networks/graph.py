@@ -26,23 +26,20 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from export.networks.sizes import KERNEL_TIME, PAPER, Widths, weight_shapes
-from livesr.model.load import models_directory
-from livesr.model.metadata import LABELS, METADATA_KEY, ModelInfo
+from export.networks.sizes import KERNEL_TIME, Widths, weight_shapes
+from livesr.model.metadata import METADATA_KEY, ModelInfo
 
 OPSET, IR_VERSION = 17, 8
+_LARGE = 4096  # values of a weight that is worth storing in 16 bits
 SHUT = -1e4  # added to an input gate: its sigmoid is then exactly 0 in float32
 
 
-def build(
-    widths: Widths, weights: Mapping[str, np.ndarray] | None, info: ModelInfo
-) -> onnx.ModelProto:
+def build(widths: Widths, weights: Mapping[str, np.ndarray], info: ModelInfo) -> onnx.ModelProto:
     """The streaming graph of a network.
 
     Args:
         widths: sizes of the network.
-        weights: as `weight_shapes` names them; None fills each with a sine made inside the
-            graph when it is loaded: a few kilobytes of file, for timing only.
+        weights: as `weight_shapes` names them.
         info: the metadata; its temperature divides the logits before the softmax.
     """
     graph = GraphBuilder()
@@ -78,12 +75,12 @@ def build(
     return model
 
 
-def _weights(graph: GraphBuilder, widths: Widths, weights: Mapping[str, np.ndarray] | None) -> None:
+def _weights(graph: GraphBuilder, widths: Widths, weights: Mapping[str, np.ndarray]) -> None:
     for name, shape in weight_shapes(widths).items():
-        if weights is None:
-            graph.sine(name, shape)
-        elif weights[name].shape != shape:
+        if weights[name].shape != shape:
             raise ValueError(f"{name}: shape {weights[name].shape}, expected {shape}")
+        if widths.half and weights[name].size > _LARGE:
+            graph.half(name, weights[name])
         else:
             graph.constant(name, weights[name])
 
@@ -202,17 +199,6 @@ class GraphBuilder:
     def indices(self, name: str, values: list[int]) -> None:
         self._constants.append(numpy_helper.from_array(np.array(values, np.int64), name))
 
-    def sine(self, name: str, shape: tuple[int, ...]) -> None:
-        size = int(np.prod(shape))
-        for part, value in (("zero", 0.0), ("size", float(size)), ("step", 1.0)):
-            self.scalar(f"{name}.{part}", value)
-        self.scalar(f"{name}.scale", 1 / np.sqrt(shape[-1]))
-        self.indices(f"{name}.shape", list(shape))
-        flow = self.node("Range", [f"{name}.{p}" for p in ("zero", "size", "step")], f"{name}.n")
-        flow = self.node("Sin", [flow], f"{name}.sine")
-        flow = self.node("Mul", [flow, f"{name}.scale"], f"{name}.scaled")
-        self.node("Reshape", [flow, f"{name}.shape"], name)
-
     def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         return self.nodes(kind, inputs, [output], **attributes)[0]
 
@@ -271,27 +257,3 @@ def set_metadata(model: onnx.ModelProto, info: ModelInfo) -> None:
     constant = next(c for c in model.graph.initializer if c.name == "temperature")
     value = np.array(info.temperature, np.float32)
     constant.CopyFrom(numpy_helper.from_array(value, "temperature"))
-
-
-def timing_info(name: str) -> ModelInfo:
-    """The metadata of a file whose weights are made up."""
-    return ModelInfo(
-        name=name,
-        labels=LABELS,
-        mean=np.zeros(PAPER.bands),
-        deviation=np.ones(PAPER.bands),
-        temperature=1.0,
-        training_data="none: only for timing",
-        licence="MIT",
-        version="1",
-    )
-
-
-def main() -> None:
-    """Write the paper-width graph that `livesr bench` times, its weights made up on loading."""
-    info = timing_info("acrnn (paper widths, weights made up)")
-    onnx.save(build(PAPER, None, info), models_directory() / "acrnn-timing.onnx")
-
-
-if __name__ == "__main__":
-    main()

@@ -25,6 +25,7 @@ class Widths:
     flat: bool = False  # convolve over time alone: bands are channels
     bidirectional: bool = True
     summary: Literal["attention", "mean", "last"] = "attention"  # of the steps
+    half: bool = False  # large weights are stored in 16 bits, and computed with in 32
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -59,7 +60,7 @@ class Widths:
         return [(c, KERNEL_TIME - 1, self.bins(i)) for i, c in enumerate(self.channels)]
 
 
-PAPER = Widths(maps=(128, 256, 256), linear=768, cells=128)
+PAPER = Widths(maps=(128, 256, 256), linear=768, cells=128, half=True)
 COMPACT = Widths(maps=(32, 64, 64), linear=128, cells=64)
 NETWORKS = {
     "acrnn": PAPER,

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from export.peers.counting import REST, kernel_times, multiply_adds, peak_rate
-from export.peers.readings import PAPER
 from export.peers.timing import HOP, RATE, Table, hops, ms
 from livesr.app.bench import stage_times
 from livesr.arrays import Float32
-from livesr.model.load import bundled, load_model, models_directory
+from livesr.model.load import PAPER, bundled, load_model, models_directory
 from livesr.settings import FrontEndSettings
 from livesr.stages.logmel import mel_filterbank
 from livesr.stages.vad import BLOCK_SAMPLES
@@ -36,15 +35,13 @@ def table(samples: Float32, quick: bool) -> Table:
 
     arithmetic = {"features": features(), "voice activity": voice()}
     rows = []
-    for size, path in (
-        ("acrnn-compact", bundled()["acrnn-compact"]),
-        ("the paper's widths", PAPER),
-    ):
+    for size, name in (("acrnn-compact", "acrnn-compact"), ("the paper's widths", PAPER)):
+        path = bundled()[name]
         feed = network_feed(path)
         counts = multiply_adds(path, feed)
         spent = stages(samples, path, rounds)
         own = spent.pop("network")
-        if path != PAPER:
+        if name != PAPER:
             rows += [row(name, value, arithmetic.get(name, 0)) for name, value in spent.items()]
         # Counted for 26 frames; a hop of 25 does 25/26 of it, except for the LSTM.
         rows.append(row(f"network, {size}", own, sum(counts.values())))

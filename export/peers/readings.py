@@ -9,13 +9,12 @@ from pathlib import Path
 from export.peers.frontends import egemaps
 from export.peers.timing import HOP_SECONDS, RATE, WINDOW, Table, core, hops, medians, ms, times
 from livesr.arrays import Float32
-from livesr.model.load import load_model, models_directory
+from livesr.model.load import PAPER, load_model
 from livesr.recognizer import Recognizer
 from livesr.stages.frontend import FrontEnd
 from livesr.stages.model_stream import ModelStream
 from livesr.stages.vad import VoiceActivity
 
-PAPER = models_directory() / "acrnn-timing.onnx"
 _COMPACT, _PAPER = "livesr, acrnn-compact", "livesr, the paper's widths"
 
 
@@ -45,8 +44,7 @@ def table(samples: Float32, quick: bool) -> Table:
             for name, value in cost.items()
         ],
         "livesr's rows contain everything from samples to reading, voice activity included. The "
-        "weights of the paper's widths and of wav2vec2 (`transformers`' defaults, in torch) are "
-        "random.",
+        "weights of wav2vec2 (`transformers`' defaults, in torch) are random.",
     )
 
 

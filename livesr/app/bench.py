@@ -24,14 +24,13 @@ from rich.table import Table
 from livesr.app.console import PlainConsole
 from livesr.arrays import Float32
 from livesr.files.replay import replay
-from livesr.model.load import STEP_FRAMES, load_model, models_directory
+from livesr.model.load import PAPER, STEP_FRAMES, load_model
 from livesr.recognizer import Recognizer
 from livesr.settings import SAMPLE_RATE
 from livesr.stages.model_stream import ModelStream
 from livesr.stages.resample import Resampler
 
 _DEVICE_RATE, _HOP_FRAMES = 48000, 25
-_TIMING = "-timing.onnx"  # the paper's widths; weights are made on loading: export.networks.graph
 
 
 def run(model: str | Path | None = None, *, quick: bool = False) -> None:
@@ -46,8 +45,7 @@ def run(model: str | Path | None = None, *, quick: bool = False) -> None:
 
 def _network_table(model: str | Path | None, repeats: int) -> Table:
     table = _table("The network: a hop of new frames, or the whole window again", "ms")
-    paper = next(iter(sorted(models_directory().glob(f"*{_TIMING}"))), None)
-    for name in [model, *([paper] if paper else [])]:
+    for name in dict.fromkeys((model, PAPER)):
         loaded = load_model(name)
         shape = (400, *loaded.frame_shape)
         features = np.random.default_rng(0).standard_normal(shape).astype(np.float32)

@@ -18,7 +18,7 @@ from rich.table import Table
 from livesr.app.console import PlainConsole
 from livesr.errors import LivesrError
 from livesr.microphone.listener import listen
-from livesr.model.load import load_model, models_directory
+from livesr.model.load import PAPER, load_model
 from livesr.reading import Reading
 
 _SETTLE_SECONDS = 3.0
@@ -40,13 +40,12 @@ def run(device: str | None, model: str | None, seconds: float, load: int) -> Non
     table = Table(box=None, pad_edge=False)
     for title in ("network", "p50", "p95", "p99", "of a core", "readings", "dropped"):
         table.add_column(title, justify="left" if title == "network" else "right")
-    paper = sorted(models_directory().glob("*-timing.onnx"))
     with ExitStack() as stack:
         for _ in range(load):
             busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
             stack.callback(busy.wait)
             stack.callback(busy.kill)
-        for name in [model, *paper]:
+        for name in dict.fromkeys((model, PAPER)):
             table.add_row(*_measured(device, name, seconds))
     console = PlainConsole(width=100)
     console.print(f"{seconds:.0f} s each at four readings a second, {load} busy processes beside")

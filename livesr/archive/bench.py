@@ -35,6 +35,7 @@ from livesr.files.replay import replay
 
 _TICKS = 100  # of /proc's times, a second
 _BARE_CLIPS = 1000  # of the short clips, that are also scored by `replay` alone
+_POLL_SECONDS = 0.5  # reading /proc takes some milliseconds of the machine that is measured
 
 
 Row = tuple[str, str]  # of a table: what, and the measured value
@@ -119,7 +120,7 @@ def archive(source: Path, *options: str) -> Cost:
                 if "MapWorker" in line:
                     scorers[pid] = seconds
                     memory = max(memory, _largest(pid))
-            time.sleep(0.2)
+            time.sleep(_POLL_SECONDS)
         clock = time.monotonic() - began
         output = process.stdout.read().decode(errors="replace") if process.stdout else ""
     if process.returncode:

@@ -20,6 +20,7 @@ from livesr.model.runtime import open_session
 from livesr.settings import EncoderSettings, FrontEndSettings
 
 DEFAULT = "acrnn-whisper"
+PAPER = "acrnn"  # the network at the paper's widths
 ALIASES = {"whisper": "acrnn-whisper", "compact": "acrnn-compact"}
 # Of one frame, as `FrontEnd` gives it without and with a pretrained encoder's input.
 FRAME_SHAPES = (
@@ -42,7 +43,7 @@ def models_directory() -> Path:
 def bundled() -> dict[str, Path]:
     """Name -> file of every emotion model that came with livesr."""
     found = {path.stem: path for path in sorted(models_directory().glob("*.onnx"))}
-    return {name: path for name, path in found.items() if not name.endswith(("-timing", "-vad"))}
+    return {name: path for name, path in found.items() if not name.endswith("-vad")}
 
 
 def models() -> dict[str, ModelInfo]:

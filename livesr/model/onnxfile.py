@@ -12,8 +12,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-# The operators that `export.networks.graph` uses, without those that make the timing model's
-# weights.
+# The operators that `export.networks.graph` and `export.networks.pretrained_graph` use.
 OPERATORS = (
     *("Add", "Concat", "Conv", "Div", "Gemm", "LSTM", "MatMul", "MaxPool", "Mul", "Relu"),
     *("Reshape", "Slice", "Softmax", "Squeeze", "Sub", "Transpose", "Unsqueeze"),

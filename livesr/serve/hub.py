@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import statistics
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -146,22 +147,29 @@ class Hub:
         self.sessions[voice] = session
         self._link.tell("opened", session=voice.session_id)
 
-    def closed(self, voice: Voice, *, keep: bool) -> None:
-        """A connection has closed; if it dropped, keep its state and last messages for a while."""
+    def closed(self, voice: Voice, *, keep: bool, then: Callable[[], None] = lambda: None) -> None:
+        """A connection has closed.
+
+        Args:
+            voice: that it had.
+            keep: its state and last messages for a while, with the parent: it dropped.
+            then: is called after they are sent there.
+        """
 
         def work() -> None:
             state = voice.abandon()
             # After all earlier messages of the engine, which the client may not have received.
-            self._loop.call_soon_threadsafe(self._forget, voice, state if keep else None)
+            self._loop.call_soon_threadsafe(self._forget, voice, state if keep else None, then)
 
         self.engine.call(work)
 
-    def _forget(self, voice: Voice, state: bytes | None) -> None:
+    def _forget(self, voice: Voice, state: bytes | None, then: Callable[[], None]) -> None:
         last = self.sessions.pop(voice).last_messages()
         if not self.sessions:
             metrics.QUEUE.set(0)
         told = b"" if state is None else msgspec.msgpack.encode((state, last))
         self._link.tell("closed", session=voice.session_id, state=told)
+        then()
         if self._trim is None:
             self._trim = self._loop.call_later(_TRIM_SECONDS, self._return_memory)
 

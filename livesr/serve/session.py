@@ -8,7 +8,6 @@ import math
 from collections import deque
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -135,19 +134,24 @@ class Session:
 
     def _finish(self, codes: list[int]) -> None:
         voice = self.voice
-        facts: dict[str, Any] = {"cause": self.cause}
-        if voice is not None:
-            keep = self.cause in ("dropped", "slow_reader", "idle", "taken_over")
-            if self.cause == "dropped" and _GONE.intersection(codes):
-                self.cause, keep = "left", False
-            self._hub.closed(voice, keep=keep)
-            facts |= {
-                "session": voice.session_id[:8],
-                "readings": voice.readings,
-                "heard_seconds": round(voice.heard_frames / voice.update.sample_rate, 3),
-                "lost_seconds": round(voice.lost_frames / voice.update.sample_rate, 3),
-            }
-        note("session closed", **{**facts, "cause": self.cause, "unread": self._unread})
+        if voice is None:
+            note("session closed", cause=self.cause, unread=self._unread)
+            return
+        keep = self.cause in ("dropped", "slow_reader", "idle", "taken_over")
+        if self.cause == "dropped" and _GONE.intersection(codes):
+            self.cause, keep = "left", False
+        told = partial(
+            note,
+            "session closed",
+            cause=self.cause,
+            session=voice.session_id[:8],
+            readings=voice.readings,
+            heard_seconds=round(voice.heard_frames / voice.update.sample_rate, 3),
+            lost_seconds=round(voice.lost_frames / voice.update.sample_rate, 3),
+            unread=self._unread,
+        )
+        # Who reads of the end may resume at once, also if this worker dies next.
+        self._hub.closed(voice, keep=keep, then=told)
 
     # From the client
 

@@ -164,6 +164,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the user's folders are not found by HOME")
 def test_a_user_without_a_home(tmp_path: Path) -> None:
     def run(*arguments: str, **named: str) -> subprocess.CompletedProcess[str]:

@@ -65,12 +65,14 @@ def test_a_reader_that_went_away_is_no_failure(command: str) -> None:
     assert "Broken" not in told.stderr and "livesr:" not in told.stderr
 
 
+@pytest.mark.slow
 def test_a_reader_that_went_away_costs_no_file(tmp_path: Path) -> None:
     told = shell(f"{REPLAY} --csv {tmp_path}/c --jsonl - | head -1; echo ${{PIPESTATUS[0]}}", CLIP)
     assert told.stdout.splitlines()[1] == "0"
     assert (tmp_path / "c").read_text().count("\n") == 109 + 1  # at four a second
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_an_output_that_fails_costs_no_other(tmp_path: Path) -> None:
     told = shell(f"{REPLAY} --jsonl /dev/full --csv {tmp_path}/c")
@@ -85,6 +87,7 @@ def test_an_output_that_fails_costs_no_other(tmp_path: Path) -> None:
     assert shell(f"{REPLAY} --report /dev/full > /dev/null").returncode == 3
 
 
+@pytest.mark.slow
 def test_half_heard_is_3_and_not_heard_is_2(tmp_path: Path) -> None:
     for at, status in ((20_000, 3), (0, 2)):
         samples = np.zeros(32_000, np.float32)
@@ -97,7 +100,13 @@ def test_half_heard_is_3_and_not_heard_is_2(tmp_path: Path) -> None:
         assert told.stderr.startswith("livesr: ") and told.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGINT, signal.SIGHUP)),
+    ],
+)
 def test_a_signal_s_status_is_its_own(tmp_path: Path, number: signal.Signals) -> None:
     out = tmp_path / "out"
     command = [*COMMAND, "replay", str(CLIP), "--pace", "--jsonl", str(out)]
@@ -114,6 +123,7 @@ def test_a_signal_s_status_is_its_own(tmp_path: Path, number: signal.Signals) ->
     assert out.read_text().endswith("}\n")
 
 
+@pytest.mark.slow
 def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = ["nohup", *COMMAND, "replay", str(CLIP), "--pace", "--jsonl", str(out)]
@@ -133,6 +143,7 @@ def until_written(path: Path) -> None:
     raise AssertionError("nothing was written")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE"])
 def test_a_pipe_is_no_terminal_whatever_the_environment_says(variable: str) -> None:
     plain = shell(REPLAY)
@@ -152,6 +163,7 @@ def test_names_that_are_no_files(name: str) -> None:
     assert name.encode(errors="replace") in told.stderr  # as it was typed
 
 
+@pytest.mark.slow
 def test_a_name_in_another_encoding_is_heard(tmp_path: Path) -> None:
     name = os.path.join(os.fsencode(tmp_path), b"gespr\xe4ch.flac")
     with open(name, "wb") as file:
@@ -196,6 +208,7 @@ def test_options_of_sound_are_refused_for_a_session(tmp_path: Path) -> None:
         assert told.returncode == 2 and option[0] in told.stderr
 
 
+@pytest.mark.slow
 def test_a_decoder_s_own_notes_stay_off_the_terminal(tmp_path: Path) -> None:
     mp3 = tmp_path / "a.mp3"
     samples, rate = sf.read(CLIP, dtype="float32")

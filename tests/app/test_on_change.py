@@ -45,6 +45,7 @@ def test_one_that_fails_is_told_of_once() -> None:
         hook.write(reading(1, "sad"))
 
 
+@pytest.mark.slow
 def test_the_program_runs_it(tmp_path: Path) -> None:
     clip = str(DATA / "conversation.flac")
     told = livesr("replay", clip, "--exec", f"echo $LIVESR_LABEL >> {tmp_path}/told")

@@ -124,7 +124,10 @@ def test_devices_and_pipes_take_output_as_before(folder: Path) -> None:
         assert cat.stdout is not None and cat.stdout.read().startswith(b"start,end,")
 
 
-@pytest.mark.parametrize("option", ["--jsonl", "--csv", "--report"])
+@pytest.mark.parametrize(
+    "option",
+    ["--jsonl", *(pytest.param(name, marks=pytest.mark.slow) for name in ("--csv", "--report"))],
+)
 def test_standard_output_by_any_name_takes_one_output_alone(folder: Path, option: str) -> None:
     dash = livesr(folder, "replay", "a.flac", option, "-").stdout
     assert (

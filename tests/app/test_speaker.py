@@ -30,6 +30,7 @@ def found(played: np.ndarray, sought: np.ndarray) -> tuple[float, float]:
     return place / RATE, float(np.dot(there, sought) / norms)
 
 
+@pytest.mark.slow
 def test_it_is_played_from_any_place_and_tells_the_time(
     microphone: VirtualMicrophone, tmp_path: Path, speech: np.ndarray
 ) -> None:

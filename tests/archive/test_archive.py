@@ -147,6 +147,7 @@ def test_retry_failed_scores_errors_again_and_limit_ends_early(
     assert_replayed(out, str(tiny))
 
 
+@pytest.mark.slow
 def test_a_plan_without_a_checkpoint_is_refused(
     source: Path, tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_plan_without_a_checkpoint_is_refused(
         run(archive(source, tmp_path / "out", tiny))
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced(source: Path, tmp_path: Path, tiny: Path) -> None:
     """By hand: the run goes on by itself, and no row is lost or there twice."""
     out = tmp_path / "out"
@@ -201,6 +203,7 @@ def test_a_full_disk_ends_the_run_which_goes_on_when_there_is_room(
         subprocess.run(["umount", str(out)], check=True)
 
 
+@pytest.mark.slow
 def test_two_runs_do_not_write_into_one_folder(source: Path, tmp_path: Path, tiny: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

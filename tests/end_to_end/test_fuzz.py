@@ -156,6 +156,7 @@ def replayed_or_refused(path: Path, tiny: Path) -> None:
             in_order(item)
 
 
+@pytest.mark.slow
 @given(kind=st.sampled_from(sorted(SOUND_FILES)), edits=EDITS, suffix=SUFFIXES)
 @cases(35)
 def test_damaged_sound_files(
@@ -195,6 +196,7 @@ JSON = st.recursive(
 TIMES = st.floats() | st.integers() | st.integers(0, 10**400) | st.sampled_from([0, 0.1, 1e8, 1e9])
 
 
+@pytest.mark.slow
 @given(
     place=st.integers(0, len(EVENTS) - 1),
     key=st.sampled_from(["event", "at", "seconds", "text"]),
@@ -296,6 +298,7 @@ def do(recognizer: Recognizer, step: tuple[str, Any, Any], rate: int) -> list[Re
     return []
 
 
+@pytest.mark.slow
 @given(steps=STEPS, rate=st.sampled_from([8000, 16000, 44100]))
 @cases(25)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")
@@ -520,6 +523,7 @@ SESSION = [reading.to_dict() for reading in livesr.replay(DATA / "banglaser.flac
 FIELDS = [*SESSION[0], "event", "at", "seconds", "text"]
 
 
+@pytest.mark.slow
 @given(
     place=st.integers(0, len(SESSION) - 1),
     key=st.sampled_from(FIELDS),

@@ -78,6 +78,7 @@ def until(true: Callable[[], object], most: float = 90) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_osc_says_what_a_replay_does(
     talk: Path, readings: list[livesr.Reading], tmp_path: Path
 ) -> None:

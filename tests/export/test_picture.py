@@ -16,6 +16,7 @@ def _words(svg: str) -> set[str]:
     return set(re.findall(r"[a-z]{3,}", re.sub(r"<style>.*?</style>", "", svg, flags=re.DOTALL)))
 
 
+@pytest.mark.slow
 def test_one_command_draws_all_pictures(tmp_path: Path) -> None:
     main(tmp_path)
     made = {path.name for path in tmp_path.iterdir()}

@@ -245,6 +245,7 @@ def test_the_papers_network_beside_it_says_the_mean_of_both(
     assert found == Recognizer(both).push(samples)
 
 
+@pytest.mark.slow
 def test_the_command_trains_and_leaves_a_corpus_out(
     speech: np.ndarray,
     tmp_path: Path,

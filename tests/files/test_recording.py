@@ -88,6 +88,7 @@ def test_a_recording_with_a_long_gap_replays_at_any_hop(
     assert list(livesr.replay(path, model=tiny, hop=hop)) == readings
 
 
+@pytest.mark.slow
 @given(steps=STEPS)
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

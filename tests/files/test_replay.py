@@ -97,7 +97,10 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-@pytest.mark.parametrize("options", ["--jsonl /dev/full", "--csv /dev/full", "> /dev/full"])
+@pytest.mark.parametrize(
+    "options",
+    ["--jsonl /dev/full", "> /dev/full", pytest.param("--csv /dev/full", marks=pytest.mark.slow)],
+)
 def test_a_full_disk_is_one_sentence(options: str) -> None:
     told = subprocess.run(
         f"{sys.executable} -m livesr replay {CLIP} {options}",

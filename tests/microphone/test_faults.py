@@ -77,6 +77,7 @@ def test_a_disk_that_is_full_at_once(tmp_path: Path, tiny: Path) -> None:
         recording.write(np.zeros(16_000, np.float32))
 
 
+@pytest.mark.slow
 @FULL
 def test_listening_to_a_full_disk_is_one_sentence(
     microphone: VirtualMicrophone, tmp_path: Path
@@ -162,6 +163,7 @@ def test_a_night_asleep_is_a_gap(
     assert list(play(tmp_path / "a.flac")) == items
 
 
+@pytest.mark.slow
 def test_a_device_that_delivers_what_is_not_sound(
     microphone: VirtualMicrophone, clip_wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +218,7 @@ def test_nothing_is_left_of_200_listeners(microphone: VirtualMicrophone, tiny: P
     assert min(np.diff(memory)) < 0.5
 
 
+@pytest.mark.slow
 def test_a_device_at_another_rate(
     microphone: VirtualMicrophone, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +280,7 @@ def test_a_sound_server_that_hangs_holds_up_nothing(
     assert [item.to_dict() for item in play(record)] == told
 
 
+@pytest.mark.slow
 def test_a_sound_server_that_hung_goes_on(
     microphone: VirtualMicrophone, tiny: Path, tmp_path: Path
 ) -> None:

@@ -338,6 +338,7 @@ def test_a_microphone_plugged_in_after_the_program_began(
     assert "other" not in [device.name for device in livesr.devices()]
 
 
+@pytest.mark.slow
 def test_a_portaudio_that_does_not_come_back_at_once(
     microphone: VirtualMicrophone, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -497,6 +498,7 @@ def on_input_3(tmp_path_factory: pytest.TempPathFactory, speech: np.ndarray) -> 
     return path
 
 
+@pytest.mark.slow
 def test_a_voice_on_input_3_of_an_interface(
     microphone: VirtualMicrophone, on_input_3: Path, tmp_path: Path
 ) -> None:
@@ -529,6 +531,7 @@ def test_inputs_that_are_not_heard_are_named_first(
     assert silence.text.index("another input") < silence.text.index("muted")
 
 
+@pytest.mark.slow
 def test_two_inputs_that_cancel_each_other_out(
     microphone: VirtualMicrophone, speech: np.ndarray, tiny: Path, tmp_path: Path
 ) -> None:

@@ -110,6 +110,7 @@ def test_events_apart_and_no_attention(microphone: VirtualMicrophone, tmp_path: 
     assert [json.loads(line)["event"] for line in events.read_text().splitlines()] == ["session"]
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_drops_whole_hops_counts_them_and_keeps_time(
     microphone: VirtualMicrophone, clip_wav: Path, tmp_path: Path
 ) -> None:
@@ -363,7 +364,13 @@ def test_a_recording_that_exists_is_kept(microphone: VirtualMicrophone, tmp_path
     assert (tmp_path / "a.flac").read_bytes() == b"precious"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGTERM, signal.SIGHUP)),
+    ],
+)
 def test_however_it_ends_files_are_whole(
     microphone: VirtualMicrophone, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -408,7 +415,13 @@ def test_a_signal_between_two_readings_loses_neither(
     assert [json.loads(json.dumps(item.to_dict())) for item in play(record)] == told
 
 
-@pytest.fixture(params=[(60, 20), (110, 34), (200, 60)], ids=str)
+@pytest.fixture(
+    params=[
+        (60, 20),
+        *(pytest.param(size, marks=pytest.mark.slow) for size in ((110, 34), (200, 60))),
+    ],
+    ids=str,
+)
 def terminal(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Terminal]:
     terminal = Terminal(tmp_path, *request.param)
     yield terminal

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 import livesr
-from livesr.model.load import DEFAULT, bundled, load_model
+from export.networks.graph import build
+from export.networks.sizes import weight_shapes
+from livesr.model.load import DEFAULT, PAPER, bundled, load_model
 from livesr.model.metadata import LABELS
 from livesr.model.runtime import open_session
 from livesr.stages.model_stream import ModelStream
-from tests.helpers.tiny import TINY
+from tests.helpers.tiny import TINY, tiny_info
 
 
 class Stream:
@@ -122,12 +126,26 @@ def test_temperature_divides_logits(tiny: Path) -> None:
     np.testing.assert_allclose(outputs["probabilities"], cooled / cooled.sum(), atol=1e-6)
 
 
+def test_weights_stored_in_16_bits_say_nearly_the_same(tmp_path: Path) -> None:
+    widths, rng = replace(TINY, linear=64), np.random.default_rng(0)
+    shapes = weight_shapes(widths)
+    weights = {name: rng.normal(0, shape[-1] ** -0.5, shape) for name, shape in shapes.items()}
+    paths = [tmp_path / "whole.onnx", tmp_path / "half.onnx"]
+    for path, half in zip(paths, (False, True), strict=True):
+        onnx.save(build(replace(widths, half=half), weights, tiny_info()), path)
+    whole, half_ = (Stream(path, 1).push(noise(1, 60, 40, 3)) for path in paths)
+    np.testing.assert_allclose(half_["logits"], whole["logits"], atol=2e-3)
+    assert (half_["logits"] != whole["logits"]).any()
+    saved = paths[0].stat().st_size - paths[1].stat().st_size
+    assert saved > 1.9 * np.prod(shapes["linear.weight"])
+
+
 def test_widths_of_the_tiny_network(tiny: Path) -> None:
     assert load_model(tiny).memory_shapes["encodings"] == [150, TINY.linear]
 
 
 def test_bundled_models_describe_themselves() -> None:
-    assert {DEFAULT, "acrnn-compact", "open"} <= set(bundled())
+    assert {DEFAULT, PAPER, "acrnn-compact", "open"} <= set(bundled())
     assert load_model("compact") is load_model("acrnn-compact")
     for name in bundled():
         info = load_model(name).info

@@ -84,6 +84,7 @@ def attack(server: Server, rng: random.Random, count: int) -> int:
     return sent
 
 
+@pytest.mark.slow
 def test_random_messages_do_not_disturb_another_voice(
     tiny: Path, speech: np.ndarray, tmp_path: Path
 ) -> None:

@@ -175,6 +175,7 @@ def test_a_server_whose_readings_are_late_refuses_with_503(tiny: Path, speech: n
         assert "too slow" in json.loads(refused.value.response.body)["error"]
 
 
+@pytest.mark.slow
 def test_an_address_may_have_only_so_many_voices(tiny: Path) -> None:
     """Behind a proxy on this machine, whose clients it names."""
     with serving("--model", str(tiny), "--per-address", "2") as server:
@@ -202,6 +203,7 @@ def test_an_address_may_have_only_so_many_voices(tiny: Path) -> None:
             voice("127.0.0.1")
 
 
+@pytest.mark.slow
 def test_a_short_hop_takes_the_place_of_several_voices(tiny: Path) -> None:
     with serving("--model", str(tiny), "--max-voices", "3") as server:
         with server.connect() as client:
@@ -216,6 +218,7 @@ def test_a_short_hop_takes_the_place_of_several_voices(tiny: Path) -> None:
                 server.connect()
 
 
+@pytest.mark.slow
 def test_a_client_that_sends_nothing_is_disconnected(tiny: Path, speech: np.ndarray) -> None:
     with serving("--model", str(tiny), "--idle-timeout", "1") as server, server.connect() as client:
         client.send((speech[:5000] * 32767).astype("<i2").tobytes())
@@ -223,6 +226,7 @@ def test_a_client_that_sends_nothing_is_disconnected(tiny: Path, speech: np.ndar
         assert (told[-1]["code"], client.close_code) == ("idle", 1008)
 
 
+@pytest.mark.slow
 def test_a_client_that_never_reads_is_disconnected_and_disturbs_no_other(
     tiny: Path, speech: np.ndarray, tmp_path: Path
 ) -> None:
@@ -290,6 +294,7 @@ def frame(opcode: int, payload: bytes) -> bytes:
     return head + bytes(4) + payload
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("hop", "size", "pause"), [(0.05, 50_000, 0.0), (0.02, 320, 0.003)])
 def test_lossless_waits_for_its_reader(
     tiny: Path, speech: np.ndarray, hop: float, size: int, pause: float
@@ -345,6 +350,7 @@ def test_a_client_whose_pongs_are_late_stays(tiny: Path, speech: np.ndarray) -> 
                 received += more
 
 
+@pytest.mark.slow
 def test_slow_loris_and_a_thousand_dropped_connections(
     tiny: Path, speech: np.ndarray, tmp_path: Path
 ) -> None:

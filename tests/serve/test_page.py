@@ -88,6 +88,7 @@ def sockets(browser: Browser) -> list[dict[str, Any]]:
     return [event for event in browser.events if event["method"] == "Network.webSocketCreated"]
 
 
+@pytest.mark.slow
 def test_the_page_asks_consent_and_shows_the_readings_of_a_replay(
     server: Server, browser: Browser, clip: Path
 ) -> None:

@@ -93,12 +93,12 @@ def test_a_named_profile_grows_on_the_server(
     assert readings(told)[0]["profile"] == "anna"
 
 
-@pytest.mark.parametrize("profile", ["../anna", ".anna", "a/b", "?", "AAAA" * 40, "x" * 65])
-def test_a_wrong_profile_is_refused(server: Server, kept: Path, profile: str) -> None:
-    with server.connect() as client:
-        tell(client, "session.update", profile=profile)
-        (error,) = collected(client)
-        assert (error["code"], client.close_code) == ("bad_configuration", 1008)
+def test_a_wrong_profile_is_refused(server: Server, kept: Path) -> None:
+    for profile in ("../anna", ".anna", "a/b", "?", "AAAA" * 40, "x" * 65):
+        with server.connect() as client:
+            tell(client, "session.update", profile=profile)
+            (error,) = collected(client)
+            assert (error["code"], client.close_code) == ("bad_configuration", 1008), profile
     assert not list(kept.iterdir())
 
 
@@ -112,6 +112,7 @@ def test_a_correction_to_an_unknown_label_is_an_error(server: Server, speech: np
     assert (error["code"], error["fatal"]) == ("cannot_teach", False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
 def test_a_full_disk_ends_no_session(tiny: Path, speech: np.ndarray, kept: Path) -> None:
     mounted = subprocess.run(

@@ -131,6 +131,7 @@ def test_a_resume_takes_over_a_connection_that_is_still_open(
         assert error["code"] == "taken_over"
 
 
+@pytest.mark.slow
 def test_a_state_is_kept_for_as_long_as_the_settings_say(
     tiny: Path, speech: np.ndarray, tmp_path: Path
 ) -> None:
@@ -162,6 +163,7 @@ def test_a_client_that_closes_its_connection_leaves_no_state(
             assert collected(client)[0]["code"] == "bad_resume"
 
 
+@pytest.mark.slow
 def test_a_client_that_closes_while_readings_are_sent_has_left(
     tiny: Path, speech: np.ndarray, tmp_path: Path
 ) -> None:
@@ -175,6 +177,7 @@ def test_a_client_that_closes_while_readings_are_sent_has_left(
         assert [end["cause"] for end in ends] == ["left"] * 25
 
 
+@pytest.mark.slow
 def test_a_killed_worker_takes_only_its_own_voices(
     tiny: Path, speech: np.ndarray, tmp_path: Path
 ) -> None:
@@ -216,6 +219,7 @@ def test_a_killed_worker_takes_only_its_own_voices(
         assert "livesr_worker_restarts_total 1.0" in told
 
 
+@pytest.mark.slow
 def test_a_parent_that_is_killed_takes_its_workers(tiny: Path) -> None:
     server = Server("--model", str(tiny), "--workers", "2")
     workers = server.workers()
@@ -228,7 +232,9 @@ def test_a_parent_that_is_killed_takes_its_workers(tiny: Path) -> None:
     raise AssertionError("they live on")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_ends_the_server_with_status_0(tiny: Path, number: int) -> None:
     server = Server("--model", str(tiny))
     server.process.send_signal(number)
