@@ -6,6 +6,8 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
+
 from export.picture import main
 
 _DOCS = Path(__file__).parents[2] / "docs"

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 
 from livesr import Recognizer
 from tests.helpers.server import Server, collected, readings, serving, tell
