@@ -19,7 +19,7 @@ PACKAGE = ROOT / "livesr"
 
 # From the ground up. A module may import what stands in its own line or above it.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("version", "errors", "arrays", "state", "settings", "reading", "event"),
+    ("version", "errors", "arrays", "memory", "state", "settings", "reading", "event"),
     ("model",),
     ("stages",),
     ("profile", "recognizer", "batch", "summary", "saved", "table", "picture"),

@@ -33,6 +33,7 @@ from livesr.errors import AudioError, AudioWarning, ModelError, ProfileError
 from livesr.event import Item
 from livesr.files.recording import events_path
 from livesr.files.replay import ReplaySettings, Saving, play
+from livesr.memory import return_memory
 from livesr.model.load import DEFAULT
 from livesr.profile import Profile
 from livesr.reading import Reading
@@ -250,6 +251,9 @@ class Scorer:
             _SUMMARY: json.dumps(asdict(results.summary)).encode(),
         }
         self._states.write(f"{row['key']}.parquet", packed(results.readings.table(), about))
+        # Each save makes several copies of all readings so far, which the allocators would keep.
+        pa.default_memory_pool().release_unused()
+        return_memory()
 
     def _resumed(
         self,

@@ -11,12 +11,12 @@ from typing import Protocol
 
 import msgspec
 
+from livesr.memory import return_memory
 from livesr.reading import Reading
 from livesr.serve import metrics
 from livesr.serve.control import Link, LinkLost
 from livesr.serve.engine import Engine
 from livesr.serve.logs import note
-from livesr.serve.memory import return_memory
 from livesr.serve.profiles import Profiles
 from livesr.serve.settings import ServeSettings
 from livesr.serve.voice import Outgoing, Voice

@@ -142,3 +142,12 @@ def test_parquet_keeps_the_schema_s_metadata() -> None:
     table = pa.table({"a": [1]})
     read = pq.read_table(pa.BufferReader(packed(table, {b"livesr.x": b"y"})))
     assert read.schema.metadata[b"livesr.x"] == b"y"
+
+
+def test_columns_of_numbers_have_no_dictionary() -> None:
+    """Parquet would build one for each column: most of the memory of a long file's last step."""
+    kinds = [("label", pa.dictionary(pa.int32(), pa.string())), ("p_sad", pa.float64())]
+    columns = {"label": ["sad"] * 50, "p_sad": [place / 50 for place in range(50)]}
+    data = packed(pa.table(columns, schema=pa.schema(kinds)))
+    group = pq.ParquetFile(pa.BufferReader(data)).metadata.row_group(0)
+    assert [group.column(place).has_dictionary_page for place in (0, 1)] == [True, False]
