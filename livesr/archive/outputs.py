@@ -135,7 +135,7 @@ def packed(table: pa.Table, about: dict[bytes, bytes] | None = None) -> bytes:
     """A table as the bytes of a Parquet file, with this metadata in its schema."""
     sink = pa.BufferOutputStream()
     metadata = {**(table.schema.metadata or {}), **(about or {})}
-    # Numbers hardly repeat: dictionaries of their columns take several times the memory of the table.
+    # Numbers hardly repeat: dictionaries of their columns take several times the table's memory.
     words = [field.name for field in table.schema if _repeats(field.type)]
     whole = table.replace_schema_metadata(metadata)
     pq.write_table(whole, sink, compression="zstd", use_dictionary=words or False)
