@@ -2,7 +2,7 @@
 
 When a label is given then follows from one threshold for all models
 (`livesr.settings.DecisionSettings`), chosen on the risk-coverage curve of strangers, which is
-printed at the end.
+printed at the end. So is what the settings of `livesr.stages.evidence` cost and bring.
 
 When a network is trained its temperature is fitted on `dev`, speakers of the corpora it knows. Who
 speaks to livesr is of no corpus, and by no microphone of theirs; so what is shipped is calibrated
@@ -22,12 +22,11 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import onnx
 
 from export.corpora.clips import CorpusError, named
 from export.corpora.readers import read_corpora
-from export.evaluation.calibration import fit, left_out
+from export.evaluation.calibration import Calibration, left_out
 from export.evaluation.metrics import calibration_error
 from export.networks.graph import set_metadata
 from livesr.errors import LivesrError
@@ -43,10 +42,16 @@ def written(source: Path, target: Path, temperature: float, sharpness: float = 1
     `sharpness` is that of known voices (`livesr.settings.DecisionSettings`).
     """
     info = load_model(source).info
-    least = DecisionSettings().least_probability
-    decision = replace(info.decision, least_probability=least, known_sharpness=sharpness)
+    usual = DecisionSettings()
+    decision = replace(
+        info.decision,
+        least_probability=usual.least_probability,
+        half_evidence_seconds=usual.half_evidence_seconds,
+        known_sharpness=sharpness,
+    )
     model = onnx.load(source)
     set_metadata(model, replace(info, name=target.stem, temperature=temperature, decision=decision))
+    target.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, target)
 
 
@@ -71,9 +76,10 @@ def main() -> None:
             load_model(file)
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
-    temperature, said = fit(pairs)
+    calibration = Calibration(pairs)
+    temperature, said, _ = calibration.fit()
     written(options.model, options.output, temperature, options.known_sharpness)
-    truth = np.array([clip.label for clip, _ in pairs])
+    truth = calibration.truth
     print(
         f"temperature {info.temperature:.3f} -> {temperature:.3f}, fitted on {len(pairs)} clips of "
         f"{named(clips)}, each left out: calibration error "
@@ -84,6 +90,9 @@ def main() -> None:
         sure = said.max(1) >= least
         right = (said.argmax(1) == truth)[sure].sum() / max(1, sure.sum())
         print(f"| {least:.2f} | {sure.mean():.0%} | {right:.0%} |")
+    print("\nhalf: `half_evidence_seconds`; UAR of the corpora left out\n")
+    for line in calibration.by_evidence():
+        print(line)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,11 @@
 
     python -m export.profiles --corpora ../shared/speech --others ../shared/speech-more
 
-Of each speaker some clips of each emotion, drawn at random, are enrolled and the others judged:
-what is shown at the last speech, as in `export.evaluate`. UAR, mean over draws and
-speakers; a speaker counts where two clips of each emotion are left to judge. Beside it the same
-where no sentence that was enrolled is judged. Own words are all emotions of the speakers whose
-other emotions `other-emotions.csv` in --others holds. --conditions: enrolled as recorded and
-judged in another condition, and the other way round.
+Of each speaker some clips of each emotion, drawn at random, are enrolled and the others judged, as
+in `export.evaluate`. UAR, mean over draws and speakers; a speaker counts where two clips of each
+emotion are left to judge. Beside it the same where no sentence that was enrolled is judged. Own
+words are all emotions of the speakers whose other emotions `other-emotions.csv` in --others holds.
+--conditions: enrolled as recorded and judged in another condition, and the other way round.
 
 What the network says is kept in --cache: the command can be rerun for another classifier in a
 minute, and for another model in a quarter of an hour.
@@ -98,12 +97,12 @@ def curve(voices: Sequence[Voice], count: int, draws: int, others: Sequence[Voic
     found = Curve()
     for number, voice in enumerate(voices):
         rng = np.random.default_rng(0)
-        plain = voice.shown(None) if voice.labels == LABELS else None
+        plain = voice.results(None) if voice.labels == LABELS else None
         for _ in range(draws):
             places = voice.draw(count, rng)
             if places is None:
                 break
-            shown = voice.shown(voice.enrol(places, others[number] if others else None))
+            shown = voice.results(voice.enrol(places, others[number] if others else None))
             rest = np.setdiff1d(np.arange(len(voice.truth)), places)
             key = voice.clips[0].clip.corpus, voice.clips[0].clip.speaker
             found.scores[key].append(_uar(voice.truth[rest], shown[rest]))

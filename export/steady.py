@@ -42,6 +42,7 @@ from livesr.model.metadata import LABELS
 from livesr.settings import HOP_SECONDS, DecisionSettings
 from livesr.stages.adaptation import Adaptation
 from livesr.stages.decision import Decision, Verdict
+from livesr.stages.evidence import Evidence
 from livesr.stages.known_voice import KnownVoice
 from livesr.stages.vad import BLOCK_SAMPLES
 
@@ -203,6 +204,7 @@ def _share(
 
 def measure(
     material: Material,
+    evidence: Evidence,
     adaptation: Adaptation,
     decision: Decision,
     known: Mapping[str, KnownVoice] | None = None,
@@ -212,12 +214,12 @@ def measure(
     steady = {}
     for talk, windows in material.steady:
         label = talk.parts[0][0]
-        shown = decide(windows, adaptation, decision, voices.get(talk.speaker))
+        shown = decide(windows, evidence, adaptation, decision, voices.get(talk.speaker))
         steady[talk.speaker, label] = _share(windows, shown, label, JUDGED_FROM, STEADY_SECONDS)
     found, again, delays = {}, {}, []
     for talk, windows in material.outbursts:
         label = talk.parts[1][0]
-        shown = decide(windows, adaptation, decision, voices.get(talk.speaker))
+        shown = decide(windows, evidence, adaptation, decision, voices.get(talk.speaker))
         ended = CALM_SECONDS + OUTBURST_SECONDS
         found[talk.speaker, label] = _share(windows, shown, label, CALM_SECONDS, ended)
         again[talk.speaker, label] = _share(
@@ -236,7 +238,7 @@ def measure(
         before = clips_before(clip, own[clip.speaker], WARM_SECONDS)
         stream = strung([*(material.windows[place[c.key]] for c in before), windows])
         for how, said in (("warm", stream), ("cold", windows)):
-            shown = decide(said, adaptation, decision, voices.get(clip.speaker))
+            shown = decide(said, evidence, adaptation, decision, voices.get(clip.speaker))
             shown = shown[-len(windows.ends) :]
             spoken = [v for v in shown if v.status in ("speech", "unsure")] or shown
             guesses[how].append(int(spoken[-1].smoothed.argmax()))
@@ -274,13 +276,17 @@ def main() -> None:
         settings = load_model(options.model).info.decision
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
+    evidence = Evidence(settings, BLOCK_SECONDS)
     decision = Decision(settings, len(LABELS), BLOCK_SECONDS)
     print(f"| adaptation | {HEADER} |\n|---" + "|---" * 9 + "|")
     for strength in (0.0, settings.adaptation):
         adaptation = Adaptation(replace(settings, adaptation=strength), len(LABELS), HOP_SECONDS)
-        print(f"| {strength} | {measure(material, adaptation, decision).row()} |", flush=True)
+        print(
+            f"| {strength} | {measure(material, evidence, adaptation, decision).row()} |",
+            flush=True,
+        )
     if material.known:
-        found = measure(material, adaptation, decision, material.known)
+        found = measure(material, evidence, adaptation, decision, material.known)
         print(f"| a profile | {found.row()} |", flush=True)
 
 

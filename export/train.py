@@ -32,7 +32,7 @@ from export.corpora.clips import (
 )
 from export.corpora.licences import licence
 from export.corpora.readers import read_corpora
-from export.evaluation import calibration
+from export.evaluation.calibration import Calibration
 from export.evaluation.judging import ClipResult, Evaluation, judge_all, score, table
 from export.evaluation.metrics import spread
 from export.features.scenes import SETTINGS, backgrounds, sequences
@@ -108,7 +108,7 @@ def train(
     if not dev:
         return file
     print(f"{name}, windows of dev: {recalls(evaluate(network, scenes), scenes)}")
-    temperature, _ = calibration.fit([(clip, str(file)) for clip in dev])
+    temperature, _, _ = Calibration([(clip, str(file)) for clip in dev]).fit()
     print(f"temperature {temperature:.3f}")
     _write(file, network, replace(info, temperature=temperature))
     return file

@@ -20,6 +20,7 @@ from livesr.reading import Reading
 from livesr.settings import HOP_SECONDS, SAMPLE_RATE
 from livesr.stages.adaptation import Adaptation
 from livesr.stages.decision import Decision
+from livesr.stages.evidence import Evidence
 from livesr.stages.frontend import FrontEnd
 from livesr.stages.highpass import HighPass
 from livesr.stages.hops import HopCutter
@@ -131,6 +132,7 @@ class Recognizer:
 
     def _make_decision(self) -> None:
         settings = self._model.info.decision
+        self._evidence = Evidence(settings, _BLOCK_SECONDS)
         self._adaptation = Adaptation(settings, len(self.labels), self.hop)
         self._decision = Decision(settings, len(self.labels), _BLOCK_SECONDS)
 
@@ -169,6 +171,7 @@ class Recognizer:
             self._vad,
             self._front_end,
             self._network,
+            self._evidence,
             self._adaptation,
             self._decision,
         ):
@@ -434,6 +437,7 @@ class Recognizer:
             self._vad.restore(saved["vad"], position)
             self._front_end.restore(saved["front_end"], position)
             self._network.restore(saved["network"], frames)
+            self._evidence.restore(saved["evidence"], position // BLOCK_SAMPLES)
             self._adaptation.restore(saved["adaptation"], hops)
             self._decision.restore(saved["decision"], position // BLOCK_SAMPLES)
         self._cutter.restore(saved["cutter"], position)
@@ -446,6 +450,7 @@ class Recognizer:
             "vad": self._vad.state(),
             "front_end": self._front_end.state(),
             "network": self._network.state(),
+            "evidence": self._evidence.state(),
             "adaptation": self._adaptation.state(),
             "decision": self._decision.state(),
         }
@@ -517,7 +522,7 @@ class Recognizer:
         cutter = self._cutter
         gap = cutter.cover(len(samples)) / SAMPLE_RATE
         end = (cutter.ahead + cutter.position) / SAMPLE_RATE
-        probabilities = self._judged()
+        probabilities = self._evidence.push(self._judged(), spoken)
         spoken_seconds = float(np.count_nonzero(spoken)) * _BLOCK_SECONDS
         adapted = self._adaptation.push(probabilities, spoken_seconds)
         if self._adapt and not (self._known and self._known.complete):

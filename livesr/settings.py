@@ -12,7 +12,7 @@ SPEECH_THRESHOLD = 0.5  # voice activity above this is speech
 
 _LONGEST_SECONDS = 3600.0
 _LEAST_SECONDS = 0.01  # of what divides, or is the length of what is kept
-_MAY_BE_ZERO = ("warm_up_seconds", "least_speech_seconds")
+_MAY_BE_ZERO = ("warm_up_seconds", "least_speech_seconds", "half_evidence_seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,8 @@ class DecisionSettings:
     speech_threshold: float = SPEECH_THRESHOLD
     window_seconds: float = 3.0
     least_speech_seconds: float = 0.5  # in the window; less is too little to judge
+    # Of speech in the window: `livesr.stages.evidence`. Chosen on corpora left out.
+    half_evidence_seconds: float = 0.5
     silence_seconds: float = 1.0  # since the last speech; longer is no speech
     smoothing_seconds: float = 1.0  # of speech
     adaptation: float = 1.0  # share of a voice's offset that `livesr.stages.adaptation` takes out

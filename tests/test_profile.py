@@ -17,6 +17,9 @@ from hypothesis import strategies as st
 import livesr
 from livesr import Profile, ProfileError, Recognizer
 from livesr.profile import MOST_EXAMPLES, Example, doubtful, two_voices
+from livesr.settings import DecisionSettings
+from livesr.stages.evidence import Evidence
+from livesr.stages.vad import BLOCK_SAMPLES
 from tests.helpers.tiny import save_tiny
 
 RATE = 16000
@@ -289,8 +292,9 @@ def test_adapt_off_takes_nothing_out(tiny: Path, speech: np.ndarray) -> None:
     recognizer = Recognizer(tiny, adapt=False)
     for reading in run(recognizer, speech[: 20 * RATE]):
         assert reading.profile is None
-    shares = list(recognizer._network.probabilities)
-    assert np.allclose(list(reading.probabilities.values()), shares)
+    spoken, raw = recognizer._evidence._recent, recognizer._network.probabilities
+    fair = Evidence(DecisionSettings(), BLOCK_SAMPLES / RATE).push(raw.astype(np.float64), spoken)
+    assert np.allclose(list(reading.probabilities.values()), fair)
 
 
 def test_two_voices_are_refused_and_the_profile_is_as_before(

@@ -1,10 +1,11 @@
-"""The temperature at which probabilities are calibrated."""
+"""The temperature at which probabilities are calibrated, and what little speech says."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,64 +13,95 @@ from tqdm import tqdm
 
 from export.corpora.clips import Clip
 from export.evaluation.judging import LEAST_WEIGHT
+from export.evaluation.metrics import confusion, uar
 from livesr.arrays import Float64
 from livesr.model.load import load_model
 from livesr.recognizer import Recognizer
+from livesr.settings import HOP_SECONDS, DecisionSettings
+from livesr.stages.evidence import factor, tempered
 
-Hop = tuple[Float64, float]  # a reading's probabilities, and the speech in its hop
+_WINDOW = int(DecisionSettings().window_seconds / HOP_SECONDS)  # readings
+_HALVES = (0.0, 0.25, 0.5, 1.0, 2.0)  # of `half_evidence_seconds`
 
 
-def hops(job: tuple[Clip, str]) -> list[Hop]:
-    """A clip's readings, had the model the temperature 1."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a model with the temperature 1 says of a clip.
+
+    Attributes:
+        probabilities: of each reading, float64 [n, labels].
+        speech: in its hop, 0 to 1, float64 [n].
+        spoken: seconds of it in its window, float64 [n].
+    """
+
+    probabilities: Float64
+    speech: Float64
+    spoken: Float64
+
+    def result(self, temperature: float, settings: DecisionSettings | None = None) -> Float64:
+        """That of the clip (see `export.evaluate`), had the model this temperature.
+
+        `settings` are those of `livesr.stages.evidence` in place of the usual ones.
+        """
+        power = np.full(len(self.speech), 1 / temperature)
+        if settings is not None:
+            power *= factor(self.spoken, settings) / factor(self.spoken, DecisionSettings())
+        weights = np.maximum(LEAST_WEIGHT, self.speech)
+        return np.asarray(np.average(tempered(self.probabilities, power), 0, weights))
+
+
+def said(job: tuple[Clip, str]) -> Said:
+    """What a model file says of a clip."""
     clip, model = job
     recognizer = Recognizer(model)
     readings = recognizer.push(clip.samples()) + recognizer.finish()
     own = load_model(model).info.temperature
-    shares = [np.array(list(reading.probabilities.values())) for reading in readings]
-    return [
-        (_cooled(row, 1 / own), reading.speech)
-        for row, reading in zip(shares, readings, strict=True)
-    ]
+    shares = np.array([list(reading.probabilities.values()) for reading in readings])
+    speech = np.array([reading.speech for reading in readings])
+    seconds = speech * np.diff([reading.end for reading in readings], prepend=0)
+    spoken = np.convolve(seconds, np.ones(_WINDOW))[: len(seconds)]
+    return Said(tempered(shares, np.full(len(shares), own)), speech, np.maximum(spoken, 0.03))
 
 
-def _cooled(probabilities: Float64, temperature: float) -> Float64:
-    shares: Float64 = probabilities ** (1 / temperature)
-    return shares / shares.sum()
+class Calibration:
+    """Clips judged by models that never heard their corpora."""
 
+    def __init__(self, pairs: Sequence[tuple[Clip, str]]) -> None:
+        with ProcessPoolExecutor() as pool:
+            done = pool.map(said, pairs, chunksize=8)
+            self._said = list(tqdm(done, "calibration", len(pairs), leave=False, disable=None))
+        self.clips = [clip for clip, _ in pairs]
+        self.truth = np.array([clip.label for clip in self.clips])
+        sizes = Counter(clip.corpus for clip in self.clips)
+        self._weights = np.array([1 / sizes[c.corpus] / len(sizes) for c in self.clips])
 
-def of_clip(pairs: Sequence[Hop], temperature: float) -> Float64:
-    """What is said of a clip (see `export.evaluate`), had the model this temperature."""
-    rows = [_cooled(probabilities, temperature) for probabilities, _ in pairs]
-    weights = [max(LEAST_WEIGHT, speech) for _, speech in pairs]
-    return np.asarray(np.average(rows, axis=0, weights=weights))
+    def fit(self, settings: DecisionSettings | None = None) -> tuple[float, Float64, float]:
+        """The temperature of least log loss; corpora count alike.
 
+        Returns:
+            the temperature, what is then said of each clip, [clips, labels], and the loss.
+        """
+        tried = []
+        for temperature in np.geomspace(0.5, 4, 32):
+            results = np.stack([one.result(temperature, settings) for one in self._said])
+            right = results[np.arange(len(self.truth)), self.truth]
+            tried.append((-float(self._weights @ np.log(right)), float(temperature), results))
+        loss, temperature, results = min(tried, key=lambda one: one[0])
+        return temperature, results, loss
 
-def fit(pairs: Sequence[tuple[Clip, str]]) -> tuple[float, Float64]:
-    """The temperature of least log loss.
-
-    Args:
-        pairs: clips, and the model file that judges each; corpora count alike.
-
-    Returns:
-        the temperature, and what is then said of each clip, [clips, labels].
-    """
-    with ProcessPoolExecutor() as pool:
-        done = pool.map(hops, pairs, chunksize=8)
-        kept = list(tqdm(done, "calibration", len(pairs), leave=False, disable=None))
-    truth = np.array([clip.label for clip, _ in pairs])
-    sizes = Counter(clip.corpus for clip, _ in pairs)
-    weights = np.array([1 / sizes[clip.corpus] / len(sizes) for clip, _ in pairs])
-
-    def verdicts(temperature: float) -> Float64:
-        return np.stack([of_clip(one, temperature) for one in kept])
-
-    def loss(temperature: float) -> float:
-        right = verdicts(temperature)[np.arange(len(truth)), truth]
-        return -float(weights @ np.log(right))
-
-    grid = np.geomspace(0.5, 4, 32)
-    temperature = float(grid[np.argmin([loss(t) for t in grid])])
-    return temperature, verdicts(temperature)
+    def by_evidence(self) -> Iterator[str]:
+        """A table: what `half_evidence_seconds` costs and brings."""
+        corpora = sorted({clip.corpus for clip in self.clips})
+        yield f"| half | log loss | {' | '.join(corpora)} | mean UAR |"
+        yield "|---" * (3 + len(corpora)) + "|"
+        for half in _HALVES:
+            _, results, loss = self.fit(DecisionSettings(half_evidence_seconds=half))
+            scores = []
+            for corpus in corpora:
+                own = np.array([clip.corpus == corpus for clip in self.clips])
+                scores.append(uar(confusion(self.truth[own], results[own].argmax(1))))
+            row = " | ".join(f"{score:.3f}" for score in [*scores, float(np.mean(scores))])
+            yield f"| {half:g} s | {loss:.3f} | {row} |"
 
 
 def left_out(folder: Path, clips: Sequence[Clip], most: int) -> list[tuple[Clip, str]]:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.corpora.clips import Clip
-from export.evaluation.windows import BLOCK_SECONDS, Windows
+from export.evaluation.judging import LEAST_WEIGHT
+from export.evaluation.windows import Windows
 from livesr.arrays import Array, Float64
 from livesr.model.metadata import LABELS
 from livesr.settings import DecisionSettings
-from livesr.stages.decision import Decision
+from livesr.stages.evidence import factor, tempered
 from livesr.stages.known_voice import LEAST_PROBABILITY, KnownVoice
 
 _LEFT = 2  # clips of each emotion that must be left to judge
@@ -25,9 +26,10 @@ class Judged:
 
     Attributes:
         clip: the clip.
-        context: c of the windows that count at its end, float64 [n, c].
-        probabilities: of the same, float64 [n, labels].
-        weights: how much each counts in what is shown, [n]; sum to 1.
+        context: c of each window, float64 [n, c].
+        probabilities: of each window, as the network gives them, float64 [n, labels].
+        evidence: the factor of `livesr.stages.evidence` for each window, float64 [n].
+        weights: how much each counts in the result of the clip, [n]; sum to 1.
         example: c of it as an example, float64 [c].
         logs: log-probabilities of it as an example, float64 [labels].
         sharpness: of a known voice, by the model's settings.
@@ -36,6 +38,7 @@ class Judged:
     clip: Clip
     context: Float64
     probabilities: Float64
+    evidence: Float64
     weights: Float64
     example: Float64
     logs: Float64
@@ -49,26 +52,20 @@ class Judged:
 def judged_clip(clip: Clip, windows: Windows, settings: DecisionSettings) -> Judged:
     """From windows to what enrolling and judging need."""
     count = len(windows.ends)
-    decision = Decision(settings, max(2, count), BLOCK_SECONDS)
-    weights = np.zeros(max(2, count))
-    recent = np.zeros(0, np.bool_)
-    squares = []
-    for row, (speech, end) in enumerate(zip(windows.speech, windows.ends, strict=True)):
-        verdict = decision.push(np.eye(max(2, count))[row], speech, end)
-        if verdict.status in ("speech", "unsure"):
-            weights = verdict.smoothed
-        recent = np.concatenate((recent, speech))[-decision.blocks :]
-        squares.append(float(np.count_nonzero(recent)) ** 2 if speech.any() else 0.0)
-    if not weights.any():
-        weights[count - 1] = 1.0
-    shares = np.array(squares) / sum(squares) if any(squares) else np.full(count, 1 / count)
+    spoken = windows.spoken_in_window(settings.window_seconds)
+    new = np.array([speech.any() for speech in windows.speech])
+    squares = spoken**2 * new
+    shares = squares / squares.sum() if squares.any() else np.full(count, 1 / count)
+    weights = np.array(
+        [max(LEAST_WEIGHT, speech.sum() / max(1, len(speech))) for speech in windows.speech]
+    )
     logs = np.log(np.maximum(windows.probabilities, LEAST_PROBABILITY))
-    kept = weights[:count] > 1e-4
     return Judged(
         clip,
-        windows.context[kept].astype(np.float64),
-        windows.probabilities[kept],
-        weights[:count][kept] / weights[:count][kept].sum(),
+        windows.context.astype(np.float64),
+        windows.probabilities,
+        factor(spoken, settings),
+        weights / weights.sum(),
         (shares @ windows.context).astype(np.float16).astype(np.float64),
         (shares @ logs).astype(np.float16).astype(np.float64),
         settings.known_sharpness,
@@ -84,17 +81,19 @@ class Voice:
         self.present = np.unique(self.truth)
         self._context = np.concatenate([one.context for one in clips])
         self._probabilities = np.concatenate([one.probabilities for one in clips])
+        self._evidence = np.concatenate([one.evidence for one in clips])
         self._weights = np.concatenate([one.weights for one in clips])
         lengths = [len(one.weights) for one in clips]
         self._starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
 
-    def shown(self, known: KnownVoice | None) -> Float64:
-        """What is shown at the end of each clip, [clips, labels]."""
+    def results(self, known: KnownVoice | None) -> Float64:
+        """The result of each clip, as in `export.evaluation.judging`, float64 [clips, labels]."""
         shares = self._probabilities
         if known is not None:
             shares = known.push(self._context, shares)
-        shown: Float64 = np.add.reduceat(shares * self._weights[:, None], self._starts, axis=0)
-        return shown
+        shares = tempered(shares, self._evidence) * self._weights[:, None]
+        found: Float64 = np.add.reduceat(shares, self._starts, axis=0)
+        return found
 
     def enrol(self, places: Sequence[int], other: Voice | None = None) -> KnownVoice:
         """Fitted from these clips, as `other` has them (in another condition)."""

@@ -7,6 +7,7 @@ then tried in seconds.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from livesr.reading import Reading
 from livesr.recognizer import Hop, Recognizer
 from livesr.stages.adaptation import Adaptation
 from livesr.stages.decision import Decision, Verdict
+from livesr.stages.evidence import Evidence
 from livesr.stages.known_voice import KnownVoice
 from livesr.stages.vad import BLOCK_SAMPLES
 from livesr.version import __version__
@@ -52,6 +54,15 @@ class Windows:
     def spoken(self) -> Float64:
         """Seconds of new speech of each reading, float64 [n]."""
         return np.array([np.count_nonzero(new) * BLOCK_SECONDS for new in self.speech])
+
+    def spoken_in_window(self, window_seconds: float) -> Float64:
+        """Seconds of speech in the window of each reading, at least a block, float64 [n]."""
+        flags = np.concatenate(self.speech)
+        sums = np.concatenate(([0], np.cumsum(flags)))
+        ends = np.cumsum([len(new) for new in self.speech])
+        starts = np.maximum(0, ends - math.ceil(window_seconds / BLOCK_SECONDS))
+        found: Float64 = np.maximum(1, sums[ends] - sums[starts]) * BLOCK_SECONDS
+        return found
 
 
 class _Tap(Recognizer):
@@ -130,11 +141,15 @@ def _unpacked(file: Any) -> list[Windows]:
 
 
 def decide(
-    windows: Windows, adaptation: Adaptation, decision: Decision, known: KnownVoice | None = None
+    windows: Windows,
+    evidence: Evidence,
+    adaptation: Adaptation,
+    decision: Decision,
+    known: KnownVoice | None = None,
 ) -> list[Verdict]:
     """What livesr shows of a stream, of a known voice too: the rest of `Recognizer.push`."""
-    adaptation.reset()
-    decision.reset()
+    for stage in (evidence, adaptation, decision):
+        stage.reset()
     said = windows.probabilities
     if known is not None:
         said = known.push(windows.context.astype(np.float64), said)
@@ -142,7 +157,8 @@ def decide(
     for raw, spoken, speech, end in zip(
         said, windows.spoken, windows.speech, windows.ends, strict=True
     ):
-        adapted = adaptation.push(raw, spoken)
-        kept = raw if known is not None and known.complete else adapted
+        fair = evidence.push(raw, speech)
+        adapted = adaptation.push(fair, spoken)
+        kept = fair if known is not None and known.complete else adapted
         shown.append(decision.push(kept, speech, end))
     return shown

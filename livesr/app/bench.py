@@ -94,6 +94,7 @@ def stage_times(
         "voice activity": recognizer._vad,
         "features": recognizer._front_end,
         "network": recognizer._network,
+        "evidence": recognizer._evidence,
         "adaptation": recognizer._adaptation,
         "decision": recognizer._decision,
         "all": recognizer,

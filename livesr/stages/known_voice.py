@@ -9,15 +9,15 @@ import numpy as np
 from livesr.arrays import Float64
 
 LEAST_PROBABILITY = 1e-4  # of a label, where its logarithm is taken
-_PENALTY = 0.06  # on the weights, of one example of each label; falls as examples are added
-_OWN_PENALTY = 0.03  # where the network has no opinion of the labels
-_LOGS_WEIGHT = 0.3  # of log-probabilities beside the context, where they are no prior
+_PENALTY = 0.02  # on the weights, of one example of each label; falls as examples are added
+_OWN_PENALTY = 0.015  # where the network has no opinion of the labels
+_LOGS_WEIGHT = 0.6  # of log-probabilities beside the context, where they are no prior
 _STEPS = 60
 # How the factor on the scores goes with what is enrolled, fitted by `export.profiles` on networks
 # that were not trained on the corpus judged: with more examples of each label a right verdict is
 # more often right than the penalised scores say; without the network's opinion they say it less.
 _SHARPNESS_EXAMPLES, _SHARPNESS_POWER = 2.0, 0.25
-_OWN_SHARPNESS = 1.5
+_OWN_SHARPNESS = 1.75
 
 
 class KnownVoice:

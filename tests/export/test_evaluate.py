@@ -159,15 +159,27 @@ def test_the_table_counts_every_clip(clips: list[Clip]) -> None:
 
 def test_the_temperature_fits_what_the_stream_decides(clips: list[Clip], tmp_path: Path) -> None:
     model = save_tiny(tmp_path / "m.onnx", tiny_info(temperature=1.0))
-    temperature, said = calibration.fit([(clip, str(model)) for clip in clips])
+    temperature, said, _ = calibration.Calibration([(clip, str(model)) for clip in clips]).fit()
     assert temperature > 1  # weights drawn at random know nothing
     shown = tiny_info(temperature=temperature)
     again = str(save_tiny(tmp_path / "n.onnx", shown))
     shares = np.stack([v.probabilities for v in judge_all(clips, Evaluation(again))])
     np.testing.assert_allclose(said, shares, 1e-4)
-    twice, same = calibration.fit([(clip, again) for clip in clips])
+    twice, same, _ = calibration.Calibration([(clip, again) for clip in clips]).fit()
     assert twice == temperature  # whatever the file's own was
     np.testing.assert_allclose(same, shares, 1e-4)
+
+
+def test_what_little_speech_costs_is_what_a_model_with_that_setting_says(
+    clips: list[Clip], tmp_path: Path
+) -> None:
+    model = str(save_tiny(tmp_path / "m.onnx", tiny_info(temperature=1.0)))
+    settings = DecisionSettings(half_evidence_seconds=2.0)
+    other = tiny_info(temperature=1.0, decision=settings)
+    expected = judge_all(clips, Evaluation(str(save_tiny(tmp_path / "n.onnx", other))))
+    for clip, result in zip(clips, expected, strict=True):
+        found = calibration.said((clip, model)).result(1.0, settings)
+        np.testing.assert_allclose(found, result.probabilities, atol=0.03)  # seconds are estimates
 
 
 @pytest.mark.usefixtures("clips")
@@ -195,7 +207,7 @@ def test_what_others_make_of_corpora_left_out_calibrates_a_model(
     calibrate.main()
     assert "| 0.55 | 0% | 0% |" in capsys.readouterr().out
     info = load_model(target).info
-    assert info.temperature == calibration.fit(pairs)[0]
+    assert info.temperature == calibration.Calibration(pairs).fit()[0]
     assert info.decision == replace(odd, least_probability=DecisionSettings().least_probability)
     assert info.name == "calibrated"
     said = [Recognizer(file).push(clips[0].samples())[-1] for file in (model, target)]

@@ -26,7 +26,7 @@ from livesr import Recognizer, push_all
 from livesr.arrays import Array, Float32
 from livesr.model.load import foreign_model, load_model
 from livesr.model.metadata import LABELS
-from livesr.settings import EncoderSettings, FrontEndSettings
+from livesr.settings import DecisionSettings, EncoderSettings, FrontEndSettings
 from livesr.stages.model_stream import block_ends
 from tests.helpers.tiny import tiny_info
 
@@ -69,7 +69,8 @@ def probe() -> Probe:
 @pytest.fixture(scope="module")
 def file(head: Head, probe: Probe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "pretrained.onnx"
-    info = tiny_info(temperature=1.0, encoder=EncoderSettings())
+    decision = DecisionSettings(half_evidence_seconds=0)
+    info = tiny_info(temperature=1.0, encoder=EncoderSettings(), decision=decision)
     onnx.save(build_pretrained(WIDTHS, joined(head, probe, 0.3), info), path)
     return path
 

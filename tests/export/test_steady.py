@@ -18,6 +18,7 @@ from livesr.model.metadata import LABELS
 from livesr.settings import DecisionSettings
 from livesr.stages.adaptation import Adaptation
 from livesr.stages.decision import Decision
+from livesr.stages.evidence import Evidence, factor, tempered
 
 SETTINGS = DecisionSettings()
 
@@ -41,15 +42,20 @@ def test_windows_are_what_the_recognizer_decides_on(
     judged = judge_sounds(named, str(tiny), tmp_path / "cache", "clips")
     kept = judge_sounds(named, str(tiny), tmp_path / "cache", "clips")
     recognizer = Recognizer(tiny)
+    evidence = Evidence(SETTINGS, BLOCK_SECONDS)
     adaptation = Adaptation(SETTINGS, 4, recognizer.hop)
     for clip, windows, again in zip(clips, judged, kept, strict=True):
         np.testing.assert_array_equal(windows.context, again.context)
         recognizer.reset()
         readings = recognizer.push(clip.samples()) + recognizer.finish()
-        shown = decide(again, adaptation, Decision(SETTINGS, 4, BLOCK_SECONDS))
+        shown = decide(again, evidence, adaptation, Decision(SETTINGS, 4, BLOCK_SECONDS))
         assert [r.status for r in readings] == [v.status for v in shown]
         smoothed = [list(r.smoothed.values()) for r in readings]
         np.testing.assert_array_equal(smoothed, [v.smoothed for v in shown])
+        power = factor(windows.spoken_in_window(SETTINGS.window_seconds), SETTINGS)
+        evidence.reset()
+        fair = [evidence.push(*hop) for hop in zip(again.probabilities, again.speech, strict=True)]
+        np.testing.assert_allclose(tempered(windows.probabilities, power), fair)
 
 
 def test_talks_are_strung_of_one_emotion_or_of_an_outburst(clips: list[Clip]) -> None:
@@ -105,7 +111,8 @@ def test_measures_count_what_is_shown() -> None:
     steady = [_made(label, (label, 150.0)) for label in range(4)]
     outburst = _made(0, (2, 90.0), (0, 15.0), (2, 30.0))
     material = Material([], [], steady, [outburst], {})
-    found = measure(material, Adaptation(SETTINGS, 4, 0.25), Decision(SETTINGS, 4, BLOCK_SECONDS))
+    adaptation, decision = Adaptation(SETTINGS, 4, 0.25), Decision(SETTINGS, 4, BLOCK_SECONDS)
+    found = measure(material, Evidence(SETTINGS, BLOCK_SECONDS), adaptation, decision)
     assert list(found.steady.values()) == [1, 1, 1, 1]
     assert next(iter(found.noticed.values())) > 0.9
     assert found.delays[0] <= 1.5

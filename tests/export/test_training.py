@@ -72,7 +72,9 @@ def test_torch_offline_the_stream_and_a_batch_agree(
     network: ACRNN, speech: np.ndarray, tmp_path: Path
 ) -> None:
     """A whole recording encoded at once in torch, against hop by hop through Recognizer."""
-    info = tiny_info(temperature=1.0, decision=DecisionSettings(adaptation=0.0))
+    info = tiny_info(
+        temperature=1.0, decision=DecisionSettings(adaptation=0.0, half_evidence_seconds=0.0)
+    )
     path = tmp_path / "network.onnx"
     onnx.save(build(network.widths, network.weights(), info), path)
     samples = speech[:112_000]

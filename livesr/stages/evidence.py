@@ -1,0 +1,81 @@
+"""How sure a window can be: probabilities are evened out where it holds little speech."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from livesr.arrays import Bool, Float64
+from livesr.settings import DecisionSettings
+from livesr.stages.stage import Stage
+
+
+class Evidence(Stage):
+    """Makes a window's probabilities less sure the less speech it holds.
+
+    A network is nearly as sure after one word as after 3 s of speech, but more often wrong. So the
+    logarithm of its probabilities is multiplied by a factor that grows with s, the seconds of
+    speech in the window: s / (s + `half_evidence_seconds`), divided by its value for a window full
+    of speech. The order of the labels stays. Not part of the paper, which judges whole utterances.
+
+    Example:
+        >>> stage = Evidence(DecisionSettings(), 0.032)
+        >>> word, rest = np.ones(10, bool), np.ones(84, bool)
+        >>> stage.push(np.array([0.7, 0.1, 0.1, 0.1]), word).round(2).tolist()
+        [0.45, 0.18, 0.18, 0.18]
+        >>> stage.push(np.array([0.7, 0.1, 0.1, 0.1]), rest).round(2).tolist()
+        [0.7, 0.1, 0.1, 0.1]
+    """
+
+    _fields = ("_recent",)
+
+    def __init__(self, settings: DecisionSettings, block_seconds: float) -> None:
+        self._settings = settings
+        self._block_seconds = block_seconds
+        self.blocks = math.ceil(settings.window_seconds / block_seconds)
+        self.reset()
+
+    def reset(self) -> None:
+        self._recent: Bool = np.zeros(0, np.bool_)  # speech or not, the window's blocks
+
+    def push(self, probabilities: Float64, speech: Bool) -> Float64:
+        """One hop.
+
+        Args:
+            probabilities: of the window, float64 [labels].
+            speech: whether each new block is speech, bool [k].
+
+        Returns:
+            The probabilities to the power of the factor, float64 [labels]; sums to 1.
+        """
+        self._recent = np.concatenate((self._recent, speech))[-self.blocks :]
+        spoken = float(np.count_nonzero(self._recent)) * self._block_seconds
+        return tempered(probabilities, factor(max(spoken, self._block_seconds), self._settings))
+
+    def _lengths(self, values: Mapping[str, Any], taken: int) -> dict[str, tuple[Any, Any]]:
+        """After so many blocks of voice activity."""
+        return {"blocks": (min(taken, self.blocks), len(values["_recent"]))}
+
+
+def factor(spoken_seconds: ArrayLike, settings: DecisionSettings) -> Float64:
+    """The factor on the logarithm of probabilities for so much speech in a window, float64.
+
+    Example:
+        >>> factor([0.5, 3.0], DecisionSettings()).round(2).tolist()
+        [0.58, 1.0]
+    """
+    spoken, half = np.asarray(spoken_seconds, np.float64), settings.half_evidence_seconds
+    if not half:
+        return np.ones_like(spoken)
+    whole = settings.window_seconds
+    return np.asarray(spoken / (spoken + half) * ((whole + half) / whole))
+
+
+def tempered(probabilities: Float64, power: Float64) -> Float64:
+    """Probabilities [..., labels] to this power [...], made to sum to 1 again."""
+    raised = (probabilities / probabilities.max(-1, keepdims=True)) ** power[..., None]
+    return np.asarray(raised / raised.sum(-1, keepdims=True))
