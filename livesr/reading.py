@@ -33,7 +33,8 @@ class Reading:
             close between emotions) or "warming-up" (less than 1 s of sound).
         label: the emotion, held against flicker; None unless `status` is "speech".
         reason: why there is no label, in a few words; None when there is one.
-        probabilities: label -> probability for this window, calibrated; sums to 1.
+        probabilities: label -> probability for this window, calibrated; nearer to each other where
+            it holds little speech; sums to 1.
         smoothed: label -> probability over the last second or so of speech; sums to 1.
         attention: float32 [T], how much each moment weighed; sums to 1 (empty before the first).
         attention_times: float64 [T], seconds of stream time at the middle of those moments.
