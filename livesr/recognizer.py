@@ -109,6 +109,7 @@ class Recognizer:
         self._vad = VoiceActivity()
         self._front_end = FrontEnd(info.front_end, info.mean, info.deviation, info.encoder)
         self._network = ModelStream(self._model)
+        self._evidence = Evidence(info.decision, _BLOCK_SECONDS)
         self.labels: tuple[str, ...] = info.labels
         self.hop = self._cutter.hop_samples / SAMPLE_RATE
         self._adapt = adapt
@@ -132,7 +133,6 @@ class Recognizer:
 
     def _make_decision(self) -> None:
         settings = self._model.info.decision
-        self._evidence = Evidence(settings, _BLOCK_SECONDS)
         self._adaptation = Adaptation(settings, len(self.labels), self.hop)
         self._decision = Decision(settings, len(self.labels), _BLOCK_SECONDS)
 
