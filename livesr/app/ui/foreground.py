@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -28,6 +28,8 @@ class Foreground:
         self.before_stop: list[Callable[[], object]] = []
         self.turns = 0
         self._kept: dict[int, Any] = {}
+        self._painting = False
+        self._asked = False  # to stop, while painting
 
     def __enter__(self) -> Foreground:
         for number, handler in ((_STOP, self._stop), (_GO_ON, self._went_on)):
@@ -50,7 +52,22 @@ class Foreground:
         except OSError:  # a terminal that does not control this process has no foreground
             return True
 
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Ctrl-Z waits until this is left: half a picture would be finished in the background."""
+        self._painting = True
+        try:
+            yield
+        finally:
+            self._painting = False
+            if self._asked and _STOP is not None:
+                self._asked = False
+                self._stop(_STOP, None)
+
     def _stop(self, number: int, _frame: FrameType | None) -> None:
+        if self._painting:
+            self._asked = True
+            return
         for leave in self.before_stop:
             leave()
         signal.signal(number, signal.SIG_DFL)

@@ -62,15 +62,16 @@ class Screen:
         Raises:
             OSError: if the terminal has closed.
         """
-        if not self._foreground.held(1):
-            self._turn = -1
-            return
-        with self._console:  # all in one write
-            if self._turn != self._foreground.turns:
-                self._turn = self._foreground.turns
-                self._console.set_alt_screen(True)
-                self._console.show_cursor(False)
-            self._console.print(Control.home(), self._picture, end="")
+        with self._foreground.undisturbed():
+            if not self._foreground.held(1):
+                self._turn = -1
+                return
+            with self._console:  # all in one write
+                if self._turn != self._foreground.turns:
+                    self._turn = self._foreground.turns
+                    self._console.set_alt_screen(True)
+                    self._console.show_cursor(False)
+                self._console.print(Control.home(), self._picture, end="")
 
     def _leave_at_once(self) -> None:
         """From a signal's handler, where the console may be in the middle of a write."""
