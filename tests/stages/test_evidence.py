@@ -50,7 +50,7 @@ def test_the_order_of_the_labels_stays(shares: list[float], blocks: int) -> None
     before = np.array(shares) / sum(shares)
     after = Evidence(SETTINGS, BLOCK).push(before, np.arange(94) < blocks)
     assert after.sum() == pytest.approx(1)
-    assert after.argmax() == before.argmax()
+    assert after[before.argmax()] == after.max()  # two that were nearly equal may become equal
     assert after.max() <= before.max() + 1e-3
 
 
