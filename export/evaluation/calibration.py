@@ -20,7 +20,8 @@ from livesr.recognizer import Recognizer
 from livesr.settings import HOP_SECONDS, DecisionSettings
 from livesr.stages.evidence import factor, tempered
 
-_WINDOW = int(DecisionSettings().window_seconds / HOP_SECONDS)  # readings
+_USUAL = DecisionSettings()  # what `export.calibrate` writes down
+_WINDOW = int(_USUAL.window_seconds / HOP_SECONDS)  # readings
 _HALVES = (0.0, 0.25, 0.5, 1.0, 2.0)  # of `half_evidence_seconds`
 
 
@@ -32,20 +33,17 @@ class Said:
         probabilities: of each reading, float64 [n, labels].
         speech: in its hop, 0 to 1, float64 [n].
         spoken: seconds of it in its window, float64 [n].
+        evidence: the factor of `livesr.stages.evidence` that the model applied, float64 [n].
     """
 
     probabilities: Float64
     speech: Float64
     spoken: Float64
+    evidence: Float64
 
-    def result(self, temperature: float, settings: DecisionSettings | None = None) -> Float64:
-        """That of the clip (see `export.evaluate`), had the model this temperature.
-
-        `settings` are those of `livesr.stages.evidence` in place of the usual ones.
-        """
-        power = np.full(len(self.speech), 1 / temperature)
-        if settings is not None:
-            power *= factor(self.spoken, settings) / factor(self.spoken, DecisionSettings())
+    def result(self, temperature: float, settings: DecisionSettings = _USUAL) -> Float64:
+        """That of the clip (see `export.evaluate`), had the model this temperature and settings."""
+        power = factor(self.spoken, settings) / self.evidence / temperature
         weights = np.maximum(LEAST_WEIGHT, self.speech)
         return np.asarray(np.average(tempered(self.probabilities, power), 0, weights))
 
@@ -55,12 +53,13 @@ def said(job: tuple[Clip, str]) -> Said:
     clip, model = job
     recognizer = Recognizer(model)
     readings = recognizer.push(clip.samples()) + recognizer.finish()
-    own = load_model(model).info.temperature
+    own = load_model(model).info
     shares = np.array([list(reading.probabilities.values()) for reading in readings])
     speech = np.array([reading.speech for reading in readings])
     seconds = speech * np.diff([reading.end for reading in readings], prepend=0)
-    spoken = np.convolve(seconds, np.ones(_WINDOW))[: len(seconds)]
-    return Said(tempered(shares, np.full(len(shares), own)), speech, np.maximum(spoken, 0.03))
+    spoken = np.maximum(np.convolve(seconds, np.ones(_WINDOW))[: len(seconds)], 0.03)
+    uncooled = tempered(shares, np.full(len(shares), own.temperature))
+    return Said(uncooled, speech, spoken, factor(spoken, own.decision))
 
 
 class Calibration:
@@ -75,7 +74,7 @@ class Calibration:
         sizes = Counter(clip.corpus for clip in self.clips)
         self._weights = np.array([1 / sizes[c.corpus] / len(sizes) for c in self.clips])
 
-    def fit(self, settings: DecisionSettings | None = None) -> tuple[float, Float64, float]:
+    def fit(self, settings: DecisionSettings = _USUAL) -> tuple[float, Float64, float]:
         """The temperature of least log loss; corpora count alike.
 
         Returns:

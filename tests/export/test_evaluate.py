@@ -180,6 +180,9 @@ def test_what_little_speech_costs_is_what_a_model_with_that_setting_says(
     for clip, result in zip(clips, expected, strict=True):
         found = calibration.said((clip, model)).result(1.0, settings)
         np.testing.assert_allclose(found, result.probabilities, atol=0.03)  # seconds are estimates
+        # Whatever the file's own setting was.
+        again = calibration.said((clip, str(tmp_path / "n.onnx"))).result(1.0, settings)
+        np.testing.assert_allclose(again, result.probabilities, 1e-6)
 
 
 @pytest.mark.usefixtures("clips")
