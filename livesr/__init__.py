@@ -69,8 +69,8 @@ __all__ = [
     "to_frame",
 ]
 
-# A public name's module is imported when the name is first used: NumPy, SciPy and onnxruntime take
-# a third of a second, and `livesr --help` needs none of them. A test compares this table with the
+# A public name's module is imported when the name is first used: NumPy and onnxruntime take a
+# while, and `livesr --help` needs neither. A test compares this table with the
 # imports above, which type checkers read.
 _NAMES = {
     "livesr.batch": ("push_all",),

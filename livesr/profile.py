@@ -19,11 +19,9 @@ from livesr.errors import LivesrError, ModelError, ProfileError
 from livesr.model.load import Model, load_model
 from livesr.reading import LONGEST_LABEL, MOST_LABELS
 from livesr.settings import SAMPLE_RATE
-from livesr.stages.frontend import FrontEnd
 from livesr.stages.highpass import HighPass
 from livesr.stages.known_voice import LEAST_PROBABILITY, KnownVoice
 from livesr.stages.model_stream import ModelStream
-from livesr.stages.pitch import pitch
 from livesr.stages.resample import InputResampler
 from livesr.stages.samples import as_mono, check_rate
 from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
@@ -176,6 +174,8 @@ class Profile:
             >>> profile.add("happy", *soundfile.read("talk.flac")).label
             'happy'
         """
+        from livesr.stages.pitch import pitch  # noqa: PLC0415  (SciPy: only where a voice is added)
+
         check_label(label)
         model = self.load_model()
         sound = _resampled(samples, sample_rate)
@@ -557,6 +557,9 @@ def summary(model: Model, sound: Float32) -> tuple[Float32, Float64, float]:
     Raises:
         ProfileError: if there is too little speech.
     """
+    # As in `Recognizer`, SciPy is imported with the first sound, not with every profile.
+    from livesr.stages.frontend import FrontEnd  # noqa: PLC0415
+
     settings = model.info.decision
     high_pass, vad = HighPass(), VoiceActivity()
     info = model.info

@@ -1,4 +1,7 @@
-"""`Recognizer`: samples in, readings out. No input or output, no thread, no clock."""
+"""`Recognizer`: samples in, readings out. No input or output, no thread, no clock.
+
+But for one: while the first Recognizer of a process is made, a thread opens its model.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,13 @@ from numpy.typing import ArrayLike
 
 from livesr.arrays import Bool, Float32, Float64
 from livesr.errors import AudioError, LivesrError, ModelError, ProfileError
-from livesr.model.load import load_model
+from livesr.model.load import load_model, opening
 from livesr.profile import Profile, as_profile, taught
 from livesr.reading import Reading
 from livesr.settings import HOP_SECONDS, SAMPLE_RATE
 from livesr.stages.adaptation import Adaptation
 from livesr.stages.decision import Decision
 from livesr.stages.evidence import Evidence
-from livesr.stages.frontend import FrontEnd
 from livesr.stages.highpass import HighPass
 from livesr.stages.hops import HopCutter
 from livesr.stages.model_stream import ModelStream
@@ -100,6 +102,9 @@ class Recognizer:
         given = None if profile is None else as_profile(profile).copy()
         if given is not None and model is None:
             model = given.model
+        with opening(model):
+            # Late: SciPy takes longer to import than a model to open, so both are done at once.
+            from livesr.stages.frontend import FrontEnd  # noqa: PLC0415
         self._model = load_model(model)
         info = self._model.info
         window = self._model.window_seconds

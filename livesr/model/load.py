@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from stat import S_IFDIR, S_IFMT, S_IFREG
+from threading import Thread
 
 import numpy as np
 
@@ -204,6 +206,31 @@ def _load(path: Path, source: str, _version: tuple[int, int]) -> Model:
     if path.parent != models_directory():
         foreign_model(data, source)
     return Model(data, source)
+
+
+@contextmanager
+def opening(model: str | Path | None = None) -> Iterator[None]:
+    """A block that runs while the process's first model is opened in a thread.
+
+    Opening takes a tenth of a second in which onnxruntime leaves Python's lock free, time to import
+    something. Afterwards `load_model` gives the model, or says what is wrong with it.
+    """
+    if _load.cache_info().currsize:  # then all is imported, or opening takes no time
+        yield
+        return
+    thread = Thread(target=_try_to_load, args=(model,), name="livesr-opening")
+    with suppress(RuntimeError):  # where no thread is to be had, `load_model` does it all
+        thread.start()
+    try:
+        yield
+    finally:
+        if thread.ident is not None:
+            thread.join()
+
+
+def _try_to_load(model: str | Path | None) -> None:
+    with suppress(ModelError):  # for `load_model` to say
+        load_model(model)
 
 
 def foreign_model(data: bytes, source: str) -> None:

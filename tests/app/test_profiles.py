@@ -11,7 +11,6 @@ import soundfile as sf
 from typer.testing import CliRunner
 
 from livesr import Event, Profile, ProfileError
-from livesr import profile as profile_module
 from livesr.app.cli import app
 from livesr.app.enrolment import Enrolment
 from livesr.app.profiles import keep_corrections, place
@@ -66,7 +65,7 @@ def test_clips_of_two_voices_are_refused_unless_said(
 ) -> None:
     """Real voices an octave apart are in `export.profiles --voices`; here the pitch is given."""
     pitches = iter([100.0, 200.0, 100.0, 200.0, 100.0, 200.0])
-    monkeypatch.setattr(profile_module, "pitch", lambda _: next(pitches))
+    monkeypatch.setattr("livesr.stages.pitch.pitch", lambda _: next(pitches))
     out = said("enrol", "me", "--label", "angry", "--model", str(tiny), *clips[:2])
     assert "12 semitones apart in pitch: are all of one voice?" in " ".join(out.split())
     before = place("me").read_bytes()
