@@ -23,38 +23,23 @@ from rich.text import Text
 
 from livesr.app.console import PlainConsole
 from livesr.app.exit_status import ExitStatus
+from livesr.app.how import How
 from livesr.app.inputs import Input
-from livesr.app.outputs import STDOUT, Place, check_outputs, open_output
+from livesr.app.outputs import STDOUT, Place, check_outputs, is_folder, open_output
 from livesr.app.progress import FileProgress, lengths
 from livesr.app.report.report import Report
 from livesr.app.writers import CsvWriter, JsonlWriter, Writer
 from livesr.errors import LivesrError
 from livesr.files.recording import events_path
-from livesr.files.replay import ReplaySettings, play, recorded_profile
+from livesr.files.replay import play, recorded_profile
 from livesr.files.soundfile import STDIN
 from livesr.model.load import DEFAULT
-from livesr.profile import Profile
 from livesr.reading import Reading
 from livesr.summary import Summary
 
 _WIDTH = 160  # cells of the table where there is no terminal
 _MOST_NOTES = 20
 _LOOK_SECONDS = 0.2  # between two looks at how far other processes are
-
-
-@dataclass(frozen=True, slots=True)
-class How(ReplaySettings):
-    """What is common to all files: how they are replayed, and written.
-
-    Attributes:
-        attention: whether JSON lines hold it.
-        force: whether existing files are replaced.
-    """
-
-    model: str | None = None
-    profile: Profile | None = None
-    attention: bool = True
-    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +215,6 @@ def _pages_of(job: Job, how: How) -> list[str]:
         return [job.report]
     path = Path(job.report)
     return [str(found) for found in path.parent.glob(f"{escape(path.stem)}.*{path.suffix}")]
-
-
-def is_folder(path: str) -> bool:
-    """Whether an output is a folder to write into: by its ending, or because it is one."""
-    return path.endswith(("/", os.sep)) or os.path.isdir(path)
 
 
 def _below(what: str, path: str | None, each: Input, count: int, ending: str) -> str | None:

@@ -138,6 +138,11 @@ def check_outputs(
             )
 
 
+def is_folder(path: str) -> bool:
+    """Whether an output is a folder to write into: by its ending, or because it is one."""
+    return path.endswith(("/", os.sep)) or os.path.isdir(path)
+
+
 def is_stdout(path: str | Path) -> bool:
     """Whether it is standard output, by any name: "-", /dev/stdout, the file it goes to."""
     if str(path) == STDOUT:

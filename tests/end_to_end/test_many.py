@@ -17,8 +17,9 @@ import soundfile as sf
 from rich.console import Console
 
 import livesr
+from livesr.app.how import How
 from livesr.app.inputs import find_inputs
-from livesr.app.many import How, replay_many
+from livesr.app.many import replay_many
 from livesr.app.progress import FileProgress, lengths
 from livesr.errors import LivesrError
 from livesr.files.jsonl import readings_from_jsonl

@@ -28,7 +28,7 @@ from livesr.app.commands.options import (
 if TYPE_CHECKING:  # a command imports what it needs when it runs
     from livesr.app.exit_status import ExitStatus
     from livesr.app.gaps import Gaps
-    from livesr.app.many import How
+    from livesr.app.how import How
     from livesr.app.outputs import Outputs
     from livesr.app.playback import Clock
     from livesr.app.ui.view import View
@@ -100,9 +100,9 @@ def replay(
     Keys: q quit, space pause, left and right: 5 s back or on, . one reading on,
     ? help.
     """
+    from livesr.app.how import How
     from livesr.app.inputs import find_inputs
-    from livesr.app.many import How, is_folder, replay_many
-    from livesr.app.outputs import Outputs
+    from livesr.app.outputs import Outputs, is_folder
     from livesr.app.profiles import load
     from livesr.app.terminal import quiet_libraries
     from livesr.errors import LivesrError
@@ -141,6 +141,8 @@ def replay(
             "--pace, --play, --with-sound and --exec need exactly one recording, without "
             "--summary, --channel each or an output folder."
         )
+    from livesr.app.many import replay_many  # with rich's tables and pools of processes
+
     with quiet_libraries():
         status = replay_many(
             inputs,
@@ -168,7 +170,6 @@ def _replay_one(
     from livesr.app.gaps import Gaps
     from livesr.app.outputs import Place
     from livesr.app.playback import KEYS, Playback
-    from livesr.app.report.sound import as_opus
     from livesr.app.terminal import OutputRun, quiet_libraries
     from livesr.app.ui.view import View
     from livesr.errors import LivesrError
@@ -217,6 +218,7 @@ def _replay_one(
             if how.channel:
                 facts["channel"] = f"{how.channel} of {sound.channels}"
             used = _model_and_profile(file, how, facts)
+            items = readings_of(file, how, sound=sound)  # opens the model while SciPy is imported
             view = View(
                 "standard input" if file == STDIN else path.name,
                 used,
@@ -225,8 +227,9 @@ def _replay_one(
                 KEYS,
                 load_model(used).info.decision,
             )
-            items = readings_of(file, how, sound=sound)
         if with_sound:
+            from livesr.app.report.sound import as_opus
+
             encoded = as_opus(lambda: SoundFile(path, raw=how.raw))
             told = f"The report will hold {len(encoded) * 4 / 3 / 1e6:.1f} MB of sound."
             print(f"livesr: {told}", file=sys.stderr)
@@ -238,11 +241,12 @@ def _replay_one(
 def _clock(path: Path, how: How, pace: bool, play: bool, gaps: Gaps, view: View) -> Clock | None:
     """The sound itself, real time where there is no output for it, or none."""
     from livesr.app.playback import RealTime
-    from livesr.app.speaker import Speaker
-    from livesr.errors import DeviceError
-    from livesr.files.soundfile import SoundFile
 
     if play:
+        from livesr.app.speaker import Speaker
+        from livesr.errors import DeviceError
+        from livesr.files.soundfile import SoundFile
+
         try:
             return Speaker(lambda: SoundFile(path, raw=how.raw), gaps)
         except DeviceError as error:
