@@ -24,6 +24,7 @@ import livesr
 from livesr.app.console import PlainConsole
 from livesr.app.playback import KEYS
 from livesr.app.report.report import Report
+from livesr.app.ui.picture import Picture
 from livesr.app.ui.theme import Ground
 from livesr.app.ui.view import View
 from livesr.event import Item
@@ -59,7 +60,7 @@ def draw(
     console.file, console.record = io.StringIO(), True
     console._force_terminal, console.legacy_windows = True, False
     console._color_system = Console(force_terminal=True, color_system="truecolor")._color_system
-    console.print(view, height=height, end="")
+    console.print(Picture(view), height=height, end="")
     plain = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     theme = SVG_EXPORT_THEME if ground == "dark" else DEFAULT_TERMINAL_THEME
     title = f"livesr replay {RECORDING.name} --pace"

@@ -16,6 +16,7 @@ import livesr
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "livesr"
+CLIP = ROOT / "tests/data/banglaser.flac"
 
 # From the ground up. A module may import what stands in its own line or above it.
 LAYERS: tuple[tuple[str, ...], ...] = (
@@ -151,6 +152,34 @@ def test_importing_livesr_loads_only_what_is_used() -> None:
     assert "onnxruntime" in loaded
     assert not loaded & {"asyncio", "export", "matplotlib", "pandas", "ray", "rich", "sounddevice"}
     assert not loaded & {"starlette", "torch", "typer"}
+    # A Recognizer opens its model while SciPy is imported; a profile needs no SciPy.
+    loaded = _loaded(
+        "import livesr; livesr.Recognizer, livesr.replay, livesr.listen, livesr.Profile"
+    )
+    assert not loaded & {"scipy", "python_speech_features"}
+
+
+def test_a_first_reading_waits_only_for_what_it_needs() -> None:
+    """Imports are most of the time from the start of `livesr replay` to its first line."""
+    code = (
+        "import json, sys\n"
+        "from livesr.app import writers\n"
+        "def stop(self, item):\n"
+        "    modules = [*sys.modules]\n"
+        "    print(*modules, file=sys.stderr)\n"
+        "    raise SystemExit\n"
+        "writers.JsonlWriter.write = stop\n"
+        "from livesr.__main__ import main\n"
+        f"sys.argv = ['livesr', 'replay', {str(CLIP)!r}, '--jsonl', '-']\n"
+        "main()\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(told.stderr.split())
+    assert {"livesr.recognizer", "scipy.fft"} <= loaded
+    late = {"asyncio", "concurrent.futures.process", "multiprocessing", "rich", "sounddevice"}
+    late |= {f"livesr.{name}" for name in ("app.many", "app.report.report", "app.speaker")}
+    late |= {f"livesr.{name}" for name in ("app.on_change", "microphone.listener")}
+    assert not loaded & late
 
 
 def test_a_public_name_comes_from_where_type_checkers_find_it() -> None:

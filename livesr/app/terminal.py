@@ -10,26 +10,30 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from livesr.app.console import PlainConsole
 from livesr.app.exit_status import ExitStatus, of_signal
-from livesr.app.on_change import OnChange
 from livesr.app.outputs import STDOUT, Outputs
-from livesr.app.report.report import Report
 from livesr.app.ui.closing import closing
 from livesr.app.ui.foreground import Foreground
 from livesr.app.ui.ground import ground
 from livesr.app.ui.keys import Keyboard
-from livesr.app.ui.screen import Screen, full_screen
 from livesr.app.ui.theme import Ground
 from livesr.app.ui.view import View
 from livesr.app.writers import CsvWriter, JsonlWriter, LineWriter, Writer
 from livesr.errors import AudioError, DeviceError, LivesrError
 from livesr.event import Item
-from livesr.microphone.listener import Listener
 from livesr.model.metadata import LABELS
 from livesr.reading import Reading
 from livesr.summary import Summary
+
+# These, and rich with them, are imported where they are used: a reading that goes to a file or a
+# pipe does not wait for them.
+if TYPE_CHECKING:
+    from livesr.app.on_change import OnChange
+    from livesr.app.report.report import Report
+    from livesr.app.ui.screen import Screen
+    from livesr.microphone.listener import Listener
 
 FRAME_SECONDS = 1 / 15
 _NUMBERS = "123456789"
@@ -85,24 +89,40 @@ class OutputRun:
                 rows = CsvWriter(outputs.csv, force=outputs.force)
                 self._writers.append(stack.enter_context(rows))
             if outputs.report:
+                from livesr.app.report.report import Report  # noqa: PLC0415
+
                 page = Report(self._view.source, self._view.model, outputs.report, outputs.sound)
                 self._writers.append(page.__enter__())
                 stack.push(partial(self._close, page))
             if outputs.command:
+                from livesr.app.on_change import OnChange  # noqa: PLC0415
+
                 hook = OnChange(outputs.command)
                 self._writers.append(hook)
                 stack.push(partial(self._close, hook))
             stack.enter_context(self._foreground)
             stack.enter_context(self.keyboard)
-            console = PlainConsole()
-            if full_screen(console) and not self._quiet:
-                console.ground = self._ground = ground()
-                self._screen = Screen(self._view, console, self._foreground)
+            self._screen = self._terminal()
+            if self._screen:
                 stack.enter_context(self._screen)
             elif not self._quiet:
                 self._writers.append(LineWriter(STDOUT))
             self._stack = stack.pop_all()
         return self
+
+    def _terminal(self) -> Screen | None:
+        """The view on a terminal that can show it; None elsewhere."""
+        if self._quiet or not sys.stdout.isatty():
+            return None
+        from livesr.app.console import PlainConsole  # noqa: PLC0415
+        from livesr.app.ui.picture import Picture  # noqa: PLC0415
+        from livesr.app.ui.screen import Screen, full_screen  # noqa: PLC0415
+
+        console = PlainConsole()
+        if not full_screen(console):
+            return None
+        console.ground = self._ground = ground()
+        return Screen(Picture(self._view), console, self._foreground)
 
     def __exit__(self, *error: object) -> None:
         self._stack.__exit__(*error)  # type: ignore[arg-type]
@@ -182,11 +202,14 @@ class OutputRun:
     def _tell_end(self) -> None:
         """The last picture, where there was one, the summary, and what went wrong."""
         if self.began:
+            from livesr.app.console import PlainConsole  # noqa: PLC0415
+            from livesr.app.ui.picture import Picture  # noqa: PLC0415
+
             console = PlainConsole(stderr=self._quiet)
             console.ground = self._ground
             with suppress(OSError):  # the reader is gone, or the disk is full: that is told below
                 if self._screen and self._foreground.held(1):
-                    console.print(self._view, height=min(24, console.height - 1))
+                    console.print(Picture(self._view), height=min(24, console.height - 1))
                 for text in closing(self._summary):
                     # In a terminal at words; in a file a sentence is a line.
                     console.print(text, markup=False, soft_wrap=not console.file.isatty())

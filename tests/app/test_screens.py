@@ -20,6 +20,7 @@ from rich.color import ColorSystem
 from rich.segment import Segment
 
 from livesr.app.console import PlainConsole
+from livesr.app.ui.picture import Picture
 from livesr.app.ui.theme import QUIET, Ground, Palette
 from livesr.app.ui.view import View
 from livesr.event import Event
@@ -106,7 +107,7 @@ def cells(view: View, width: int, height: int, ground: Ground | None) -> list[li
     """Each row of the screen, as segments."""
     console = _console(width, height, ground)
     options = console.options.update(width=width, height=height)
-    return console.render_lines(view, options, pad=True)
+    return console.render_lines(Picture(view), options, pad=True)
 
 
 def _console(width: int, height: int, ground: Ground | None) -> PlainConsole:

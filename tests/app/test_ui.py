@@ -26,8 +26,10 @@ from livesr.app.ui.history import History
 from livesr.app.ui.letters import solid
 from livesr.app.ui.lines import line
 from livesr.app.ui.meter import Meter
+from livesr.app.ui.picture import Picture
 from livesr.app.ui.theme import GLYPHS, Ground, Palette
-from livesr.app.ui.usual import Usual, UsualRow
+from livesr.app.ui.usual import Usual
+from livesr.app.ui.usual_row import UsualRow
 from livesr.app.ui.view import View
 from livesr.event import Event
 from livesr.model.metadata import LABELS
@@ -69,7 +71,7 @@ def reading(
 
 
 def render(
-    part: RenderableType, width: int, height: int | None = None, colour: str | None = None
+    part: RenderableType | View, width: int, height: int | None = None, colour: str | None = None
 ) -> list[str]:
     console = Console(
         file=io.StringIO(),
@@ -80,12 +82,16 @@ def render(
         legacy_windows=False,
         _environ={},
     )
-    console.print(part, height=height, end="")
+    console.print(_drawn(part), height=height, end="")
     assert isinstance(console.file, io.StringIO)
     return [text.rstrip() for text in console.file.getvalue().rstrip("\n").split("\n")]
 
 
-def plain(part: RenderableType, width: int, height: int | None = None) -> list[str]:
+def _drawn(part: RenderableType | View) -> RenderableType:
+    return Picture(part) if isinstance(part, View) else part
+
+
+def plain(part: RenderableType | View, width: int, height: int | None = None) -> list[str]:
     """Rendered without colour; what styles are left (bold, dim) is taken out."""
     return [Text.from_ansi(text).plain.rstrip() for text in render(part, width, height)]
 
@@ -238,9 +244,9 @@ def test_what_is_usual_is_the_mean_of_the_speech_before_the_window() -> None:
 
 def test_a_new_speaker_and_new_words_begin_anew() -> None:
     shown = view(count=100)
-    assert shown._usual.shares
+    assert shown.usual.shares
     shown.take(Event("reset", 25.0))
-    assert not shown._usual.shares
+    assert not shown.usual.shares
     assert "known after 10 s of speech (0 s so far)" in "\n".join(plain(shown, 80, 24))
     words = {"calm": 0.5, "tense": 0.5}
     usual = spoken(Usual(), 100)
@@ -583,7 +589,7 @@ def test_ascii_terminals(colour: str | None) -> None:
     for k in range(60, 100):
         shown.add(reading(0.25 * (k + 1)))
     shown.source = "café.wav"
-    console.print(shown, height=20)
+    console.print(Picture(shown), height=20)
     stream.flush()
     lines = Text.from_ansi(buffer.getvalue().decode()).plain.splitlines()
     assert "caf?.wav" in lines[0]

@@ -29,6 +29,7 @@ import livesr
 from livesr import LivesrError, ModelError, Reading, Recognizer
 from livesr.app.cli import app
 from livesr.app.exit_status import ExitStatus
+from livesr.app.ui.picture import Picture
 from livesr.app.ui.view import View
 from livesr.files.jsonl import readings_from_jsonl
 from livesr.files.replay import ReplaySettings, play
@@ -577,4 +578,4 @@ def test_any_session(
     with open(
         os.devnull, "w", encoding="ascii", errors="replace"
     ) as screen:  # as the command has it
-        Console(file=screen, force_terminal=True, width=60, height=20).print(view)
+        Console(file=screen, force_terminal=True, width=60, height=20).print(Picture(view))

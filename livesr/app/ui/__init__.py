@@ -1,4 +1,4 @@
-"""The terminal view: one renderable a file, each a pure function of its fields."""
+"""The terminal view: `View` is what there is to show; one renderable a file draws it."""
 
 from livesr.app.ui.view import View
 

@@ -8,11 +8,11 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from livesr.app.ui.letters import solid
+from livesr.app.ui.lines import ABSENCES
 from livesr.app.ui.theme import Palette
 from livesr.reading import Reading
 from livesr.settings import DecisionSettings
 
-ABSENCES = {"no-speech": "no speech", "unsure": "unsure", "warming-up": "warming up"}
 _AIR = 3  # dots between the word and its certainty; letters are 1 apart
 
 

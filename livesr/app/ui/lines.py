@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from livesr.app.ui.headline import ABSENCES
 from livesr.event import Event
 from livesr.reading import LONGEST_TEXT, Reading
 
+ABSENCES = {"no-speech": "no speech", "unsure": "unsure", "warming-up": "warming up"}
 # Kinds of events as people say them; others by the name that JSON lines have.
 _EVENT_NAMES = {"gap": "sound lost", "teach": "correction", "untaught": "correction undone"}
 _SAID_CELLS = 31  # "unsure: too little speech yet", the longest, and a gap

@@ -7,9 +7,10 @@ the terminal does not say what its ground is, else on all usual grounds of its k
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from rich.console import Console, ConsoleOptions
+if TYPE_CHECKING:  # the report, too, takes its colours from here
+    from rich.console import Console, ConsoleOptions
 
 Ground = Literal["dark", "light"]
 
