@@ -12,10 +12,12 @@ from __future__ import annotations
 import argparse
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, islice, zip_longest
+from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -30,6 +32,8 @@ from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 from livesr.stages.adaptation import Adaptation
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 LEAST_WEIGHT = 0.001  # of a reading without speech
 WARM_SECONDS, PAUSE_SECONDS = 30.0, 3.0
 SPEECH_SECONDS = (0.5, 1.0, 2.0, 3.0, 5.0)
@@ -139,7 +143,10 @@ def clips_before(clip: Clip, clips: Sequence[Clip], seconds: float) -> list[Clip
 
 
 def judge_all(
-    clips: Sequence[Clip], evaluation: Evaluation, among: Sequence[Clip] | None = None
+    clips: Sequence[Clip],
+    evaluation: Evaluation,
+    among: Sequence[Clip] | None = None,
+    workers: int | None = None,
 ) -> list[ClipResult]:
     """The results of all clips, in order.
 
@@ -148,6 +155,7 @@ def judge_all(
         evaluation: how.
         among: where the speaker's other clips and the voices of babble are drawn from; `clips`
             unless given.
+        workers: processes, as many as there are cores unless given; 1 is this process.
 
     Raises:
         CorpusError: if the condition is babble and there is nobody else among them.
@@ -163,10 +171,30 @@ def judge_all(
         )
         for clip in clips
     ]
-    with ProcessPoolExecutor() as pool:
-        done = pool.map(_judge_clip, jobs, chunksize=8)
-        name = evaluation.condition + (", warm" if evaluation.warm else "")
-        return list(tqdm(done, name, total=len(jobs), leave=False, disable=None))
+    name = evaluation.condition + (", warm" if evaluation.warm else "")
+    return spread_out(_judge_clip, jobs, name, workers)
+
+
+def spread_out(
+    function: Callable[[Item], Result], items: Sequence[Item], name: str, workers: int | None
+) -> list[Result]:
+    """The function of each item, in order, in so many processes; None for one a core.
+
+    Args:
+        function: of a module's level, to be found by another process.
+        items: arguments.
+        name: of the progress bar.
+        workers: 1 is this process, where one of many processes of a command must not start more.
+
+    Example:
+        >>> spread_out(len, ["a", "bcd"], "lengths", 1)
+        [1, 3]
+    """
+    bar = partial(tqdm, desc=name, total=len(items), leave=False, disable=None)
+    if workers == 1:
+        return list(bar(map(function, items)))
+    with ProcessPoolExecutor(workers) as pool:
+        return list(bar(pool.map(function, items, chunksize=8)))
 
 
 def some(clips: Sequence[Clip], most: int | None, seed: int = 0) -> list[Clip]:

@@ -40,6 +40,22 @@ def per_label(table: Array) -> Float64:
     return np.stack([precision, recall, f1], axis=1)
 
 
+def macro(table: Array) -> dict[str, float]:
+    """Accuracy (WA), and precision, recall and F1 as means of the labels that occur.
+
+    Recall is then UAR. A label that no clip has says nothing of the three; guessed, it is an error
+    of the label that the clip has.
+
+    Example:
+        >>> table = np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]])
+        >>> {name: round(value, 3) for name, value in macro(table).items()}
+        {'accuracy': 0.875, 'precision': 0.9, 'recall': 0.875, 'F1': 0.873}
+    """
+    rows = per_label(table)[table.sum(1) > 0]
+    means = (float(value) for value in rows.mean(0))
+    return {"accuracy": wa(table), **dict(zip(("precision", "recall", "F1"), means, strict=True))}
+
+
 def calibration(probabilities: Float64, truth: Sequence[int], bins: int = 15) -> Float64:
     """Mean confidence, share right and share of all clips, for each equal-width bin in use."""
     confidence, right = probabilities.max(1), probabilities.argmax(1) == np.asarray(truth)

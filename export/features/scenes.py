@@ -223,7 +223,9 @@ def _cached(
         cache.mkdir(parents=True, exist_ok=True)
         todo = jobs()
         with ProcessPoolExecutor(workers) as pool:
-            done = pool.map(one, todo, chunksize=32)
+            # Few enough in a chunk that a small corpus keeps all workers busy.
+            chunk = max(1, min(32, len(todo) // (4 * workers)))
+            done = pool.map(one, todo, chunksize=chunk)
             _write(file, list(tqdm(done, f"features, {name}", len(todo), disable=None)))
     return _read(file)
 
