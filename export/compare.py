@@ -140,7 +140,9 @@ def jobs_of(
     output: Path,
     cache: Path,
 ) -> list[Job]:
-    """A network of each config, and with `left_out` one without each corpus; the longest first.
+    """A network of each config, and with `left_out` one without each corpus, seed by seed.
+
+    So a run that is broken off has whole seeds, which make a table with fewer `--seeds`.
 
     Args:
         configs: of the same corpora.
@@ -171,7 +173,12 @@ def jobs_of(
             less = replace(config, corpora=tuple(c for c in config.corpora if c != out))
             learnt, dev, _ = dealt(fold, less)
             jobs.append(Job(less, out, folder, learnt, dev, own, cache))
-    return jobs
+    return sorted(jobs, key=lambda job: job.config.seed)  # inside a seed, the longest come first
+
+
+def _prepare_process() -> None:
+    torch.set_num_threads(1)
+    torch.backends.cudnn.benchmark = True  # every batch has the same shape
 
 
 def run(jobs: Sequence[Job], count: int) -> None:
@@ -181,9 +188,7 @@ def run(jobs: Sequence[Job], count: int) -> None:
         ConfigError: if a folder holds a run of another config.
     """
     # Not forked: a process that has used a GPU cannot be.
-    pool = ProcessPoolExecutor(
-        count, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-    )
+    pool = ProcessPoolExecutor(count, get_context("spawn"), initializer=_prepare_process)
     with pool:
         waiting = [pool.submit(work, job) for job in jobs]
         try:
@@ -290,7 +295,7 @@ def main() -> None:
     )
     parser.add_argument("--epochs", type=int, help="in place of the config's")
     parser.add_argument(
-        "--calibrate", type=above_zero, default=40, help="clips of each corpus's dev"
+        "--calibrate", type=above_zero, default=20, help="clips of each corpus's dev"
     )
     parser.add_argument(
         "--most",

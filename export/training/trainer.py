@@ -83,6 +83,8 @@ def _running_mean(decay: float, means: list[Tensor], new: list[Tensor], count: i
 
 
 def _mean(values: Sequence[Tensor]) -> float:
+    if not values:  # fewer clips than a batch takes
+        return math.nan
     return float(torch.stack(list(values)).double().cpu().numpy().mean())
 
 
