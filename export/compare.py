@@ -29,16 +29,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from export.corpora.clips import Clip, CorpusError, check, leave_one_corpus_out, named
+from export.corpora.clips import Clip, CorpusError, check, labelled, leave_one_corpus_out, named
 from export.corpora.readers import read_corpora
 from export.evaluation.judging import Evaluation, above_zero, judge_all, some
-from export.evaluation.metrics import confusion, macro, spread, uar
+from export.evaluation.metrics import confusion, macro, per_label, spread, uar
 from export.evaluation.runs import dealt, features, train
 from export.networks.sizes import NETWORKS
 from export.training.config import Config, ConfigError, read_config
 from livesr.arrays import Array, Float64
 from livesr.errors import LivesrError
-from livesr.model.metadata import LABELS
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPARED = ("acrnn-compact", "cnn1d-lstm", "cnn2d-temporal", "acrnn-3d")
@@ -98,7 +97,11 @@ class Job:
         pairs: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for clip, row in zip(self.judged, results, strict=True):
             pairs[clip.corpus].append((clip.label, int(row.argmax())))
-        return {corpus: confusion(*zip(*own, strict=True)) for corpus, own in sorted(pairs.items())}
+        count = len(self.config.labels)
+        return {
+            corpus: confusion(*zip(*own, strict=True), labels=count)
+            for corpus, own in sorted(pairs.items())
+        }
 
 
 def work(job: Job) -> str:
@@ -157,6 +160,7 @@ def jobs_of(
         CorpusError: if a split has no clips, or there are fewer than two corpora to leave out.
     """
     used = [clip for clip in clips if clip.corpus in configs[0].corpora]
+    used = labelled(used, configs[0].labels)
     # Drawn once, so that a corpus gives the same clips whatever others a network is trained on.
     few = some([clip for clip in used if clip.split == "dev"], calibrate)
     used_fewer = [clip for clip in used if clip.split != "dev"] + few
@@ -230,12 +234,11 @@ def by_corpus(found: Mapping[str, Sequence[Tables]]) -> Iterator[str]:
     yield ""
 
 
-def matrix(counts: Array) -> Iterator[str]:
+def matrix(counts: Array, labels: Sequence[str]) -> Iterator[str]:
     """Confusion counts, with the recall of each label."""
-    yield "| true \\ recognised as | " + " | ".join(LABELS) + " | recall |"
-    yield "|---" * (len(LABELS) + 2) + "|"
-    for label, row in zip(LABELS, counts, strict=True):
-        right = row[LABELS.index(label)] / max(1, row.sum())
+    yield "| true \\ recognised as | " + " | ".join(labels) + " | recall |"
+    yield "|---" * (len(labels) + 2) + "|"
+    for label, row, right in zip(labels, counts, per_label(counts)[:, 1], strict=True):
         yield f"| {label} | " + " | ".join(map(str, row)) + f" | {right:.3f} |"
     yield ""
 
@@ -276,7 +279,8 @@ def told(jobs: Sequence[Job], calibrate: int, most: int) -> Iterator[str]:
         yield from by_corpus(found)
     name, seeds = next(iter(together.items()))
     yield f"## {name} on `test`, clips of {len(seeds)} seed(s) together\n"
-    yield from matrix(np.asarray(sum(table for tables in seeds for table in tables.values())))
+    counts = np.asarray(sum(table for tables in seeds for table in tables.values()))
+    yield from matrix(counts, config.labels)
 
 
 def main() -> None:
@@ -319,7 +323,7 @@ def main() -> None:
         jobs = jobs_of(configs, clips, *of)
         todo = [job for job in jobs if job.results() is None]
         if todo or options.only_features:
-            check(clips)
+            check(clip for clip in clips if clip.corpus in configs[0].corpora)
             together = {job.config.seed: job for job in jobs if not job.out}
             for job in together.values():  # those of the others are among them
                 features(job.config, job.train, job.dev, options.cache, options.workers)

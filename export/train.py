@@ -14,15 +14,19 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from export.corpora.clips import (
     Clip,
     CorpusError,
     check,
+    check_speakers,
     iemocap_folds,
+    labelled,
     leave_one_corpus_out,
     leave_one_speaker_out,
+    read_clips,
     read_unlabelled,
 )
 from export.corpora.readers import read_corpora
@@ -38,6 +42,7 @@ FOLDS = {
     "corpus": leave_one_corpus_out,
     "iemocap": iemocap_folds,
 }
+OTHERS = "other-emotions.csv"
 
 
 def unlabelled_clips(config: Config, folder: Path | None) -> list[Clip]:
@@ -57,6 +62,18 @@ def unlabelled_clips(config: Config, folder: Path | None) -> list[Clip]:
     clips = read_unlabelled(folder) if folder else []
     check(clips)
     return clips
+
+
+def labelled_clips(config: Config, corpora: Sequence[str], others: Path | None) -> list[Clip]:
+    """The clips of the run's corpora, with those of `others/other-emotions.csv` if it is given.
+
+    Raises:
+        CorpusError: if a corpus cannot be read, a clip's emotion is not one of the config's
+            labels, one of these has no clip, or a speaker is in two splits.
+    """
+    clips = read_corpora(corpora) + (read_clips(others, OTHERS, None) if others else [])
+    check_speakers(clips)
+    return labelled([clip for clip in clips if clip.corpus in config.corpora], config.labels)
 
 
 def _folds(
@@ -84,7 +101,11 @@ def _folds(
         tested, said = tested + left, said + results
         scores.append(score(left, results))
         print(f"without {out}: UAR {scores[-1]:.3f} of {len(results)} clips\n", flush=True)
-    print(f"{folder.name}, a {kind} left out, UAR of {len(scores)} folds: {spread(scores)}\n")
+    print(f"{folder.name}, a {kind} left out, UAR of {len(scores)} folds: {spread(scores)}")
+    right = [clip.label == result.guess for clip, result in zip(tested, said, strict=True)]
+    print(
+        f"of all {len(right)} clips {sum(right)} are right, an accuracy of {np.mean(right):.3f}\n"
+    )
     print("\n".join(table(tested, said)))
 
 
@@ -106,6 +127,9 @@ def main() -> None:
     parser.add_argument(
         "--unlabelled", type=Path, help="a folder with unlabelled.csv: speech for distillation"
     )
+    parser.add_argument(
+        "--others", type=Path, help=f"a folder with {OTHERS}: clips of more labels than the four"
+    )
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
     parser.add_argument("--workers", type=above_zero, default=2, help="processes, for features")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -123,11 +147,11 @@ def main() -> None:
         if not options.folds:
             Run(config, folder)  # a checkpoint that does not fit fails before corpora are read
         unlabelled = unlabelled_clips(config, options.unlabelled)
-        clips = read_corpora(options.corpora)
+        clips = labelled_clips(config, options.corpora, options.others)
         features = options.cache, options.workers
         if options.folds:
-            left = (options.folds, options.only, unlabelled, *features)
-            _folds(config, folder, clips, *left)
+            kind, only = options.folds, options.only
+            _folds(config, folder, clips, kind, only, unlabelled, *features)
             return
         learnt, dev, _ = chosen(clips, config)
         file = train(config, options.name, folder, learnt, dev, unlabelled, *features)

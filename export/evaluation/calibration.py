@@ -94,7 +94,8 @@ class Calibration:
             scores = []
             for corpus in corpora:
                 own = np.array([clip.corpus == corpus for clip in self.clips])
-                scores.append(uar(confusion(self.truth[own], results[own].argmax(1))))
+                guess = results[own].argmax(1)
+                scores.append(uar(confusion(self.truth[own], guess, labels=results.shape[1])))
             row = " | ".join(f"{score:.3f}" for score in [*scores, float(np.mean(scores))])
             yield f"| {half:g} s | {loss:.3f} | {row} |"
 

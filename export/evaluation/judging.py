@@ -111,7 +111,7 @@ class Evaluation:
         recognizer = Recognizer(self.model)
         if self.adaptation is not None:
             settings = replace(load_model(self.model).info.decision, adaptation=self.adaptation)
-            recognizer._adaptation = Adaptation(settings, len(LABELS), recognizer.hop)
+            recognizer._adaptation = Adaptation(settings, len(recognizer.labels), recognizer.hop)
         return recognizer
 
 
@@ -224,18 +224,20 @@ def score(clips: Sequence[Clip], results: Sequence[ClipResult]) -> float:
 
 def table(clips: Sequence[Clip], results: Sequence[ClipResult]) -> list[str]:
     """A Markdown table with a row per corpus and their mean, and the confusion matrix."""
+    labels = clips[0].labels
     lines = [
         "| corpus | speakers | clips | UAR | WA | recall "
-        + " / ".join(LABELS)
+        + " / ".join(labels)
         + " | label given |",
         "|---|---|---|---|---|---|---|",
     ]
     by_corpus: dict[str, list[int]] = defaultdict(list)
     for index, clip in enumerate(clips):
         by_corpus[clip.corpus].append(index)
-    scores, total = [], np.zeros((len(LABELS), len(LABELS)), int)
+    scores, total = [], np.zeros((len(labels), len(labels)), int)
     for corpus, indices in sorted(by_corpus.items()):
-        counts = confusion([clips[i].label for i in indices], [results[i].guess for i in indices])
+        truths, guesses = zip(*((clips[i].label, results[i].guess) for i in indices), strict=True)
+        counts = confusion(truths, guesses, labels=len(labels))
         total += counts
         scores.append((uar(counts), wa(counts)))
         recall = " / ".join(f"{r:.2f}" for r in np.diag(counts) / np.maximum(1, counts.sum(1)))
@@ -262,10 +264,11 @@ def table(clips: Sequence[Clip], results: Sequence[ClipResult]) -> list[str]:
     right = [guess == said for guess, v, said in pairs if v.labelled]
     lines += ["", f"Expected calibration error over all clips, 15 bins: {error:.3f}"]
     lines += [f"Of the {len(right)} labels given {sum(right)} are right.", ""]
-    lines += ["| true \\ recognised as | " + " | ".join(LABELS) + " |", "|---" * 5 + "|"]
+    lines += ["| true \\ recognised as | " + " | ".join(labels) + " |"]
+    lines += ["|---" * (len(labels) + 1) + "|"]
     lines += [
         f"| {label} | " + " | ".join(map(str, row)) + " |"
-        for label, row in zip(LABELS, total, strict=True)
+        for label, row in zip(labels, total, strict=True)
     ]
     return lines
 

@@ -11,9 +11,9 @@ from livesr.arrays import Array, Float64
 from livesr.model.metadata import LABELS
 
 
-def confusion(truth: Sequence[int], guess: Sequence[int]) -> Array:
-    """Counts, int [true label, guessed label]."""
-    table = np.zeros((len(LABELS), len(LABELS)), int)
+def confusion(truth: Sequence[int], guess: Sequence[int], *, labels: int = len(LABELS)) -> Array:
+    """Counts of so many labels, int [true label, guessed label]."""
+    table = np.zeros((labels, labels), int)
     np.add.at(table, (list(truth), list(guess)), 1)
     return table
 
@@ -116,7 +116,11 @@ def uars(tables: Array) -> Float64:
 def mean_uar(guess: ArrayLike, truth: ArrayLike, corpora: ArrayLike) -> float:
     """The mean of the corpora's UARs."""
     groups, guessed, said = np.asarray(corpora), np.asarray(guess), np.asarray(truth)
-    scores = [uar(confusion(said[groups == g], guessed[groups == g])) for g in np.unique(groups)]
+    count = max(len(LABELS), said.max() + 1, guessed.max() + 1)
+    scores = []
+    for corpus in np.unique(groups):
+        own = groups == corpus
+        scores.append(uar(confusion(said[own], guessed[own], labels=count)))
     return float(np.nanmean(scores))
 
 

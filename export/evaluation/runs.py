@@ -18,7 +18,7 @@ from export.networks.graph import build
 from export.training.batches import prepare, statistics
 from export.training.config import Config
 from export.training.trainer import Run, evaluate, recalls
-from livesr.model.metadata import LABELS, ModelInfo
+from livesr.model.metadata import ModelInfo
 
 
 def train(
@@ -51,21 +51,22 @@ def train(
     run = Run(config, folder)
     waiting, crowd, heard = features(config, train, dev, cache, workers)
     mean, deviation = statistics(waiting[:3])
-    scenes = prepare(heard, mean, deviation)
+    count = len(config.labels)
+    scenes = prepare(heard, mean, deviation, count=count)
     if run.epoch < config.epochs:
-        babble = prepare(crowd, mean, deviation)
+        babble = prepare(crowd, mean, deviation, count=count)
         targets = np.stack([clip.target(config.votes) for clip in train])
         versions, others = [], []
         while waiting:  # one at a time: the teacher's features of all of them are gigabytes
             versions.append(prepare(waiting.pop(0), mean, deviation, targets))
         for seed in (None, 1) if unlabelled else ():
             found = sequences(unlabelled, seed, cache, workers, teach=True)
-            others.append(prepare(found, mean, deviation))
+            others.append(prepare(found, mean, deviation, count=count))
         run.train(versions, babble, others, scenes)
     network = run.average.module
     info = ModelInfo(
         name=name,
-        labels=LABELS,
+        labels=config.labels,
         mean=mean,
         deviation=deviation,
         temperature=1.0,

@@ -14,7 +14,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -177,7 +177,9 @@ def sequences(
         name = f"{seed}-taught" if teach else str(seed)
         one = partial(_one, teach=teach)
         parts = _cached(own, name, cache, partial(_jobs, own, seed), one, workers)
-        found |= zip((clip.key for clip in own), parts, strict=True)
+        for clip, part in zip(own, parts, strict=True):  # cached by a run with other labels?
+            same = part.label == clip.label
+            found[clip.key] = part if same else replace(part, label=clip.label)
     return [found[clip.key] for clip in clips]
 
 

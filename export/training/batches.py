@@ -45,8 +45,11 @@ def prepare(
     mean: Float64,
     deviation: Float64,
     targets: Float32 | None = None,
+    count: int = len(LABELS),
 ) -> Scenes:
     """Standardise and add deltas, through livesr's front end; smooth the teacher's output.
+
+    Without `targets`, they are the clips' labels, of so many.
 
     Averaged over half a second, the teacher's steps say how something is spoken; a single step
     says which sound it is, which a small network cannot learn.
@@ -55,14 +58,13 @@ def prepare(
     lessons = [_smooth(clip.taught) for clip in clips]
     labels = [clip.label for clip in clips]
     if targets is None:
-        targets = aims(labels)
+        targets = aims(labels, count)
     kept = [replace(clip, taught=clip.taught[:0].copy()) for clip in clips]  # gigabytes
     return Scenes([f.astype(np.float16) for f in features], lessons, targets, kept)
 
 
-def aims(labels: Sequence[int]) -> Float32:
+def aims(labels: Sequence[int], count: int = len(LABELS)) -> Float32:
     """The targets, [clips, labels]: one label, even shares for babble, zeros without a label."""
-    count = len(LABELS)
     rows = (np.eye(count), np.zeros(count), np.full(count, 1 / count))
     return np.vstack(rows).astype(np.float32)[np.asarray(labels, int)]  # the last two: negative
 

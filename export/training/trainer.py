@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,8 @@ class Run:
         self.config, self.folder = config, folder
         torch.manual_seed(config.seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = ACRNN(NETWORKS[config.network], config.dropout).to(self.device)
+        widths = replace(NETWORKS[config.network], labels=len(config.labels))
+        self.network = ACRNN(widths, config.dropout).to(self.device)
         self.pupil = nn.Linear(self.network.widths.hidden, VALUES).to(self.device)
         self.average = torch.optim.swa_utils.AveragedModel(
             self.network,
