@@ -11,7 +11,7 @@ import numpy as np
 
 from livesr.arrays import Float64
 from livesr.errors import ModelError
-from livesr.reading import LONGEST_LABEL, MOST_LABELS
+from livesr.reading import LONGEST_LABEL, MOST_LABELS, printable
 from livesr.settings import DecisionSettings, EncoderSettings, FrontEndSettings
 
 METADATA_KEY = "livesr"
@@ -92,7 +92,7 @@ class ModelInfo:
             labels = about["labels"]
             if not (
                 isinstance(labels, list)
-                and all(isinstance(name, str) and 0 < len(name) <= LONGEST_LABEL for name in labels)
+                and all(printable(name, LONGEST_LABEL) for name in labels)
                 and 2 <= len(set(labels)) == len(labels) <= MOST_LABELS
             ):
                 raise ValueError("labels")

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from export import compare
-from export.corpora.clips import Clip, CorpusError, read_clips
+from export import compare, recode, train
+from export.corpora.clips import Clip, CorpusError, labelled, read_clips
 from export.evaluation.metrics import macro
-from export.training.config import Config
+from export.training.config import Config, ConfigError
+from livesr.model.load import load_model
 from livesr.model.metadata import LABELS
 
 
@@ -112,3 +113,87 @@ def test_the_command_trains_judges_and_prints_again(
     assert [file.stat().st_mtime_ns for file in files] == made
     with pytest.raises(SystemExit, match=r"judged\.npz was made with another config"):
         run("--epochs", "2")
+
+
+@pytest.fixture
+def others(tmp_path: Path, speech: np.ndarray) -> Path:
+    """Clips of fear by the speakers of `corpora`."""
+    folder = tmp_path / "others"
+    folder.mkdir()
+    rows = ["path,corpus,speaker,emotion,text_id,licence,split"]
+    for speaker in range(3):
+        name = f"{speaker}.opus"
+        sound = speech[speaker * 20_000 + 7_000 :][:30_000]
+        sf.write(folder / name, sound, 16000, "OPUS", format="OGG")
+        split = ("train", "dev", "test")[speaker]
+        rows.append(f"{name},a,s{speaker},fear,t,CC0-1.0,{split}")
+    (folder / "other-emotions.csv").write_text("\n".join(rows))
+    return folder
+
+
+def test_labels_are_those_of_the_run(corpora: Path, others: Path) -> None:
+    five = (*LABELS, "fear")
+    clips = train.labelled_clips(Config(corpora=("a",), labels=five), [str(corpora)], others)
+    assert len(clips) == 15
+    assert {clip.label for clip in clips} == set(range(5))
+    assert clips[-1].target().tolist() == [0, 0, 0, 0, 1]
+    heard = replace(clips[-1], heard_as="FS")
+    assert heard.target(0.5).tolist() == [0, 0, 0, 0.25, 0.75]
+    sad = replace(read_clips(corpora)[3], heard_as="FS")  # with four labels, fear is another's
+    assert sad.target(0.5).tolist() == [0, 0, 0, 1]
+    for labels, given, message in (
+        (LABELS, others, "emotion 'fear' is none of the labels angry, happy, neutral, sad"),
+        (five, None, "No clip of a is fear, which is a label"),
+    ):
+        with pytest.raises(CorpusError, match=message):
+            train.labelled_clips(Config(corpora=("a",), labels=labels), [str(corpora)], given)
+    # One of the four may be missing in a corpus, as it may on the way to the shipped models.
+    b = [clip for clip in read_clips(corpora) if clip.corpus == "b"]
+    assert labelled(b, LABELS) == b
+    for wrong in (("sad",), ("sad", "sad")):
+        with pytest.raises(ConfigError, match="each once"):
+            Config(labels=wrong)
+
+
+def test_a_corpus_goes_through_one_codec(corpora: Path, others: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "coded"
+    assert recode.write_corpus(corpora, "clips.csv", folder, ["a"], 24) == 12
+    clips = read_clips(folder)
+    before = [clip for clip in read_clips(corpora) if clip.corpus == "a"]
+    assert [(c.speaker, c.emotion, c.split) for c in clips] == [
+        (c.speaker, c.emotion, c.split) for c in before
+    ]
+    assert {clip.path.suffix for clip in clips} == {".opus"}
+    assert len(clips[0].samples()) == len(before[0].samples())
+    assert clips[0].path.stat().st_size < 0.3 * before[0].path.stat().st_size
+    recode.write_corpus(others, "other-emotions.csv", folder, None, 24)
+    assert (folder / "0.opus").read_bytes() == (others / "0.opus").read_bytes()
+    with pytest.raises(CorpusError, match="no clip of z"):
+        recode.write_corpus(corpora, "clips.csv", folder, ["z"], 24)
+    with pytest.raises(CorpusError, match="the corpus itself"):
+        recode.write_corpus(corpora, "clips.csv", corpora, None, 24)
+
+
+@pytest.mark.slow
+def test_a_network_with_five_labels(
+    corpora: Path,
+    others: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(train, "ROOT", tmp_path)
+    five = [*LABELS, "fear"]
+    settings = {"network": "cnn1d-lstm", "corpora": ["a"], "labels": five, "teach": 0}
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(settings | {"batch": 2, "epochs": 1, "scenes": 0}))
+    arguments = ["train", "--corpora", str(corpora), "--others", str(others), "--threads", "1"]
+    arguments += ["--config", str(config), "--name", "five", "--folds", "speaker"]
+    monkeypatch.setattr("sys.argv", [*arguments, "--cache", str(tmp_path / "cache")])
+    train.main()
+    said = capsys.readouterr().out
+    assert "a speaker left out, UAR of 3 folds" in said
+    assert "of all 15 clips" in said
+    assert "| true \\ recognised as | angry | happy | neutral | sad | fear |" in said
+    file = tmp_path / "runs" / "five-seed1" / "s0" / "s0.onnx"
+    assert load_model(file).info.labels == tuple(five)
