@@ -12,36 +12,29 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 
 from export.corpora.clips import (
-    SPLITS,
     Clip,
     CorpusError,
     check,
+    check_speakers,
     iemocap_folds,
+    labelled,
     leave_one_corpus_out,
     leave_one_speaker_out,
-    named,
+    read_clips,
     read_unlabelled,
 )
-from export.corpora.licences import licence
 from export.corpora.readers import read_corpora
-from export.evaluation.calibration import Calibration
-from export.evaluation.judging import ClipResult, Evaluation, judge_all, score, table
+from export.evaluation.judging import ClipResult, Evaluation, above_zero, judge_all, score, table
 from export.evaluation.metrics import spread
-from export.features.scenes import SETTINGS, backgrounds, sequences
-from export.networks.acrnn import ACRNN
-from export.networks.graph import build
-from export.training.batches import prepare, statistics
+from export.evaluation.runs import chosen, train
 from export.training.config import Config, ConfigError, read_config
-from export.training.trainer import Run, evaluate, recalls
-from livesr.model.metadata import LABELS, ModelInfo
+from export.training.trainer import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDS = {
@@ -49,73 +42,7 @@ FOLDS = {
     "corpus": leave_one_corpus_out,
     "iemocap": iemocap_folds,
 }
-
-
-def train(
-    config: Config,
-    name: str,
-    folder: Path,
-    train: list[Clip],
-    dev: list[Clip],
-    unlabelled: list[Clip],
-    cache: Path,
-) -> Path:
-    """Train what is left to train of a network, calibrate and export it.
-
-    Args:
-        config: of the run.
-        name: of the network.
-        folder: of the run.
-        train: to train on.
-        dev: to calibrate on; if there are none, the temperature stays 1.
-        unlabelled: clips without labels, to imitate the teacher on.
-        cache: folder of features.
-
-    Returns:
-        The ONNX file, `folder/NAME.onnx`.
-    """
-    run = Run(config, folder)
-    waiting = [
-        sequences(train, seed, cache, teach=config.teach > 0)
-        for seed in (None, *range(1, config.scenes + 1))
-    ]
-    mean, deviation = statistics(waiting[:3])
-    scenes = prepare(sequences(dev, None, cache), mean, deviation)
-    if run.epoch < config.epochs:
-        babble = prepare(backgrounds(train, config.seed, cache), mean, deviation)
-        targets = np.stack([clip.target(config.votes) for clip in train])
-        versions, others = [], []
-        while waiting:  # one at a time: the teacher's features of all of them are gigabytes
-            versions.append(prepare(waiting.pop(0), mean, deviation, targets))
-        for seed in (None, 1) if unlabelled else ():
-            others.append(prepare(sequences(unlabelled, seed, cache, teach=True), mean, deviation))
-        run.train(versions, babble, others, scenes)
-    network = run.average.module
-    info = ModelInfo(
-        name=name,
-        labels=LABELS,
-        mean=mean,
-        deviation=deviation,
-        temperature=1.0,
-        training_data=f"{named(train)} ({' and '.join(config.splits)} split)"
-        + (f"; {named(unlabelled)}" if unlabelled else ""),
-        licence=licence([*train, *dev, *unlabelled]),
-        version=f"3-seed{config.seed}",
-        front_end=SETTINGS,
-    )
-    file = folder / f"{name}.onnx"
-    _write(file, network, info)
-    if not dev:
-        return file
-    print(f"{name}, windows of dev: {recalls(evaluate(network, scenes), scenes)}")
-    temperature, _, _ = Calibration([(clip, str(file)) for clip in dev]).fit()
-    print(f"temperature {temperature:.3f}")
-    _write(file, network, replace(info, temperature=temperature))
-    return file
-
-
-def _write(file: Path, network: ACRNN, info: ModelInfo) -> None:
-    onnx.save(build(network.widths, network.weights(), info), file)
+OTHERS = "other-emotions.csv"
 
 
 def unlabelled_clips(config: Config, folder: Path | None) -> list[Clip]:
@@ -137,22 +64,16 @@ def unlabelled_clips(config: Config, folder: Path | None) -> list[Clip]:
     return clips
 
 
-def chosen(clips: Sequence[Clip], config: Config) -> tuple[list[Clip], list[Clip], list[Clip]]:
-    """The clips of the run's corpora: to train on, to calibrate on if any are left, and to test on.
+def labelled_clips(config: Config, corpora: Sequence[str], others: Path | None) -> list[Clip]:
+    """The clips of the run's corpora, with those of `others/other-emotions.csv` if it is given.
 
     Raises:
-        CorpusError: if a split has none, or one cannot be opened.
+        CorpusError: if a corpus cannot be read, a clip's emotion is not one of the config's
+            labels, one of these has no clip, or a speaker is in two splits.
     """
-    found: dict[str, list[Clip]] = {split: [] for split in SPLITS}
-    for clip in clips:
-        if clip.corpus in config.corpora:
-            found[clip.split].append(clip)
-    for split, own in found.items():
-        if split != "test" and not own:
-            raise CorpusError(f"No {split} clips of {', '.join(config.corpora)}.")
-        check(own)
-    train = [clip for split in config.splits for clip in found[split]]
-    return train, [] if "dev" in config.splits else found["dev"], found["test"]
+    clips = read_corpora(corpora) + (read_clips(others, OTHERS, None) if others else [])
+    check_speakers(clips)
+    return labelled([clip for clip in clips if clip.corpus in config.corpora], config.labels)
 
 
 def _folds(
@@ -163,6 +84,7 @@ def _folds(
     only: Sequence[str] | None,
     unlabelled: list[Clip],
     cache: Path,
+    workers: int,
 ) -> None:
     """A run for each that is left out, or `only` for some, and its result on that one."""
     used = [clip for clip in clips if clip.corpus in config.corpora]
@@ -174,12 +96,16 @@ def _folds(
         raise CorpusError(f"No fold leaves out {unknown[0]}; the folds are {', '.join(folds)}.")
     for out in only or folds:
         learnt, dev, left = chosen(folds[out], config)
-        file = train(config, out, folder / out, learnt, dev, unlabelled, cache)
+        file = train(config, out, folder / out, learnt, dev, unlabelled, cache, workers)
         results = judge_all(left, Evaluation(str(file)))
         tested, said = tested + left, said + results
         scores.append(score(left, results))
         print(f"without {out}: UAR {scores[-1]:.3f} of {len(results)} clips\n", flush=True)
-    print(f"{folder.name}, a {kind} left out, UAR of {len(scores)} folds: {spread(scores)}\n")
+    print(f"{folder.name}, a {kind} left out, UAR of {len(scores)} folds: {spread(scores)}")
+    right = [clip.label == result.guess for clip, result in zip(tested, said, strict=True)]
+    print(
+        f"of all {len(right)} clips {sum(right)} are right, an accuracy of {np.mean(right):.3f}\n"
+    )
     print("\n".join(table(tested, said)))
 
 
@@ -201,7 +127,11 @@ def main() -> None:
     parser.add_argument(
         "--unlabelled", type=Path, help="a folder with unlabelled.csv: speech for distillation"
     )
+    parser.add_argument(
+        "--others", type=Path, help=f"a folder with {OTHERS}: clips of more labels than the four"
+    )
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
+    parser.add_argument("--workers", type=above_zero, default=2, help="processes, for features")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -217,12 +147,14 @@ def main() -> None:
         if not options.folds:
             Run(config, folder)  # a checkpoint that does not fit fails before corpora are read
         unlabelled = unlabelled_clips(config, options.unlabelled)
-        clips = read_corpora(options.corpora)
+        clips = labelled_clips(config, options.corpora, options.others)
+        features = options.cache, options.workers
         if options.folds:
-            _folds(config, folder, clips, options.folds, options.only, unlabelled, options.cache)
+            kind, only = options.folds, options.only
+            _folds(config, folder, clips, kind, only, unlabelled, *features)
             return
         learnt, dev, _ = chosen(clips, config)
-        file = train(config, options.name, folder, learnt, dev, unlabelled, options.cache)
+        file = train(config, options.name, folder, learnt, dev, unlabelled, *features)
         print(f"wrote {file}")
     except (ConfigError, CorpusError) as error:
         raise SystemExit(str(error)) from None

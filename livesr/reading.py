@@ -155,7 +155,7 @@ def _fault(reading: Reading) -> str:
     labels = list(reading.smoothed)
     if list(reading.probabilities) != labels:
         return "probabilities of other labels than the smoothed ones"
-    if not all(_printable(name, LONGEST_LABEL) for name in labels):
+    if not all(printable(name, LONGEST_LABEL) for name in labels):
         return "a label that cannot be shown"
     shares = [reading.speech, *reading.probabilities.values(), *reading.smoothed.values()]
     numbers = [reading.start, reading.end, reading.level_dbfs, reading.gap, *shares]
@@ -172,9 +172,9 @@ def _fault(reading: Reading) -> str:
         "a probability that cannot be": all(0 <= share <= 1.001 for share in shares),
         "a status that cannot be": reading.status in get_args(Status) and named,
         "a reason that is no text": reading.reason is None
-        or _printable(reading.reason, LONGEST_TEXT),
+        or printable(reading.reason, LONGEST_TEXT),
         "a profile that cannot be shown": reading.profile is None
-        or _printable(reading.profile, LONGEST_TEXT),
+        or printable(reading.profile, LONGEST_TEXT),
         "an attention that cannot be": weights.ndim == 1
         and weights.shape == times.shape
         and bool(np.all((weights >= 0) & (weights <= 1.001)))
@@ -183,6 +183,6 @@ def _fault(reading: Reading) -> str:
     return next((words for words, well in checks.items() if not well), "")
 
 
-def _printable(text: object, most: int) -> bool:
+def printable(text: object, most: int) -> bool:
     """Whether it may go to a terminal as it is."""
     return isinstance(text, str) and 0 < len(text) <= most and text.isprintable()

@@ -24,8 +24,14 @@ RATE = 16000
 SPLITS = ("train", "dev", "test")
 UNLABELLED = -2  # the label of speech whose emotion is not known
 _COLUMNS = ("path", "corpus", "speaker", "emotion", "text_id", "licence")
-_LETTERS = {"A": 0, "H": 1, "N": 2, "S": 3}  # of a vote: index into LABELS
-_OTHER_VOTES = "DF"
+_LETTERS = {  # of a vote
+    "A": "angry",
+    "H": "happy",
+    "N": "neutral",
+    "S": "sad",
+    "D": "disgust",
+    "F": "fear",
+}
 _HELD_OUT = 0.15  # share of the speakers that dev has, and test
 
 
@@ -53,6 +59,7 @@ class Clip:
     heard_as: str = ""
     gender: str = ""
     age: float | None = None
+    labels: tuple[str, ...] = LABELS  # of the run that the clip is used in (`labelled`)
 
     def target(self, votes: float = 0.0) -> Float32:
         """What a network shall say of the clip, float32 [labels], sums to 1.
@@ -66,18 +73,19 @@ class Clip:
             >>> clip.target(0.5).tolist()
             [0.0, 0.0, 0.25, 0.75]
         """
-        own = np.zeros(len(LABELS), np.float32)
-        own[LABELS.index(self.emotion)] = 1
-        votes_for = [_LETTERS[letter] for letter in self.heard_as if letter in _LETTERS]
+        own = np.zeros(len(self.labels), np.float32)
+        own[self.label] = 1
+        heard = [_LETTERS[letter] for letter in self.heard_as]
+        votes_for = [self.labels.index(emotion) for emotion in heard if emotion in self.labels]
         if not votes_for:
             return own
-        shares = np.bincount(votes_for, minlength=len(LABELS)) / len(votes_for)
+        shares = np.bincount(votes_for, minlength=len(self.labels)) / len(votes_for)
         return ((1 - votes) * own + votes * shares).astype(np.float32)
 
     @property
     def label(self) -> int:
-        """Index into `livesr.metadata.LABELS`, or UNLABELLED."""
-        return LABELS.index(self.emotion) if self.emotion else UNLABELLED
+        """Index into `labels`, or UNLABELLED."""
+        return self.labels.index(self.emotion) if self.emotion else UNLABELLED
 
     @property
     def key(self) -> str:
@@ -98,6 +106,34 @@ class Clip:
             raise CorpusError(f"{self.path} holds no samples.")
         mono: Float32 = samples.mean(axis=1)
         return mono if rate == RATE else soxr.resample(mono, rate, RATE)
+
+
+def labelled(clips: Sequence[Clip], labels: tuple[str, ...]) -> list[Clip]:
+    """The clips as a run with these labels uses them.
+
+    Args:
+        clips: of the corpora of the run.
+        labels: of the run. A corpus may lack one of `livesr.model.metadata.LABELS`; other labels
+            are there for these corpora, so that none of them has one is a mistake.
+
+    Raises:
+        CorpusError: for an emotion that is no label, or a label that no clip has.
+
+    Example:
+        >>> clip = Clip(Path("a.wav"), "c", "s", "fear", "", "", "train")
+        >>> [clip.label for clip in labelled([clip], ("fear",))]
+        [0]
+    """
+    for clip in clips:
+        if clip.emotion and clip.emotion not in labels:
+            raise CorpusError(
+                f"{clip.path}: emotion {clip.emotion!r} is none of the labels {', '.join(labels)}."
+            )
+    there = {clip.emotion for clip in clips}
+    lacking = [label for label in labels if label not in there]
+    if clips and lacking and labels != LABELS:
+        raise CorpusError(f"No clip of {named(clips)} is {', '.join(lacking)}, which is a label.")
+    return [replace(clip, labels=labels) for clip in clips]
 
 
 def named(clips: Iterable[Clip]) -> str:
@@ -190,7 +226,8 @@ def read_clips(
     Args:
         root: the folder.
         table_name: of the table in it.
-        emotions: that a clip may be of; None for any. Only those of LABELS have a `label`.
+        emotions: that a clip may be of; None for any. Only those of a clip's `labels` have a
+            `label`.
 
     Raises:
         CorpusError: for a missing folder or file, an emotion that is not one of `emotions`, an
@@ -218,10 +255,10 @@ def read_clips(
         name = Path(row["path"]).as_posix()
         corpus, speaker, emotion, text, licence = (row[column] for column in _COLUMNS[1:])
         letters = (row.get("heard_as") or "").replace(":", "")  # between votes that tied
-        if strange := "".join(sorted(set(letters) - {*_LETTERS, *_OTHER_VOTES})):
+        if strange := "".join(sorted(set(letters) - set(_LETTERS))):
             raise CorpusError(
                 f"{where}: heard_as {letters!r} is no vote; known letters are "
-                f"{''.join(_LETTERS)}{_OTHER_VOTES}, not {strange}."
+                f"{''.join(_LETTERS)}, not {strange}."
             )
         about = (licence, row["split"], name, letters, sex(row.get("gender")), ages.get(speaker))
         clips.append(Clip(path, corpus, speaker, emotion, text, *about))

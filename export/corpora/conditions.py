@@ -10,8 +10,10 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
-import av
 import numpy as np
 import soxr
 
@@ -19,6 +21,8 @@ from export.corpora import augment
 from export.corpora.clips import RATE, Clip, CorpusError
 from livesr.arrays import Array, Float32
 
+# Only for AMR: one who trains and judges clips as recorded does without PyAV.
+av: Any = import_module("av") if find_spec("av") else None
 _BABBLE_VOICES = 6
 _PACKET = RATE // 50  # 20 ms, as RTP packets of most codecs hold
 _AMR_RATE, _AMR_FRAME = 8000, 160
@@ -164,6 +168,8 @@ def _opus(kilobits: float | None, samples: Float32, _rng: np.random.Generator) -
 
 
 def _no_amr() -> str:
+    if av is None:
+        return "PyAV is not installed"
     try:
         av.codec.Codec("amr_nb", "w")
     except av.codec.codec.UnknownCodecError:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from export.corpora.clips import Clip
-from export.evaluation.judging import LEAST_WEIGHT
+from export.evaluation.judging import LEAST_WEIGHT, spread_out
 from export.evaluation.metrics import confusion, uar
 from livesr.arrays import Float64
 from livesr.model.load import load_model
@@ -65,10 +63,8 @@ def said(job: tuple[Clip, str]) -> Said:
 class Calibration:
     """Clips judged by models that never heard their corpora."""
 
-    def __init__(self, pairs: Sequence[tuple[Clip, str]]) -> None:
-        with ProcessPoolExecutor() as pool:
-            done = pool.map(said, pairs, chunksize=8)
-            self._said = list(tqdm(done, "calibration", len(pairs), leave=False, disable=None))
+    def __init__(self, pairs: Sequence[tuple[Clip, str]], workers: int | None = None) -> None:
+        self._said = spread_out(said, pairs, "calibration", workers)
         self.clips = [clip for clip, _ in pairs]
         self.truth = np.array([clip.label for clip in self.clips])
         sizes = Counter(clip.corpus for clip in self.clips)
@@ -98,7 +94,8 @@ class Calibration:
             scores = []
             for corpus in corpora:
                 own = np.array([clip.corpus == corpus for clip in self.clips])
-                scores.append(uar(confusion(self.truth[own], results[own].argmax(1))))
+                guess = results[own].argmax(1)
+                scores.append(uar(confusion(self.truth[own], guess, labels=results.shape[1])))
             row = " | ".join(f"{score:.3f}" for score in [*scores, float(np.mean(scores))])
             yield f"| {half:g} s | {loss:.3f} | {row} |"
 

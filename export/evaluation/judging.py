@@ -12,10 +12,12 @@ from __future__ import annotations
 import argparse
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, islice, zip_longest
+from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -30,6 +32,8 @@ from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 from livesr.stages.adaptation import Adaptation
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 LEAST_WEIGHT = 0.001  # of a reading without speech
 WARM_SECONDS, PAUSE_SECONDS = 30.0, 3.0
 SPEECH_SECONDS = (0.5, 1.0, 2.0, 3.0, 5.0)
@@ -107,7 +111,7 @@ class Evaluation:
         recognizer = Recognizer(self.model)
         if self.adaptation is not None:
             settings = replace(load_model(self.model).info.decision, adaptation=self.adaptation)
-            recognizer._adaptation = Adaptation(settings, len(LABELS), recognizer.hop)
+            recognizer._adaptation = Adaptation(settings, len(recognizer.labels), recognizer.hop)
         return recognizer
 
 
@@ -139,7 +143,10 @@ def clips_before(clip: Clip, clips: Sequence[Clip], seconds: float) -> list[Clip
 
 
 def judge_all(
-    clips: Sequence[Clip], evaluation: Evaluation, among: Sequence[Clip] | None = None
+    clips: Sequence[Clip],
+    evaluation: Evaluation,
+    among: Sequence[Clip] | None = None,
+    workers: int | None = None,
 ) -> list[ClipResult]:
     """The results of all clips, in order.
 
@@ -148,6 +155,7 @@ def judge_all(
         evaluation: how.
         among: where the speaker's other clips and the voices of babble are drawn from; `clips`
             unless given.
+        workers: processes, as many as there are cores unless given; 1 is this process.
 
     Raises:
         CorpusError: if the condition is babble and there is nobody else among them.
@@ -163,10 +171,30 @@ def judge_all(
         )
         for clip in clips
     ]
-    with ProcessPoolExecutor() as pool:
-        done = pool.map(_judge_clip, jobs, chunksize=8)
-        name = evaluation.condition + (", warm" if evaluation.warm else "")
-        return list(tqdm(done, name, total=len(jobs), leave=False, disable=None))
+    name = evaluation.condition + (", warm" if evaluation.warm else "")
+    return spread_out(_judge_clip, jobs, name, workers)
+
+
+def spread_out(
+    function: Callable[[Item], Result], items: Sequence[Item], name: str, workers: int | None
+) -> list[Result]:
+    """The function of each item, in order, in so many processes; None for one a core.
+
+    Args:
+        function: of a module's level, to be found by another process.
+        items: arguments.
+        name: of the progress bar.
+        workers: 1 is this process, where one of many processes of a command must not start more.
+
+    Example:
+        >>> spread_out(len, ["a", "bcd"], "lengths", 1)
+        [1, 3]
+    """
+    bar = partial(tqdm, desc=name, total=len(items), leave=False, disable=None)
+    if workers == 1:
+        return list(bar(map(function, items)))
+    with ProcessPoolExecutor(workers) as pool:
+        return list(bar(pool.map(function, items, chunksize=8)))
 
 
 def some(clips: Sequence[Clip], most: int | None, seed: int = 0) -> list[Clip]:
@@ -196,18 +224,20 @@ def score(clips: Sequence[Clip], results: Sequence[ClipResult]) -> float:
 
 def table(clips: Sequence[Clip], results: Sequence[ClipResult]) -> list[str]:
     """A Markdown table with a row per corpus and their mean, and the confusion matrix."""
+    labels = clips[0].labels
     lines = [
         "| corpus | speakers | clips | UAR | WA | recall "
-        + " / ".join(LABELS)
+        + " / ".join(labels)
         + " | label given |",
         "|---|---|---|---|---|---|---|",
     ]
     by_corpus: dict[str, list[int]] = defaultdict(list)
     for index, clip in enumerate(clips):
         by_corpus[clip.corpus].append(index)
-    scores, total = [], np.zeros((len(LABELS), len(LABELS)), int)
+    scores, total = [], np.zeros((len(labels), len(labels)), int)
     for corpus, indices in sorted(by_corpus.items()):
-        counts = confusion([clips[i].label for i in indices], [results[i].guess for i in indices])
+        truths, guesses = zip(*((clips[i].label, results[i].guess) for i in indices), strict=True)
+        counts = confusion(truths, guesses, labels=len(labels))
         total += counts
         scores.append((uar(counts), wa(counts)))
         recall = " / ".join(f"{r:.2f}" for r in np.diag(counts) / np.maximum(1, counts.sum(1)))
@@ -234,10 +264,11 @@ def table(clips: Sequence[Clip], results: Sequence[ClipResult]) -> list[str]:
     right = [guess == said for guess, v, said in pairs if v.labelled]
     lines += ["", f"Expected calibration error over all clips, 15 bins: {error:.3f}"]
     lines += [f"Of the {len(right)} labels given {sum(right)} are right.", ""]
-    lines += ["| true \\ recognised as | " + " | ".join(LABELS) + " |", "|---" * 5 + "|"]
+    lines += ["| true \\ recognised as | " + " | ".join(labels) + " |"]
+    lines += ["|---" * (len(labels) + 1) + "|"]
     lines += [
         f"| {label} | " + " | ".join(map(str, row)) + " |"
-        for label, row in zip(LABELS, total, strict=True)
+        for label, row in zip(labels, total, strict=True)
     ]
     return lines
 

@@ -11,9 +11,9 @@ from livesr.arrays import Array, Float64
 from livesr.model.metadata import LABELS
 
 
-def confusion(truth: Sequence[int], guess: Sequence[int]) -> Array:
-    """Counts, int [true label, guessed label]."""
-    table = np.zeros((len(LABELS), len(LABELS)), int)
+def confusion(truth: Sequence[int], guess: Sequence[int], *, labels: int = len(LABELS)) -> Array:
+    """Counts of so many labels, int [true label, guessed label]."""
+    table = np.zeros((labels, labels), int)
     np.add.at(table, (list(truth), list(guess)), 1)
     return table
 
@@ -38,6 +38,22 @@ def per_label(table: Array) -> Float64:
     recall = right / np.maximum(1, table.sum(1))
     f1 = 2 * precision * recall / np.maximum(1e-12, precision + recall)
     return np.stack([precision, recall, f1], axis=1)
+
+
+def macro(table: Array) -> dict[str, float]:
+    """Accuracy (WA), and precision, recall and F1 as means of the labels that occur.
+
+    Recall is then UAR. A label that no clip has says nothing of the three; guessed, it is an error
+    of the label that the clip has.
+
+    Example:
+        >>> table = np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]])
+        >>> {name: round(value, 3) for name, value in macro(table).items()}
+        {'accuracy': 0.875, 'precision': 0.9, 'recall': 0.875, 'F1': 0.873}
+    """
+    rows = per_label(table)[table.sum(1) > 0]
+    means = (float(value) for value in rows.mean(0))
+    return {"accuracy": wa(table), **dict(zip(("precision", "recall", "F1"), means, strict=True))}
 
 
 def calibration(probabilities: Float64, truth: Sequence[int], bins: int = 15) -> Float64:
@@ -100,7 +116,11 @@ def uars(tables: Array) -> Float64:
 def mean_uar(guess: ArrayLike, truth: ArrayLike, corpora: ArrayLike) -> float:
     """The mean of the corpora's UARs."""
     groups, guessed, said = np.asarray(corpora), np.asarray(guess), np.asarray(truth)
-    scores = [uar(confusion(said[groups == g], guessed[groups == g])) for g in np.unique(groups)]
+    count = max(len(LABELS), said.max() + 1, guessed.max() + 1)
+    scores = []
+    for corpus in np.unique(groups):
+        own = groups == corpus
+        scores.append(uar(confusion(said[own], guessed[own], labels=count)))
     return float(np.nanmean(scores))
 
 

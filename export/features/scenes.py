@@ -14,7 +14,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -177,7 +177,9 @@ def sequences(
         name = f"{seed}-taught" if teach else str(seed)
         one = partial(_one, teach=teach)
         parts = _cached(own, name, cache, partial(_jobs, own, seed), one, workers)
-        found |= zip((clip.key for clip in own), parts, strict=True)
+        for clip, part in zip(own, parts, strict=True):  # cached by a run with other labels?
+            same = part.label == clip.label
+            found[clip.key] = part if same else replace(part, label=clip.label)
     return [found[clip.key] for clip in clips]
 
 
@@ -223,7 +225,9 @@ def _cached(
         cache.mkdir(parents=True, exist_ok=True)
         todo = jobs()
         with ProcessPoolExecutor(workers) as pool:
-            done = pool.map(one, todo, chunksize=32)
+            # Few enough in a chunk that a small corpus keeps all workers busy.
+            chunk = max(1, min(32, len(todo) // (4 * workers)))
+            done = pool.map(one, todo, chunksize=chunk)
             _write(file, list(tqdm(done, f"features, {name}", len(todo), disable=None)))
     return _read(file)
 

@@ -21,6 +21,7 @@ from livesr.model.metadata import LABELS
 
 _LESSON_STEPS = 25  # half a second
 _EVERY = 5  # steps of it are kept
+_CPU = torch.device("cpu")
 
 
 @dataclass(slots=True)
@@ -44,8 +45,11 @@ def prepare(
     mean: Float64,
     deviation: Float64,
     targets: Float32 | None = None,
+    count: int = len(LABELS),
 ) -> Scenes:
     """Standardise and add deltas, through livesr's front end; smooth the teacher's output.
+
+    Without `targets`, they are the clips' labels, of so many.
 
     Averaged over half a second, the teacher's steps say how something is spoken; a single step
     says which sound it is, which a small network cannot learn.
@@ -54,14 +58,13 @@ def prepare(
     lessons = [_smooth(clip.taught) for clip in clips]
     labels = [clip.label for clip in clips]
     if targets is None:
-        targets = aims(labels)
+        targets = aims(labels, count)
     kept = [replace(clip, taught=clip.taught[:0].copy()) for clip in clips]  # gigabytes
     return Scenes([f.astype(np.float16) for f in features], lessons, targets, kept)
 
 
-def aims(labels: Sequence[int]) -> Float32:
+def aims(labels: Sequence[int], count: int = len(LABELS)) -> Float32:
     """The targets, [clips, labels]: one label, even shares for babble, zeros without a label."""
-    count = len(LABELS)
     rows = (np.eye(count), np.zeros(count), np.full(count, 1 / count))
     return np.vstack(rows).astype(np.float32)[np.asarray(labels, int)]  # the last two: negative
 
@@ -131,22 +134,31 @@ def batches(
     config: Config,
     steps: int,
     rng: np.random.Generator,
+    device: torch.device = _CPU,
 ) -> Iterator[tuple[Tensor, ...]]:
     """One epoch of balanced, augmented windows; the first version is the clips as recorded.
 
     Some windows come from `babble` (label BABBLE) instead. Each batch also gets windows of
-    `unlabelled`, if there are any, with the label UNLABELLED.
+    `unlabelled`, if there are any, with the label UNLABELLED. Windows are cut on the CPU, and
+    augmented on `device`, which has most of the work; the targets stay on the CPU.
+
+    Returns:
+        of each batch: features float32 [batch, frames, bands, 3], which frames exist, which steps
+        of the window count, the teacher's values and which of them are known (`lesson`; no values
+        where the config does without a teacher), and targets [batch, labels].
     """
     groups = [(item.corpus, item.label) for item in versions[0].clips]
     sizes = Counter(groups)
     chance = np.array([sizes[group] ** (config.balance - 1.0) for group in groups])
     order = rng.choice(len(groups), len(groups), p=chance / chance.sum())
     more = round(config.unlabelled * config.batch) if unlabelled else 0
+    none = np.zeros(0, np.float32)
 
     def cut(scenes: Scenes, item: int) -> tuple[Array, ...]:
         start, end = draw(scenes.clips[item], config, steps, rng)
         features = window(scenes.features[item], start, end, steps)
-        lessons = lesson(scenes.lessons[item], end, steps)
+        # Without a teacher, batches of zeros would be most of what is copied.
+        lessons = lesson(scenes.lessons[item], end, steps) if config.teach else (none, none)
         return *features, *lessons, scenes.targets[item]
 
     def any_of(scenes: Scenes) -> tuple[Array, ...]:
@@ -164,8 +176,10 @@ def batches(
         for version in rng.integers(len(unlabelled), size=more) if more else ():
             parts.append(any_of(unlabelled[version]))
         columns = (torch.from_numpy(np.stack(column)) for column in zip(*parts, strict=True))
-        seen, exists, *rest = columns
-        yield spec_augment(mix_styles(seen, exists, config.styles, rng), rng), exists, *rest
+        *inputs, targets = columns
+        seen, exists, *rest = (part.to(device) for part in inputs)
+        seen = spec_augment(mix_styles(seen, exists, config.styles, rng), rng)
+        yield seen, exists, *rest, targets
 
 
 def mix_styles(features: Tensor, exists: Tensor, share: float, rng: np.random.Generator) -> Tensor:
@@ -182,7 +196,8 @@ def mix_styles(features: Tensor, exists: Tensor, share: float, rng: np.random.Ge
     spread = (((features - mean).square() * there).sum(1, keepdim=True) / total + 1e-4).sqrt()
     own = rng.beta(0.4, 0.4, count)
     own = torch.from_numpy(np.where(rng.random(count) < share, own, 1)).float()[:, None, None, None]
-    other = torch.from_numpy(rng.permutation(count))
+    other = torch.from_numpy(rng.permutation(count)).to(features.device)
+    own = own.to(features.device)
     new_mean = own * mean + (1 - own) * mean[other]
     new_spread = own * spread + (1 - own) * spread[other]
     return ((features - mean) / spread * new_spread + new_mean) * there
@@ -191,11 +206,13 @@ def mix_styles(features: Tensor, exists: Tensor, share: float, rng: np.random.Ge
 def spec_augment(features: Tensor, rng: np.random.Generator) -> Tensor:
     """Masks over time and band, per window (Park et al. 2019, without warping)."""
     count, frames, bands, _ = features.shape
+    silent, lost = np.zeros((count, bands), np.bool_), np.zeros((count, frames), np.bool_)
     for row in range(count):
         size = int(rng.integers(0, 9))
         low = int(rng.integers(0, bands - size))
-        features[row, :, low : low + size] = 0
+        silent[row, low : low + size] = True
         size = int(rng.integers(0, 31))
         begin = int(rng.integers(0, frames - size))
-        features[row, begin : begin + size] = 0
-    return features
+        lost[row, begin : begin + size] = True
+    hidden = torch.from_numpy(silent)[:, None, :] | torch.from_numpy(lost)[:, :, None]
+    return features.masked_fill(hidden[..., None].to(features.device), 0)

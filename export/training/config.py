@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from export.networks.sizes import NETWORKS
+from livesr.model.metadata import LABELS
+from livesr.reading import MOST_LABELS
 
 
 class ConfigError(Exception):
@@ -20,6 +22,7 @@ class Config:
 
     network: str = "acrnn-compact"
     corpora: tuple[str, ...] = ("banglaser", "crema_d", "emodb", "emospeech", "nemo", "ravdess")
+    labels: tuple[str, ...] = LABELS  # more than these four: see --others of export.train
     splits: tuple[str, ...] = ("train",)  # to train on; with dev too, once all is chosen
     seed: int = 1
     scenes: int = 3  # augmented versions of the training set
@@ -46,6 +49,10 @@ class Config:
             raise ConfigError(f"network {self.network!r} is none of {', '.join(NETWORKS)}.")
         if not {"train"} <= set(self.splits) <= {"train", "dev"}:
             raise ConfigError(f"splits {', '.join(self.splits)}: train, or train and dev.")
+        if not 2 <= len(set(self.labels)) == len(self.labels) <= MOST_LABELS:
+            raise ConfigError(
+                f"labels {', '.join(self.labels)}: give 2 to {MOST_LABELS}, each once."
+            )
         if self.unlabelled and not self.teach:
             raise ConfigError("unlabelled speech is only for distillation: set teach too.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,10 +69,24 @@ def recalls(scores: Float64, scenes: Scenes) -> dict[str, float]:
     return {**found, "mean": float(np.mean(list(found.values())))}
 
 
-def _running_mean(decay: float, mean: Tensor, new: Tensor, count: Tensor) -> Tensor:
-    """Exponential mean of the weights, with a shorter memory at the start of training."""
-    kept = min(decay, (1 + int(count)) / (10 + int(count)))
-    return mean + (new - mean) * (1 - kept) if mean.is_floating_point() else new
+def _running_mean(decay: float, means: list[Tensor], new: list[Tensor], count: int) -> None:
+    """Exponential mean of the weights, with a shorter memory at the start of training.
+
+    Of all weights at once: one by one, their kernels would take longer than a small network's.
+    """
+    if not means[0].is_floating_point():  # counts of batches
+        torch._foreach_copy_(means, new)
+        return
+    kept = min(decay, (1 + count) / (10 + count))
+    apart = torch._foreach_sub(new, means)
+    torch._foreach_mul_(apart, 1 - kept)
+    torch._foreach_add_(means, apart)
+
+
+def _mean(values: Sequence[Tensor]) -> float:
+    if not values:  # fewer clips than a batch takes
+        return math.nan
+    return float(torch.stack(list(values)).double().cpu().numpy().mean())
 
 
 class Run:
@@ -82,11 +96,12 @@ class Run:
         self.config, self.folder = config, folder
         torch.manual_seed(config.seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = ACRNN(NETWORKS[config.network], config.dropout).to(self.device)
+        widths = replace(NETWORKS[config.network], labels=len(config.labels))
+        self.network = ACRNN(widths, config.dropout).to(self.device)
         self.pupil = nn.Linear(self.network.widths.hidden, VALUES).to(self.device)
         self.average = torch.optim.swa_utils.AveragedModel(
             self.network,
-            avg_fn=partial(_running_mean, config.average),
+            multi_avg_fn=self._average,
             use_buffers=True,
         )
         self.trained = [*self.network.parameters(), *self.pupil.parameters()]
@@ -96,6 +111,10 @@ class Run:
         self.epoch = 0
         self.log: list[dict[str, float]] = []
         self._resume()
+
+    def _average(self, means: list[Tensor], new: list[Tensor], _: Tensor | int) -> None:
+        # The count that torch passes is on the device, and would have to be waited for.
+        _running_mean(self.config.average, means, new, int(self.average.n_averaged))
 
     def _resume(self) -> None:
         file = self.folder / "checkpoint.pt"
@@ -136,14 +155,17 @@ class Run:
             self.network.train()
             began, losses, misses = time.monotonic(), [], []
             epoch = tqdm(
-                batches(versions, babble, unlabelled, config, steps, rng),
+                batches(versions, babble, unlabelled, config, steps, rng, self.device),
                 f"{self.folder.name}, epoch {self.epoch + 1} of {config.epochs}",
                 per_epoch,
                 leave=False,
                 disable=None,  # without a terminal
             )
             for step, batch in enumerate(epoch):
-                *seen, lessons, known, targets = (part.to(self.device) for part in batch)
+                # Nothing in the loop waits for the device; the losses are read after the epoch.
+                *seen, lessons, known, targets = batch
+                labelled = torch.nonzero(targets.sum(1) > 0)[:, 0].to(self.device)
+                targets = targets.to(self.device)
                 done = (self.epoch * per_epoch + step) / total
                 warm = min(1.0, (self.epoch * per_epoch + step + 1) / (2 * per_epoch))
                 for group in self.optimiser.param_groups:
@@ -151,7 +173,6 @@ class Run:
                         config.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * done))
                     )
                 logits, _, hidden = self.network(*seen)
-                labelled = targets.sum(1) > 0
                 loss = cross_entropy(
                     logits[labelled], targets[labelled], label_smoothing=config.label_smoothing
                 )
@@ -161,17 +182,17 @@ class Run:
                     known = known * seen[2]
                     imitated = (wrong * known).sum() / known.sum().clamp(min=1)
                     loss = loss + config.teach * imitated
-                    misses.append(float(imitated.detach()))
+                    misses.append(imitated.detach())
                 self.optimiser.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(self.trained, 2.0)
                 self.optimiser.step()
                 self.average.update_parameters(self.network)
-                losses.append(float(loss.detach()))
+                losses.append(loss.detach())
             self.epoch += 1
-            row = {"epoch": self.epoch, "loss": float(np.mean(losses))}
+            row = {"epoch": self.epoch, "loss": _mean(losses)}
             if misses:
-                row["unlike the teacher"] = float(np.mean(misses))
+                row["unlike the teacher"] = _mean(misses)
             if dev.clips and (self.epoch % 8 == 0 or self.epoch == config.epochs):
                 row |= recalls(evaluate(self.average.module, dev), dev)
             row["seconds"] = time.monotonic() - began

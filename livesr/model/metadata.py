@@ -11,6 +11,7 @@ import numpy as np
 
 from livesr.arrays import Float64
 from livesr.errors import ModelError
+from livesr.reading import LONGEST_LABEL, MOST_LABELS, printable
 from livesr.settings import DecisionSettings, EncoderSettings, FrontEndSettings
 
 METADATA_KEY = "livesr"
@@ -80,7 +81,6 @@ class ModelInfo:
             for what, theirs, needed in (
                 ("format", about["format"], FORMAT),
                 ("kind", about["kind"], _KIND),
-                ("labels", tuple(about["labels"]), LABELS),
                 *_differences("front end", dict(about["front_end"]), FrontEndSettings().to_dict()),
                 *_differences("encoder", dict(encoder or ours), ours),
             ):
@@ -89,6 +89,13 @@ class ModelInfo:
                         f"{source} does not fit this livesr: its {what} is {theirs!r:.200}, "
                         f"livesr needs {needed!r}. Use a model exported for this version."
                     )
+            labels = about["labels"]
+            if not (
+                isinstance(labels, list)
+                and all(printable(name, LONGEST_LABEL) for name in labels)
+                and 2 <= len(set(labels)) == len(labels) <= MOST_LABELS
+            ):
+                raise ValueError("labels")
             bands = FrontEndSettings().bands
             mean, deviation = (
                 np.asarray(about["standardisation"][part], np.float64)
@@ -103,7 +110,7 @@ class ModelInfo:
                 raise ValueError("standardisation")
             return cls(
                 name=str(about["name"]),
-                labels=LABELS,
+                labels=tuple(labels),
                 mean=mean,
                 deviation=deviation,
                 temperature=float(about["temperature"]),

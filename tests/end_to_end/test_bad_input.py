@@ -140,7 +140,9 @@ def changed(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        (changed(labels=["angry", "happy"]), r"labels is \('angry', 'happy'\), livesr needs"),
+        (changed(labels=["angry", "happy"]), r"probabilities are float32 \(1, 4\)"),
+        (changed(labels=["angry", "happy", "sad", "sad"]), r"cannot be read .*labels"),
+        (changed(labels="sad"), r"cannot be read .*labels"),
         (changed(format=99), "format is 99, livesr needs 1"),
         (
             changed(front_end={**FrontEndSettings().to_dict(), "sample_rate": 8000}),

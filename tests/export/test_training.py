@@ -17,6 +17,7 @@ import torch
 
 from export import train
 from export.corpora.clips import RATE, UNLABELLED, Clip, CorpusError, read_clips
+from export.corpora.licences import licence as strictest
 from export.evaluation.metrics import calibration_error, confusion, uar
 from export.features import teacher
 from export.features.scenes import (
@@ -331,7 +332,7 @@ def test_weights_carry_the_strictest_licence_of_their_clips(corpus: Path) -> Non
     clip = read_clips(corpus)[0]
 
     def of(*licences: str) -> str:
-        return train.licence([replace(clip, licence=licence) for licence in licences])
+        return strictest([replace(clip, licence=licence) for licence in licences])
 
     assert of("CC0-1.0", "ODbL-1.0 + DbCL-1.0") == "ODbL-1.0 + DbCL-1.0"
     assert of("CC0-1.0", "ODbL-1.0 + DbCL-1.0", "CC-BY-4.0") == "CC-BY-4.0"

@@ -12,6 +12,7 @@ import pytest
 import livesr
 from export.networks.graph import build
 from export.networks.sizes import weight_shapes
+from livesr import ModelError, Recognizer
 from livesr.model.load import DEFAULT, PAPER, bundled, load_model
 from livesr.model.metadata import LABELS
 from livesr.model.runtime import open_session
@@ -142,6 +143,30 @@ def test_weights_stored_in_16_bits_say_nearly_the_same(tmp_path: Path) -> None:
 
 def test_widths_of_the_tiny_network(tiny: Path) -> None:
     assert load_model(tiny).memory_shapes["encodings"] == [150, TINY.linear]
+
+
+def test_a_model_may_have_labels_of_its_own(tmp_path: Path, speech: np.ndarray) -> None:
+    labels = ("boredom", *LABELS, "fear")
+    widths, rng = replace(TINY, labels=len(labels)), np.random.default_rng(0)
+    weights = {
+        name: rng.standard_normal(shape).astype(np.float32)
+        for name, shape in weight_shapes(widths).items()
+    }
+    path = tmp_path / "six.onnx"
+    onnx.save(build(widths, weights, tiny_info(labels=labels)), path)
+    recognizer = Recognizer(path)
+    assert recognizer.labels == load_model(path).info.labels == labels
+    for reading in recognizer.push(speech[:48_000]):
+        assert tuple(reading.probabilities) == tuple(reading.smoothed) == labels
+        assert sum(reading.probabilities.values()) == pytest.approx(1)
+    for wrong in (("sad",), ("sad", "sad"), ("sad", ""), ("sad", "\x1b[2J"), ("a", "b" * 41)):
+        model = build(widths, weights, tiny_info(labels=wrong))
+        onnx.save(model, tmp_path / "wrong.onnx")
+        with pytest.raises(ModelError, match="labels"):
+            load_model(tmp_path / "wrong.onnx")
+    onnx.save(build(widths, weights, tiny_info()), tmp_path / "fewer.onnx")
+    with pytest.raises(ModelError, match="does not work"):  # six outputs for four labels
+        load_model(tmp_path / "fewer.onnx")
 
 
 def test_bundled_models_describe_themselves() -> None:

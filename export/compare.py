@@ -1,0 +1,343 @@
+"""The paper's table, with other corpora: networks trained alike and judged alike, over seeds.
+
+    python -m export.compare --corpora SPEECH SPEECH-MORE --seeds 1 2 3 --left-out \\
+        --jobs 16 --workers 16 --output runs/compare
+
+The paper's network (`acrnn-compact`) and those that it was compared with are trained on `train`
+with one config, for each seed, and judged on `test` through `Recognizer`: speakers unseen in
+training. With --left-out, each is also trained without each corpus in turn, and judged on that
+corpus's train and dev speakers, who are as unseen. `dev` gives the temperature.
+
+A network's folder is OUTPUT/NETWORK-seedN, and CORPUS in it for one without that corpus. It holds
+the ONNX file, the checkpoint, what was printed (log.txt) and the results (judged.npz). What is
+there is not made again: a broken run continues, and the same command prints its tables in seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from export.corpora.clips import Clip, CorpusError, check, labelled, leave_one_corpus_out, named
+from export.corpora.readers import read_corpora
+from export.evaluation.judging import Evaluation, above_zero, judge_all, some
+from export.evaluation.metrics import confusion, macro, per_label, spread, uar
+from export.evaluation.runs import dealt, features, train
+from export.networks.sizes import NETWORKS
+from export.training.config import Config, ConfigError, read_config
+from livesr.arrays import Array, Float64
+from livesr.errors import LivesrError
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPARED = ("acrnn-compact", "cnn1d-lstm", "cnn2d-temporal", "acrnn-3d")
+Tables = dict[str, Array]  # corpus -> confusion counts
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A network to train and judge.
+
+    Attributes:
+        config: of its run.
+        out: the corpus that it never hears, "" for none.
+        folder: of its run.
+        train: to train on.
+        dev: to calibrate on.
+        judged: to judge.
+        cache: folder of features.
+    """
+
+    config: Config
+    out: str
+    folder: Path
+    train: list[Clip]
+    dev: list[Clip]
+    judged: list[Clip]
+    cache: Path
+
+    @property
+    def name(self) -> str:
+        """Of the network and its ONNX file, as `export.report --left-out` looks for it."""
+        return self.out or self.config.network
+
+    def results(self) -> Float64 | None:
+        """The probabilities of each clip of `judged`, [clips, labels]; None if there are none yet.
+
+        Raises:
+            ConfigError: if they are of another config.
+        """
+        file = self.folder / "judged.npz"
+        if not file.is_file():
+            return None
+        with np.load(file) as kept:
+            if not self.config.wrote(str(kept["config"])):
+                raise ConfigError(
+                    f"{file} was made with another config; remove {self.folder} or give another "
+                    "--output."
+                )
+            if kept["clips"].tolist() != [clip.key for clip in self.judged]:
+                return None
+            return np.asarray(kept["probabilities"], np.float64)
+
+    def tables(self) -> Tables:
+        """Confusion counts of each corpus, from the results."""
+        results = self.results()
+        assert results is not None
+        pairs: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for clip, row in zip(self.judged, results, strict=True):
+            pairs[clip.corpus].append((clip.label, int(row.argmax())))
+        count = len(self.config.labels)
+        return {
+            corpus: confusion(*zip(*own, strict=True), labels=count)
+            for corpus, own in sorted(pairs.items())
+        }
+
+
+def work(job: Job) -> str:
+    """Train a network, unless it is trained, and judge; what it took, in a line.
+
+    What this prints goes to the folder's log.txt, as others print at the same time.
+
+    Raises:
+        ConfigError: if the folder holds a run of another config.
+    """
+    job.folder.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    file = job.folder / f"{job.name}.onnx"
+    with (job.folder / "log.txt").open("a") as log, redirect_stdout(log), redirect_stderr(log):
+        if not (job.folder / "judged.npz").is_file():  # else only other clips are to be judged
+            train(job.config, job.name, job.folder, job.train, job.dev, [], job.cache, 1, 1)
+        trained = time.monotonic()
+        results = judge_all(job.judged, Evaluation(str(file)), workers=1)
+    part = job.folder / "judged.part.npz"
+    np.savez(
+        part,
+        config=job.config.to_json(),
+        clips=[clip.key for clip in job.judged],
+        probabilities=np.stack([result.probabilities for result in results]),
+    )
+    part.rename(job.folder / "judged.npz")
+    return (
+        f"{job.folder}: trained in {trained - began:.0f} s, "
+        f"{len(results)} clips judged in {time.monotonic() - trained:.0f} s"
+    )
+
+
+def jobs_of(
+    configs: Sequence[Config],
+    clips: Sequence[Clip],
+    left_out: bool,
+    calibrate: int,
+    most: int,
+    output: Path,
+    cache: Path,
+) -> list[Job]:
+    """A network of each config, and with `left_out` one without each corpus, seed by seed.
+
+    So a run that is broken off has whole seeds, which make a table with fewer `--seeds`.
+
+    Args:
+        configs: of the same corpora.
+        clips: of all corpora.
+        left_out: whether corpora are left out.
+        calibrate: clips of `dev` of each corpus, for the temperature.
+        most: clips of each split of a corpus that is left out, to judge.
+        output: folder of all runs.
+        cache: folder of features.
+
+    Raises:
+        CorpusError: if a split has no clips, or there are fewer than two corpora to leave out.
+    """
+    used = [clip for clip in clips if clip.corpus in configs[0].corpora]
+    used = labelled(used, configs[0].labels)
+    # Drawn once, so that a corpus gives the same clips whatever others a network is trained on.
+    few = some([clip for clip in used if clip.split == "dev"], calibrate)
+    used_fewer = [clip for clip in used if clip.split != "dev"] + few
+    strangers = some([clip for clip in used if clip.split != "test"], most)
+    jobs = []
+    for config in configs:
+        folder = output / f"{config.network}-seed{config.seed}"
+        jobs.append(Job(config, "", folder, *dealt(used_fewer, config), cache))
+    folds = leave_one_corpus_out(used_fewer) if left_out else {}
+    for out, fold in folds.items():
+        own = [clip for clip in strangers if clip.corpus == out]
+        for config in configs:
+            folder = output / f"{config.network}-seed{config.seed}" / out
+            less = replace(config, corpora=tuple(c for c in config.corpora if c != out))
+            learnt, dev, _ = dealt(fold, less)
+            jobs.append(Job(less, out, folder, learnt, dev, own, cache))
+    return sorted(jobs, key=lambda job: job.config.seed)  # inside a seed, the longest come first
+
+
+def _prepare_process() -> None:
+    torch.set_num_threads(1)
+    torch.backends.cudnn.benchmark = True  # every batch has the same shape
+
+
+def run(jobs: Sequence[Job], count: int) -> None:
+    """Do what is not done, so many at a time, each in a process of its own.
+
+    Raises:
+        ConfigError: if a folder holds a run of another config.
+    """
+    # Not forked: a process that has used a GPU cannot be.
+    pool = ProcessPoolExecutor(count, get_context("spawn"), initializer=_prepare_process)
+    with pool:
+        waiting = [pool.submit(work, job) for job in jobs]
+        try:
+            for number, done in enumerate(as_completed(waiting), start=1):
+                print(f"{number} of {len(jobs)}  {done.result()}", file=sys.stderr, flush=True)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def averages(tables: Tables) -> dict[str, float]:
+    """`export.evaluation.metrics.macro`, the mean of the corpora."""
+    rows = [macro(table) for table in tables.values()]
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def overview(found: Mapping[str, Sequence[Tables]]) -> Iterator[str]:
+    """A row per network: the measures, the mean of the corpora, over seeds."""
+    yield "| network | seeds | accuracy (WA) | precision | recall (UAR) | F1 |"
+    yield "|---" * 6 + "|"
+    for name, seeds in found.items():
+        rows = [averages(tables) for tables in seeds]
+        cells = [spread([row[measure] for row in rows]) for measure in rows[0]]
+        yield f"| {name} | {len(seeds)} | " + " | ".join(cells) + " |"
+    yield ""
+
+
+def by_corpus(found: Mapping[str, Sequence[Tables]]) -> Iterator[str]:
+    """A row per network: UAR of each corpus over seeds, and of the corpus where it is least."""
+    corpora = list(next(iter(found.values()))[0])
+    yield "| network | " + " | ".join(corpora) + " | least |"
+    yield "|---" * (len(corpora) + 2) + "|"
+    for name, seeds in found.items():
+        scores = {corpus: [uar(tables[corpus]) for tables in seeds] for corpus in corpora}
+        least = min(corpora, key=lambda corpus: float(np.mean(scores[corpus])))
+        cells = [spread(own) for own in scores.values()]
+        cells.append(f"{np.mean(scores[least]):.3f} ({least})")
+        yield f"| {name} | " + " | ".join(cells) + " |"
+    yield ""
+
+
+def matrix(counts: Array, labels: Sequence[str]) -> Iterator[str]:
+    """Confusion counts, with the recall of each label."""
+    yield "| true \\ recognised as | " + " | ".join(labels) + " | recall |"
+    yield "|---" * (len(labels) + 2) + "|"
+    for label, row, right in zip(labels, counts, per_label(counts)[:, 1], strict=True):
+        yield f"| {label} | " + " | ".join(map(str, row)) + f" | {right:.3f} |"
+    yield ""
+
+
+def told(jobs: Sequence[Job], calibrate: int, most: int) -> Iterator[str]:
+    """The tables, line by line."""
+    together: dict[str, list[Tables]] = defaultdict(list)
+    apart: dict[str, dict[int, Tables]] = defaultdict(lambda: defaultdict(dict))
+    for job in jobs:
+        if job.out:
+            apart[job.config.network][job.config.seed] |= job.tables()
+        else:
+            together[job.config.network].append(job.tables())
+    first = jobs[0]
+    config = first.config
+    lessons = "" if config.teach else ", without distillation"
+    speakers = len({clip.speaker for clip in first.judged})
+    yield "# Networks compared\n"
+    yield f"Trained alike on {' and '.join(config.splits)} of {named(first.train)}:"
+    yield f"{len(first.train)} clips, each also in {config.scenes} augmented version(s), and"
+    yield f"{config.epochs} epochs of batches of {config.batch}{lessons}. The temperature is of at"
+    yield f"most {calibrate} clips of each corpus's `dev`. Each clip is judged alone, through"
+    yield "`Recognizer`. Every figure is the mean of the corpora, then mean ± deviation over seeds;"
+    yield "precision, recall and F1 are means of the emotions that a corpus has.\n"
+    yield f"## `test`: {len(first.judged)} clips of {speakers} speakers unseen in training\n"
+    yield from overview(together)
+    yield "UAR of each corpus:\n"
+    yield from by_corpus(together)
+    if apart:
+        left = {job.out: job.judged for job in jobs if job.out}
+        each = ", ".join(f"{len(clips)} of {corpus}" for corpus, clips in left.items())
+        yield "## Corpora left out: all of a corpus unseen in training\n"
+        yield f"At most {most} clips of each of its splits `train` and `dev`, emotions in turn:"
+        yield f"{each}.\n"
+        found = {name: list(seeds.values()) for name, seeds in apart.items()}
+        yield from overview(found)
+        yield "UAR of each corpus that was left out:\n"
+        yield from by_corpus(found)
+    name, seeds = next(iter(together.items()))
+    yield f"## {name} on `test`, clips of {len(seeds)} seed(s) together\n"
+    counts = np.asarray(sum(table for tables in seeds for table in tables.values()))
+    yield from matrix(counts, config.labels)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--corpora", nargs="+", required=True, help="a folder with clips.csv, or NAME=FOLDER"
+    )
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=COMPARED)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--left-out", action="store_true", help="also leave each corpus out")
+    parser.add_argument("--only-features", action="store_true", help="make them, and no network")
+    parser.add_argument(
+        "--config", type=Path, default=ROOT / "export" / "configs" / "comparison.json"
+    )
+    parser.add_argument("--epochs", type=int, help="in place of the config's")
+    parser.add_argument(
+        "--calibrate", type=above_zero, default=20, help="clips of each corpus's dev"
+    )
+    parser.add_argument(
+        "--most",
+        type=above_zero,
+        default=150,
+        help="clips of each split of a corpus left out, to judge",
+    )
+    parser.add_argument("--jobs", type=above_zero, default=1, help="networks trained at a time")
+    parser.add_argument("--workers", type=above_zero, default=2, help="processes, for features")
+    parser.add_argument("--output", type=Path, default=ROOT / "runs" / "compare", help="a folder")
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
+    options = parser.parse_args()
+    try:
+        clips = read_corpora(options.corpora)
+        configs = [
+            read_config(options.config, network=network, seed=seed, epochs=options.epochs)
+            for network in options.networks
+            for seed in options.seeds
+        ]
+        of = (options.left_out, options.calibrate, options.most, options.output, options.cache)
+        jobs = jobs_of(configs, clips, *of)
+        todo = [job for job in jobs if job.results() is None]
+        if todo or options.only_features:
+            check(clip for clip in clips if clip.corpus in configs[0].corpora)
+            together = {job.config.seed: job for job in jobs if not job.out}
+            for job in together.values():  # those of the others are among them
+                features(job.config, job.train, job.dev, options.cache, options.workers)
+        if options.only_features:
+            print(f"the features are in {options.cache}")
+            return
+        run(todo, options.jobs)
+        with (options.output / "compare.md").open("w") as file:
+            for line in told(jobs, options.calibrate, options.most):
+                print(line, flush=True)
+                file.write(line + "\n")
+    except (ConfigError, CorpusError, LivesrError) as error:
+        raise SystemExit(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()

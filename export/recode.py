@@ -1,0 +1,111 @@
+"""Pass a corpus through one codec: `python -m export.recode SPEECH FOLDER --corpora emodb`.
+
+Where some emotions of a corpus lie on disk as recorded and others as Opus, the codec gives the
+emotion away. This writes each clip that is not Opus yet as 16 kHz mono Ogg Opus, copies the others,
+and writes a table of the same name for them. It also makes corpora smaller, to carry them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import soundfile as sf
+from tqdm import tqdm
+
+from export.corpora.clips import RATE, Clip, CorpusError, read_clips
+from export.evaluation.judging import above_zero
+
+
+def recode(clip: Clip, folder: Path, kilobits: float) -> str:
+    """Write a clip below `folder`; its path there, with / between.
+
+    Args:
+        clip: as recorded, or Opus, which is copied: coded twice it would differ again.
+        folder: of the new corpus.
+        kilobits: a second, 6 to 256.
+
+    Raises:
+        CorpusError: for a file that cannot be decoded.
+    """
+    name = PurePosixPath(clip.name).with_suffix(".opus").as_posix()
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if clip.path.suffix == ".opus":
+        shutil.copyfile(clip.path, file)
+        return name
+    # libsndfile's compression of 0 is 256 kbit/s, of 1 is 6.
+    level = (256 - kilobits) / 250
+    samples = clip.samples().clip(-1, 1)
+    sf.write(file, samples, RATE, "OPUS", format="OGG", compression_level=level)
+    return name
+
+
+def write_corpus(
+    root: Path, table: str, folder: Path, corpora: Sequence[str] | None, kilobits: float
+) -> int:
+    """Recode the clips of `root/table`; how many.
+
+    Args:
+        root: of the corpus.
+        table: its name, such as clips.csv.
+        folder: of the new corpus; not `root`.
+        corpora: those of the table that are wanted; None for all.
+        kilobits: a second.
+
+    Raises:
+        CorpusError: if the table cannot be used, has no clip of them, or `folder` is `root`.
+    """
+    if folder.resolve() == root.resolve():
+        raise CorpusError(f"{folder} is the corpus itself; give another folder.")
+    clips = [
+        clip for clip in read_clips(root, table, None) if not corpora or clip.corpus in corpora
+    ]
+    if not clips:
+        raise CorpusError(f"{root / table} has no clip of {', '.join(corpora or ())}.")
+    with ProcessPoolExecutor() as pool:
+        done = pool.map(partial(recode, folder=folder, kilobits=kilobits), clips, chunksize=32)
+        names = list(tqdm(done, "clips", len(clips), disable=None))
+    where = dict(zip((clip.name for clip in clips), names, strict=True))
+    with (root / table).open(newline="") as file:
+        reader = csv.DictReader(file)
+        rows = [row for row in reader if PurePosixPath(row["path"]).as_posix() in where]
+        columns = list(reader.fieldnames or ())
+    splits = {clip.name: clip.split for clip in clips}  # some are not in the table
+    with (folder / table).open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys([*columns, "split"])))
+        writer.writeheader()
+        for row in rows:
+            name = PurePosixPath(row["path"]).as_posix()
+            writer.writerow(row | {"path": where[name], "split": splits[name]})
+    if (root / "ages.csv").is_file():
+        shutil.copyfile(root / "ages.csv", folder / "ages.csv")
+    return len(clips)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("corpus", type=Path, help="a folder with clips.csv")
+    parser.add_argument("folder", type=Path, help="of the new corpus")
+    parser.add_argument("--corpora", nargs="+", help="of the table; else all")
+    parser.add_argument("--table", default="clips.csv")
+    parser.add_argument("--kilobits", type=above_zero, default=24, help="a second, 6 to 256")
+    options = parser.parse_args()
+    if not 6 <= options.kilobits <= 256:
+        parser.error("--kilobits takes 6 to 256")
+    of = (options.corpus, options.table, options.folder, options.corpora, options.kilobits)
+    try:
+        print(f"wrote {write_corpus(*of)} clips to {options.folder}")
+    except CorpusError as error:
+        raise SystemExit(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()
