@@ -1,9 +1,9 @@
-"""The first two layers of Whisper tiny's encoder, frozen, as a stream hears them.
+"""The first two layers of Whisper tiny's encoder, as a stream hears them.
 
-Weights come from Smart Turn 3.2 (Daily 2026, BSD-2-Clause), which trained Whisper tiny's encoder
-(Radford et al. 2022, MIT) further; `make teacher` installs the package that holds it. Its weights
-are whole numbers of 8 bits and a scale; here they are rounded to 16 bits, as a model file stores
-them, so that training hears what a stream will hear.
+Weights to begin with come from Smart Turn 3.2 (Daily 2026, BSD-2-Clause), which trained Whisper
+tiny (Radford et al. 2022, MIT) further; `make teacher` installs the package that holds it. Its
+weights are whole numbers of 8 bits and a scale; here they are rounded to 16 bits, as a model file
+stores them, so that training hears what a stream will hear.
 
 Streamed: convolutions look back only, a block of steps attends to itself and to the steps of the
 last 3 s before it, positions counted back from the newest. The second layer sees the steps of the
@@ -12,6 +12,7 @@ first as they were made. A step's encoding never changes once made.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 
@@ -19,14 +20,15 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.corpora.clips import CorpusError
-from livesr.arrays import Float32
+from livesr.arrays import Array, Float32
 from livesr.stages.model_stream import block_ends
 
 VALUES, HEADS, LAYERS, STEPS = 384, 6, 2, 150
+_LONGEST_BLOCK = 13  # steps
 _FILE = "pipecat/audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx"
 _RELEASE = "1.14.0"  # of the package: elsewhere the graph's own names may be others
 _POSITIONS = 400
@@ -101,72 +103,120 @@ def _dequantised(node: onnx.NodeProto, known: dict[str, np.ndarray]) -> np.ndarr
     return np.asarray((value - zero) * scale)
 
 
-@cache
-def _tensors() -> dict[str, Tensor]:
-    return {n: torch.from_numpy(v.astype(np.float32)) for n, v in encoder_weights().items()}
+class Encoder(nn.Module):
+    """Log-mels of whole streams -> their steps; every block as a live stream computes it.
+
+    Args:
+        weights: as `encoder_weights` names them; those, unless given.
+
+    Example:
+        >>> steps = Encoder()(torch.zeros(1, 100, 80), torch.tensor([50]))  # doctest: +SKIP
+        >>> steps.shape  # doctest: +SKIP
+        torch.Size([1, 50, 768])
+    """
+
+    def __init__(self, weights: Mapping[str, Array] | None = None) -> None:
+        super().__init__()
+        weights = encoder_weights() if weights is None else weights
+        self._names = tuple(weights)
+        for name, value in weights.items():
+            own = nn.Parameter(torch.from_numpy(value.astype(np.float32)))
+            self.register_parameter(name.replace(".", "_"), own)
+
+    def weights(self) -> dict[str, Array]:
+        """As `encoder_weights` names them, float16: what a model file stores."""
+        return {n: self._own(n).detach().cpu().numpy().astype(np.float16) for n in self._names}
+
+    def forward(self, mels: Tensor, counts: Tensor) -> Tensor:
+        """A batch of streams.
+
+        Args:
+            mels: of `EncoderMels`, [B, 2 S, 80], zero after a stream's end.
+            counts: steps of each stream, int [B], at most S.
+
+        Returns:
+            what both layers leave, [B, S, 768]; after a stream's end, numbers without a meaning.
+        """
+        flow = mels.transpose(1, 2)
+        for number, (before, stride) in enumerate(((2, 1), (1, 2))):
+            weight, bias = self._own(f"conv{number}.weight"), self._own(f"conv{number}.bias")
+            flow = F.gelu(F.conv1d(F.pad(flow, (before, 0)), weight, bias, stride=stride))
+        steps = flow.transpose(1, 2)
+        rows = torch.arange(len(steps), device=steps.device)[:, None]
+        every = torch.arange(steps.shape[1], device=steps.device)
+        blocks = block_ends(0, steps.shape[1])
+        if not blocks or blocks[-1] < steps.shape[1]:
+            blocks.append(steps.shape[1])
+        whole = torch.tensor(blocks, device=steps.device)
+        block = torch.bucketize(every, whole, right=True)  # of each step
+        ends = torch.minimum(whole, counts[:, None])  # of each stream's blocks, [B, K]
+
+        # The first layer: positions count back from a block's end, so each has its own window.
+        reach = min(STEPS, max(_LONGEST_BLOCK, steps.shape[1]))
+        window = ends[..., None] - reach + torch.arange(reach, device=steps.device)
+        placed = steps[rows[..., None], window.clamp(min=0)] + self._own("position")[-reach:]
+        normed = self._normed("0", 1, placed)
+        newest = slice(reach - _LONGEST_BLOCK, None)
+        query = self._by_head("0.query", normed[:, :, newest])
+        key, value = (self._by_head(f"0.{part}", normed) for part in ("key", "value"))
+        exists = (window >= 0)[:, :, None, None]
+        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=exists, scale=1.0)
+        seen = seen.transpose(-3, -2).flatten(-2)
+        last = ends[:, block]  # the end of each step's block, [B, S]
+        place = (every - last + _LONGEST_BLOCK).clamp(0, _LONGEST_BLOCK - 1)
+        one = self._fed("0", placed[:, :, newest][rows, block, place], seen[rows, block, place])
+
+        # The second layer has no positions: it sees the first's steps as they were made.
+        normed = self._normed("1", 1, one)
+        query, key, value = (
+            self._by_head(f"1.{part}", normed) for part in ("query", "key", "value")
+        )
+        seeable = (every >= last[..., None] - STEPS) & (every < last[..., None])
+        seeable = seeable | (every >= counts[:, None])[..., None]  # no softmax over nothing
+        seen = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=seeable[:, None], scale=1.0
+        )
+        two = self._fed("1", one, seen.transpose(1, 2).flatten(-2))
+        return torch.cat((one, two), -1)
+
+    def _own(self, name: str) -> Tensor:
+        found: Tensor = getattr(self, name.replace(".", "_"))
+        return found
+
+    def _normed(self, layer: str, number: int, steps: Tensor) -> Tensor:
+        scale, bias = (self._own(f"{layer}.norm{number}.{part}") for part in ("scale", "bias"))
+        return F.layer_norm(steps, (VALUES,), scale, bias)
+
+    def _projected(self, name: str, steps: Tensor) -> Tensor:
+        flow = steps @ self._own(f"{name}.weight")
+        return flow if name.endswith("key") else flow + self._own(f"{name}.bias")
+
+    def _by_head(self, name: str, steps: Tensor) -> Tensor:
+        """[..., steps, 384] -> [..., heads, steps, 64]."""
+        flow = self._projected(name, steps)
+        return flow.unflatten(-1, (HEADS, VALUES // HEADS)).transpose(-3, -2)
+
+    def _fed(self, layer: str, steps: Tensor, seen: Tensor) -> Tensor:
+        steps = steps + self._projected(f"{layer}.out", seen)
+        flow = self._projected(f"{layer}.grow", self._normed(layer, 2, steps))
+        return steps + self._projected(f"{layer}.shrink", F.gelu(flow))
 
 
 @torch.no_grad()
-def encode(mels: Float32) -> Float32:
-    """A whole stream's steps, block by block as `livesr.stages.model_stream` cuts them.
+def encode(encoder: Encoder, mels: Float32) -> Float32:
+    """One whole stream's steps.
 
     Args:
+        encoder: on any device.
         mels: float32 [frames, 80] of `EncoderMels`.
 
     Returns:
-        what both layers leave, float32 [frames // 2, 768].
+        float32 [frames // 2, 768].
     """
-    weights, count = _tensors(), len(mels) // 2
-    flow = torch.from_numpy(np.ascontiguousarray(mels[: 2 * count].T))[None]
-    for number, (before, stride) in enumerate(((2, 1), (1, 2))):
-        weight, bias = weights[f"conv{number}.weight"], weights[f"conv{number}.bias"]
-        flow = F.gelu(F.conv1d(F.pad(flow, (before, 0)), weight, bias, stride=stride))
-    steps = flow[0].T
-    ends = block_ends(0, count)
-    if not ends or ends[-1] < count:
-        ends.append(count)
-    first, seen = [], []
-    for start, end in zip([0, *ends], ends, strict=False):
-        low = max(0, end - STEPS)
-        placed = steps[low:end] + weights["position"][STEPS - (end - low) :]
-        query, key, value = _asked("0", placed)
-        seen.append(_attended(query[:, start - low :], key, value))
-        first.append(placed[start - low :])
-    one = _fed("0", torch.cat(first), torch.cat(seen))
-    query, key, value = _asked("1", one)
-    seen = []
-    for start, end in zip([0, *ends], ends, strict=False):
-        low = max(0, end - STEPS)
-        seen.append(_attended(query[:, start:end], key[:, low:end], value[:, low:end]))
-    two = _fed("1", one, torch.cat(seen))
-    return np.asarray(torch.cat((one, two), 1).numpy())
-
-
-def _normed(layer: str, number: int, steps: Tensor) -> Tensor:
-    own = _tensors()
-    scale, bias = own[f"{layer}.norm{number}.scale"], own[f"{layer}.norm{number}.bias"]
-    return F.layer_norm(steps, (VALUES,), scale, bias)
-
-
-def _asked(layer: str, steps: Tensor) -> list[Tensor]:
-    """Queries, keys and values [heads, steps, 64]."""
-    own, normed = _tensors(), _normed(layer, 1, steps)
-    found = []
-    for part in ("query", "key", "value"):
-        flow = normed @ own[f"{layer}.{part}.weight"]
-        if part != "key":  # Whisper's keys have no bias
-            flow = flow + own[f"{layer}.{part}.bias"]
-        found.append(flow.view(-1, HEADS, VALUES // HEADS).transpose(0, 1))
-    return found
-
-
-def _attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    weight = (query @ key.transpose(1, 2)).softmax(-1)
-    return (weight @ value).transpose(0, 1).reshape(-1, VALUES)
-
-
-def _fed(layer: str, steps: Tensor, seen: Tensor) -> Tensor:
-    own = _tensors()
-    steps = steps + seen @ own[f"{layer}.out.weight"] + own[f"{layer}.out.bias"]
-    flow = _normed(layer, 2, steps) @ own[f"{layer}.grow.weight"] + own[f"{layer}.grow.bias"]
-    return steps + F.gelu(flow) @ own[f"{layer}.shrink.weight"] + own[f"{layer}.shrink.bias"]
+    count = len(mels) // 2
+    if not count:
+        return np.zeros((0, LAYERS * VALUES), np.float32)
+    device = encoder.position.device
+    whole = torch.from_numpy(np.ascontiguousarray(mels[: 2 * count]))[None].to(device)
+    steps = encoder(whole, torch.tensor([count], device=device))
+    return np.asarray(steps[0].cpu().numpy())

@@ -1,7 +1,7 @@
-"""Clips to the pretrained encoder's steps, through the very objects of a live stream; cached.
+"""Clips to what the pretrained encoder takes and makes, through the stages of a live stream.
 
-The encoder is frozen, so each clip and each scene (`export.features.scenes.scene`, then perhaps
-hum, an offset and a codec) is encoded once; networks on top of it then train in minutes.
+The log-mels of each clip and each scene (`export.features.scenes.scene`, then perhaps hum, an
+offset and a codec) are cached. An encoder makes steps of them, again whenever it was trained on.
 """
 
 from __future__ import annotations
@@ -15,36 +15,55 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from export.corpora import augment
 from export.corpora.clips import Clip, CorpusError
-from export.features.encoder import encode
+from export.features.encoder import Encoder
 from export.features.scenes import SETTINGS, scene
-from livesr.arrays import Bool, Float32
+from livesr.arrays import Array, Bool, Float32
 from livesr.settings import EncoderSettings
 from livesr.stages.frontend import FrontEnd
 from livesr.stages.highpass import HighPass
 from livesr.stages.vad import VoiceActivity
 
-VERSION = 1  # raise when scenes change: those cached are then made anew
+VERSION = 2  # raise when scenes change: those cached are then made anew
 _HOP = 4000
 _ENCODER = EncoderSettings()
 _STEP_SAMPLES = 320
+_TOGETHER = {"cpu": 600, "cuda": 6000}  # steps of a call: what a core's cache holds, or a GPU
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A clip or scene as the encoder takes it.
+
+    Attributes:
+        mels: float16 [2 S, 80].
+        spoken: in which steps somebody speaks, bool [S].
+        first: step at which the labelled clip begins.
+        clip: with its label.
+    """
+
+    mels: Array
+    spoken: Bool
+    first: int
+    clip: Clip
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """A clip or scene: steps float16 [S, 768], where somebody speaks bool [S], where it begins."""
 
-    steps: np.ndarray
+    steps: Array
     spoken: Bool
     first: int  # step at which the labelled clip begins
     clip: Clip
 
 
 def hear(samples: Float32) -> tuple[Float32, Bool]:
-    """What the encoder makes of a stream, float32 [S, 768], and where somebody speaks, bool [S]."""
+    """Log-mels of a stream, float32 [2 S, 80], and where somebody speaks, bool [S]."""
     front = FrontEnd(SETTINGS, np.zeros(SETTINGS.bands), np.ones(SETTINGS.bands), _ENCODER)
     high_pass, vad, found = HighPass(), VoiceActivity(), []
     for start in range(0, len(samples), _HOP):
@@ -52,9 +71,38 @@ def hear(samples: Float32) -> tuple[Float32, Bool]:
         found.append(front.push(hop, vad.push(hop) > 0.5))
     found.append(front.finish())
     features = np.concatenate(found)
+    features = features[: len(features) // 2 * 2]
     own = 3 * SETTINGS.bands
-    steps = encode(features[:, own : own + _ENCODER.bands])
-    return steps, features[: 2 * len(steps) : 2, -1] > 0
+    return features[:, own : own + _ENCODER.bands], features[::2, -1] > 0
+
+
+@torch.no_grad()
+def encode_all(encoder: Encoder, clips: Sequence[Heard]) -> list[Encoded]:
+    """The steps of each clip, in order; clips of nearly one length share a call."""
+    device = encoder.position.device
+    found: list[Encoded | None] = [None] * len(clips)
+    waiting = sorted(range(len(clips)), key=lambda i: len(clips[i].spoken))
+    most = _TOGETHER[device.type]
+    bar = tqdm(total=len(clips), desc="encoding", leave=False, disable=None)
+    while waiting:
+        longest = len(clips[waiting[-1]].spoken)
+        own = [waiting.pop() for _ in range(min(len(waiting), max(1, most // longest)))]
+        mels, counts = together([clips[i].mels for i in own])
+        steps = encoder(mels.to(device), counts.to(device)).half().cpu().numpy()
+        for i, row, count in zip(own, steps, counts, strict=True):
+            one = clips[i]
+            found[i] = Encoded(row[:count].copy(), one.spoken, one.first, one.clip)
+        bar.update(len(own))
+    return [one for one in found if one is not None]
+
+
+def together(mels: Sequence[Array]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Streams of log-mels [2 S, 80] as a batch [B, 2 longest S, 80], and their steps, [B]."""
+    counts = [len(one) // 2 for one in mels]
+    whole = np.zeros((len(mels), 2 * max(counts), _ENCODER.bands), np.float32)
+    for row, one, count in zip(whole, mels, counts, strict=True):
+        row[: 2 * count] = one[: 2 * count]
+    return torch.from_numpy(whole), torch.tensor(counts)
 
 
 def disturbed(
@@ -68,21 +116,21 @@ def disturbed(
     return samples, first
 
 
-def _one(job: tuple[Clip, list[Clip], list[Clip], int | None]) -> Encoded:
+def _one(job: tuple[Clip, list[Clip], list[Clip], int | None]) -> Heard:
     clip, fellows, strangers, seed = job
     samples, first = clip.samples(), 0
     if seed is not None:
         samples, first = disturbed(clip, fellows, strangers, np.random.default_rng(seed))
-    steps, spoken = hear(samples)
-    return Encoded(steps.astype(np.float16), spoken, first // _STEP_SAMPLES, clip)
+    mels, spoken = hear(samples)
+    return Heard(mels.astype(np.float16), spoken, first // _STEP_SAMPLES, clip)
 
 
-def encoded(
+def heard(
     clips: Sequence[Clip], seed: int | None, cache: Path, most: int = 1000, workers: int = 2
-) -> list[Encoded]:
+) -> list[Heard]:
     """The clips as recorded (seed None), or scenes around at most so many of each corpus and split.
 
-    A corpus's split is encoded and cached by itself.
+    A corpus's split is computed and cached by itself.
     """
     groups: dict[tuple[str, str], list[Clip]] = defaultdict(list)
     for clip in clips:
@@ -95,14 +143,14 @@ def encoded(
 
 def _cached(
     clips: list[Clip], seed: int | None, cache: Path, most: int, workers: int
-) -> list[Encoded]:
+) -> list[Heard]:
     kept = list(range(len(clips)))
     rng = np.random.default_rng(seed)
     if seed is not None:
         kept = sorted(rng.permutation(len(clips))[:most].tolist())
     source = [VERSION, SETTINGS.to_dict(), _ENCODER.to_dict(), [clips[i].key for i in kept]]
     key = hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:16]
-    file = cache / f"{key}-steps-{seed}.npz"
+    file = cache / f"{key}-mels-{seed}.npz"
     if not file.is_file():
         cache.mkdir(parents=True, exist_ok=True)
         jobs = [_job(clips, i, seed, rng) for i in kept]
@@ -112,18 +160,18 @@ def _cached(
         part = file.with_suffix(".part.npz")
         np.savez(
             part,
-            steps=np.concatenate([one.steps for one in done]),
+            mels=np.concatenate([one.mels for one in done]),
             spoken=np.concatenate([one.spoken for one in done]),
-            facts=[(len(one.steps), one.first) for one in done],
+            facts=[(len(one.spoken), one.first) for one in done],
         )
         part.rename(file)
     with np.load(file) as data:
-        steps, spoken, facts = data["steps"], data["spoken"], data["facts"]
-    if len(facts) != len(kept) or len(steps) != facts[:, 0].sum():
+        mels, spoken, facts = data["mels"], data["spoken"], data["facts"]
+    if len(facts) != len(kept) or len(spoken) != facts[:, 0].sum():
         raise CorpusError(f"{file} is of another cache; remove it.")
     ends = np.cumsum(facts[:, 0])
     return [
-        Encoded(steps[end - size : end], spoken[end - size : end], int(first), clips[i])
+        Heard(mels[2 * (end - size) : 2 * end], spoken[end - size : end], int(first), clips[i])
         for i, end, (size, first) in zip(kept, ends, facts, strict=True)
     ]
 

@@ -62,7 +62,7 @@ class Head(nn.Module):
         """
         steps = (steps - self.mean) * self.scale
         if self.training:
-            kept = torch.rand(len(steps), 1, steps.shape[2]) > self.hidden_values
+            kept = torch.rand_like(steps[:, :1]) > self.hidden_values
             steps = steps * kept / (1 - self.hidden_values)
         flat = self.linear_norm(self.linear(steps).flatten(0, 1))
         encodings = torch.relu(flat.view(*steps.shape[:2], -1)) * valid[..., None]
@@ -91,7 +91,7 @@ class Head(nn.Module):
             "linear.weight": (linear * self.scale).T,
             "linear.bias": bias - linear @ (self.mean * self.scale),
         }
-        order = gate_order(self.widths.cells)
+        order = gate_order(self.widths.cells).to(linear.device)
 
         def both(kind: str) -> list[Tensor]:
             return [getattr(self.lstm, f"{kind}_l0{end}")[order] for end in ("", "_reverse")]
@@ -107,4 +107,4 @@ class Head(nn.Module):
         found["dense.weight"] = (dense * before).T
         found["dense.bias"] = self.dense.bias * scale + bias + dense @ shift
         found["output.weight"], found["output.bias"] = self.output.weight.T, self.output.bias
-        return {name: value.numpy().astype(np.float32) for name, value in found.items()}
+        return {name: value.cpu().numpy().astype(np.float32) for name, value in found.items()}

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from export.features.encoder import HEADS, LAYERS, STEPS, VALUES, encoder_weights
+from export.features.encoder import HEADS, LAYERS, STEPS, VALUES
 from export.networks.graph import GraphBuilder, recur, set_metadata
 from livesr.model.metadata import LABELS, ModelInfo
 
@@ -68,17 +68,21 @@ def head_shapes(widths: HeadWidths) -> dict[str, tuple[int, ...]]:
 
 
 def build_pretrained(
-    widths: HeadWidths, weights: Mapping[str, np.ndarray], info: ModelInfo
+    widths: HeadWidths,
+    encoder: Mapping[str, np.ndarray],
+    weights: Mapping[str, np.ndarray],
+    info: ModelInfo,
 ) -> onnx.ModelProto:
     """The streaming graph.
 
     Args:
         widths: sizes of the head.
-        weights: as `head_shapes` names them.
+        encoder: its weights, float16, as `encoder_weights` names them.
+        weights: of the rest, as `head_shapes` names them.
         info: what the file says of itself; its temperature divides the logits before the softmax.
     """
     graph = GraphBuilder()
-    for name, value in encoder_weights().items():
+    for name, value in encoder.items():
         graph.half(name, value)
     for name, shape in head_shapes(widths).items():
         if weights[name].shape != shape:

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from scipy.linalg import eigh
 
 from export.features.encoder import STEPS
-from export.features.steps import Encoded
+from export.features.steps import Encoded, Heard
 from export.networks.pretrained_graph import LEAST_VARIANCE, UNSPOKEN
 from export.training.targets import cross_entropy, present
 from livesr.arrays import Bool, Float32
@@ -40,7 +40,9 @@ class Probe:
         weight: float32 [1536, labels]; of mean and deviation in units of `deviation`.
         bias: float32 [labels].
         directions: float32 [1536, 64].
-        centre: of the directions, float32 [64].
+        origin: of the directions, float32 [64].
+        centre: of the training clips' statistics, float32 [1536].
+        spread: likewise.
     """
 
     mean: Float32
@@ -48,7 +50,9 @@ class Probe:
     weight: Float32
     bias: Float32
     directions: Float32
+    origin: Float32
     centre: Float32
+    spread: Float32
 
     def logits(self, statistics: Float32) -> Float32:
         """float32 [n, 1536] of `statistics` -> [n, labels]."""
@@ -116,10 +120,20 @@ def fit(clips: Sequence[Encoded], scenes: Sequence[Encoded], balance: float, sha
         bias - (centre / spread) @ own,
         directions / spread[:, None],
         (centre / spread) @ directions,
+        centre,
+        spread,
     )
 
 
-def weights(clips: Sequence[Encoded], balance: float) -> Float32:
+def with_directions(probe: Probe, clips: Sequence[Encoded]) -> Probe:
+    """The probe with the directions of these clips, whose encoder was trained on since."""
+    rows = np.stack([statistics(one, probe.mean, probe.deviation) for one in clips])
+    centre, spread = rows.mean(0), rows.std(0) + np.float32(1e-4)
+    found = _discriminants((rows - centre) / spread, clips)
+    return replace(probe, directions=found / spread[:, None], origin=(centre / spread) @ found)
+
+
+def weights(clips: Sequence[Encoded | Heard], balance: float) -> Float32:
     """How much each clip counts, [clips], sums to 1: corpora and classes nearly alike."""
     groups: dict[tuple[str, int], list[int]] = defaultdict(list)
     for index, one in enumerate(clips):
@@ -130,7 +144,7 @@ def weights(clips: Sequence[Encoded], balance: float) -> Float32:
     return (found / found.sum()).astype(np.float32)
 
 
-def classes(clips: Sequence[Encoded]) -> Bool:
+def classes(clips: Sequence[Encoded | Heard]) -> Bool:
     """`export.training.targets.present` of these clips."""
     return present([one.clip.corpus for one in clips], [one.clip.label for one in clips])
 

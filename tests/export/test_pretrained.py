@@ -15,11 +15,12 @@ import torch
 from export import beside, train_pretrained
 from export.corpora import augment
 from export.corpora.clips import Clip
-from export.features.encoder import LAYERS, VALUES, encode
-from export.features.steps import Encoded
+from export.features.encoder import LAYERS, STEPS, VALUES, Encoder, encode, encoder_weights
+from export.features.steps import Encoded, Heard, encode_all
 from export.networks.head import Head
 from export.networks.pretrained_graph import LEAST_VARIANCE, UNSPOKEN, HeadWidths, build_pretrained
 from export.train_pretrained import joined
+from export.training.pretrained import Pooled, Recipe, Trained, train, windows
 from export.training.probe import DIRECTIONS, Probe, fit, statistics
 from export.training.targets import cross_entropy
 from livesr import Recognizer, push_all
@@ -63,15 +64,32 @@ def probe() -> Probe:
         drawn(labels),
         drawn(2 * values, DIRECTIONS),
         drawn(DIRECTIONS),
+        drawn(2 * values),
+        1 + drawn(2 * values),
     )
 
 
 @pytest.fixture(scope="module")
-def file(head: Head, probe: Probe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def encoder() -> Encoder:
+    """Not the one from the package: one that was trained on since."""
+    generator = torch.Generator().manual_seed(3)
+    found = Encoder()
+    with torch.no_grad():
+        for own in found.parameters():
+            moved = own + 0.02 * own.std() * torch.randn(own.shape, generator=generator)
+            own.copy_(moved.half().float())
+    return found.eval()
+
+
+@pytest.fixture(scope="module")
+def file(
+    head: Head, probe: Probe, encoder: Encoder, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     path = tmp_path_factory.mktemp("models") / "pretrained.onnx"
     decision = DecisionSettings(half_evidence_seconds=0)
     info = tiny_info(temperature=1.0, encoder=EncoderSettings(), decision=decision)
-    onnx.save(build_pretrained(WIDTHS, joined(head, probe, 0.3), info), path)
+    graph = build_pretrained(WIDTHS, encoder.weights(), joined(head, probe, 0.3), info)
+    onnx.save(graph, path)
     return path
 
 
@@ -92,8 +110,8 @@ def pooling(steps: Float32, spoken: Array, probe: Probe) -> Float32:
     return np.concatenate((mean, np.sqrt(variance + LEAST_VARIANCE))).astype(np.float32)
 
 
-def test_the_graph_streams_what_the_training_module_computes(
-    head: Head, probe: Probe, file: Path, speech: np.ndarray
+def test_the_graph_streams_what_the_training_modules_compute(
+    head: Head, probe: Probe, encoder: Encoder, file: Path, speech: np.ndarray
 ) -> None:
     recognizer = Recognizer(file)
     kept = []
@@ -101,7 +119,7 @@ def test_the_graph_streams_what_the_training_module_computes(
     recognizer._network.push = lambda new: (kept.append(new), push(new))[0]  # type: ignore
     readings = recognizer.push(speech[: 5 * 16000])
     features = np.concatenate(kept)
-    encodings = encode(features[:, 120:200])
+    encodings = encode(encoder, features[:, 120:200])
     spoken = features[::2, 200][: len(encodings)]
     for reading, hop in zip(readings, range(1, 21), strict=True):
         end = block_ends(0, len(encodings))[hop - 1]
@@ -119,8 +137,120 @@ def test_the_graph_streams_what_the_training_module_computes(
             np.testing.assert_allclose(said, torch.softmax(logits, 0), atol=1e-4)
 
 
+def plainly(mels: Float32) -> Float32:
+    """The package's encoder block by block, each block's window by itself; see `Encoder`."""
+    own = {name: torch.from_numpy(v.astype(np.float32)) for name, v in encoder_weights().items()}
+    functional = torch.nn.functional
+
+    def normed(layer: int, number: int, steps: torch.Tensor) -> torch.Tensor:
+        name = f"{layer}.norm{number}"
+        return functional.layer_norm(steps, (VALUES,), own[f"{name}.scale"], own[f"{name}.bias"])
+
+    def block(layer: int, window: torch.Tensor, new: int) -> torch.Tensor:
+        rows = normed(layer, 1, window)
+        query = rows[-new:] @ own[f"{layer}.query.weight"] + own[f"{layer}.query.bias"]
+        key = rows @ own[f"{layer}.key.weight"]
+        value = rows @ own[f"{layer}.value.weight"] + own[f"{layer}.value.bias"]
+        heads = []
+        for head in range(6):
+            part = slice(64 * head, 64 * head + 64)
+            heads.append((query[:, part] @ key[:, part].T).softmax(-1) @ value[:, part])
+        seen = torch.cat(heads, 1) @ own[f"{layer}.out.weight"] + own[f"{layer}.out.bias"]
+        steps = window[-new:] + seen
+        grown = normed(layer, 2, steps) @ own[f"{layer}.grow.weight"] + own[f"{layer}.grow.bias"]
+        shrunk = functional.gelu(grown) @ own[f"{layer}.shrink.weight"]
+        return steps + shrunk + own[f"{layer}.shrink.bias"]
+
+    count = len(mels) // 2
+    flow = torch.from_numpy(mels[: 2 * count].T.copy())[None]
+    for number, before in enumerate((2, 1)):
+        weight, bias = own[f"conv{number}.weight"], own[f"conv{number}.bias"]
+        flow = functional.conv1d(functional.pad(flow, (before, 0)), weight, bias, stride=1 + number)
+        flow = functional.gelu(flow)
+    steps, layers = flow[0].T, []
+    ends = sorted({*block_ends(0, count), count})
+    for layer in range(2):
+        made = []
+        for start, end in zip([0, *ends], ends, strict=False):
+            window = steps[max(0, end - STEPS) : end]
+            if layer == 0:
+                window = window + own["position"][-len(window) :]
+            made.append(block(layer, window, end - start))
+        steps = torch.cat(made)
+        layers.append(steps)
+    return np.asarray(torch.cat(layers, 1).numpy())
+
+
+def test_a_batch_of_streams_is_encoded_block_by_block() -> None:
+    rng = np.random.default_rng(4)
+    lengths = (600, 80, 31, 262)
+    streams = [rng.standard_normal((length, 80)).astype(np.float32) for length in lengths]
+    clip = Clip(Path(), "a", "a1", "sad", "", "", "train")
+    clips = [
+        Heard(mels, np.ones(len(mels) // 2, bool), 0, replace(clip, text=str(place)))
+        for place, mels in enumerate(streams)
+    ]
+    found = encode_all(Encoder(), clips)
+    for one, mels, place in zip(found, streams, range(4), strict=True):
+        assert one.clip.text == str(place)
+        np.testing.assert_allclose(one.steps, plainly(mels), atol=5e-3, rtol=2e-3)  # 16 bits
+        np.testing.assert_allclose(encode(Encoder(), mels), plainly(mels), atol=1e-4)
+    assert encode(Encoder(), streams[0][:1]).shape == (0, 768)
+
+
+def test_a_probe_that_gradients_train_starts_as_it_was_fitted(probe: Probe) -> None:
+    one = voice(1, "sad")
+    steps, spoken = one.steps.astype(np.float32), one.spoken.astype(np.float32)
+    module = Pooled(probe)
+    given = (torch.from_numpy(part)[None] for part in (steps, np.ones_like(spoken), spoken))
+    with torch.no_grad():
+        said = module(*given)[0]
+    expected = probe.logits(pooling(steps, spoken, probe))
+    np.testing.assert_allclose(said, expected, atol=1e-3)
+    np.testing.assert_allclose(module.probe().weight, probe.weight, atol=1e-6)
+    np.testing.assert_allclose(module.probe().bias, probe.bias, atol=1e-4)
+
+
+def test_an_encoder_that_is_trained_on_learns_and_one_that_is_not_stays() -> None:
+    rng = np.random.default_rng(5)
+    clips = []
+    for place in range(24):
+        emotion = LABELS[place % 4]
+        mels = rng.standard_normal((120, 80)) / 4
+        mels[:, 15 * (place % 4) : 15 * (place % 4) + 15] += 0.3
+        clip = Clip(Path(), "a", f"a{place // 4}", emotion, "", "", "train")
+        clips.append(Heard(mels.astype(np.float16), np.ones(60, bool), 0, clip))
+    recipe = Recipe(epochs=1, batches=4, batch=8, tuning_batch=8, tuning_rate=1e-3)
+    frozen, tuned = (
+        train(clips, clips[:4], replace(recipe, tuning_batches=count)) for count in (0, 8)
+    )
+    before = encoder_weights()
+    for name, value in frozen.encoder.weights().items():
+        np.testing.assert_array_equal(value, before[name])
+    moved = tuned.encoder.weights()
+    parts = ("conv0.weight", "position", "0.query.weight", "1.shrink.bias")
+    assert all((moved[name] != before[name]).any() for name in parts)
+
+    def lost(trained: Trained) -> float:
+        steps = encode_all(trained.encoder, clips)
+        seen = windows([(one, 0, len(one.steps)) for one in steps])
+        aims = torch.tensor([one.clip.label for one in clips])
+        with torch.no_grad():
+            logits = trained.head(*seen)[0]
+        return float(torch.nn.functional.cross_entropy(logits, aims))
+
+    assert lost(tuned) < lost(frozen)
+    # The directions are those of the new encoder.
+    rows = [
+        statistics(one, tuned.probe.mean, tuned.probe.deviation)
+        for one in encode_all(tuned.encoder, clips)
+    ]
+    places = np.stack(rows) @ tuned.probe.directions - tuned.probe.origin
+    np.testing.assert_allclose(places.mean(0), 0, atol=1e-2)
+
+
 def test_context_is_the_statistics_in_the_probes_directions(
-    probe: Probe, file: Path, speech: np.ndarray
+    probe: Probe, encoder: Encoder, file: Path, speech: np.ndarray
 ) -> None:
     recognizer = Recognizer(file)
     kept = []
@@ -128,16 +258,16 @@ def test_context_is_the_statistics_in_the_probes_directions(
     recognizer._network.push = lambda new: (kept.append(new), push(new))[0]  # type: ignore
     recognizer.push(speech[: 5 * 16000])
     features = np.concatenate(kept)
-    encodings, spoken = encode(features[:, 120:200]), features[::2, 200]
+    encodings, spoken = encode(encoder, features[:, 120:200]), features[::2, 200]
     end = block_ends(0, len(encodings))[-1]
     pooled = pooling(encodings[end - 150 : end], spoken[end - 150 : end], probe)
-    expected = pooled @ probe.directions - probe.centre
+    expected = pooled @ probe.directions - probe.origin
     np.testing.assert_allclose(recognizer._network.context, expected, atol=1e-3)
 
 
 def test_statistics_of_a_clip_are_those_of_its_windows_weighted_by_speech() -> None:
     mean, deviation = np.full(768, 0.5, np.float32), np.full(768, 2, np.float32)
-    probe = Probe(mean, deviation, *[np.zeros(0, np.float32)] * 4)
+    probe = Probe(mean, deviation, *[np.zeros(0, np.float32)] * 6)
     one = voice(1, "sad", count=400)
     weights, windows, before = [], [], 0
     for end in [*block_ends(0, 400), 400]:
@@ -158,7 +288,7 @@ def test_a_probe_knows_unseen_voices_and_leaves_a_missing_class_to_others() -> N
     tried = [voice(n, emotion, "c") for n in (8, 9) for emotion in LABELS]
     rows = np.stack([statistics(one, probe.mean, probe.deviation) for one in tried])
     assert (probe.logits(rows).argmax(1) == [one.clip.label for one in tried]).all()
-    places = rows @ probe.directions - probe.centre
+    places = rows @ probe.directions - probe.origin
     same = np.linalg.norm(places[:4] - places[4:], axis=1)  # two voices, one emotion
     other = np.linalg.norm(places[:4] - np.roll(places[4:], 1, axis=0), axis=1)
     assert (same < other).all()
@@ -259,10 +389,10 @@ def test_the_command_trains_and_leaves_a_corpus_out(
         sf.write(tmp_path / f"{place}.wav", speech[place * 30_000 :][:24_000], 16000)
         rows.append(f"{place}.wav,{corpus},{corpus}{place},{emotion},t,CC0-1.0,train")
     (tmp_path / "clips.csv").write_text("\n".join(rows))
-    recipe = train_pretrained.Recipe(epochs=1, batches=2, batch=4)
+    recipe = Recipe(epochs=1, batches=2, batch=4, tuning_batches=2, tuning_batch=4)
     monkeypatch.setattr(train_pretrained, "Recipe", lambda **changes: replace(recipe, **changes))
     command = ["train", "--corpora", str(tmp_path), "--cache", str(tmp_path / "cache")]
-    command += ["--epochs", "1", "--threads", "1"]
+    command += ["--epochs", "1", "--tuning-batches", "2", "--threads", "1"]
     monkeypatch.setattr("sys.argv", [*command, "--output", str(tmp_path / "all.onnx")])
     train_pretrained.main()
     info = load_model(tmp_path / "all.onnx").info
