@@ -77,6 +77,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--corpora", nargs="+", required=True, help="as for export.train")
+    parser.add_argument("--train-on", nargs="+", help="of the corpora; else all of them")
     parser.add_argument("--seed", type=int, default=Recipe().seed)
     parser.add_argument("--epochs", type=int, default=Recipe().epochs, help="encoder frozen")
     parser.add_argument(
@@ -96,6 +97,11 @@ def main() -> None:
     recipe = Recipe(seed=options.seed, epochs=options.epochs, tuning_batches=options.tuning_batches)
     try:
         clips = [clip for clip in read_corpora(options.corpora) if clip.split != "test"]
+        if options.train_on:
+            there = {clip.corpus for clip in clips}
+            if unknown := sorted(set(options.train_on) - there):
+                raise CorpusError(f"No corpus is {unknown[0]}; there are {named(clips)}.")
+            clips = [clip for clip in clips if clip.corpus in options.train_on]
         check(clips)
         licence(clips)
         recorded = heard(clips, None, options.cache, workers=options.workers)

@@ -26,7 +26,7 @@ from livesr.model.metadata import LABELS
 from livesr.stages.model_stream import block_ends
 
 PENALTY = 0.15  # on the classifier's weights
-SPREAD_FLOOR = 3.0  # of the spread inside an emotion, as a share of its mean over directions
+SPREAD_FLOOR = 10.0  # of the spread inside an emotion, as a share of its mean over directions
 DIRECTIONS = 64
 
 

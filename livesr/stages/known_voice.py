@@ -9,7 +9,7 @@ import numpy as np
 from livesr.arrays import Float64
 
 LEAST_PROBABILITY = 1e-4  # of a label, where its logarithm is taken
-_PENALTY = 0.02  # on the weights, of one example of each label; falls as examples are added
+_PENALTY = 0.01  # on the weights, of one example of each label; falls as examples are added
 _OWN_PENALTY = 0.015  # where the network has no opinion of the labels
 _LOGS_WEIGHT = 0.6  # of log-probabilities beside the context, where they are no prior
 _STEPS = 60
