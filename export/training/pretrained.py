@@ -109,14 +109,14 @@ def train_frozen(
     # Unlike the probe, it competes among all classes everywhere: on corpora left out that costs it
     # nothing beside the probe, and where a corpus lacks a class it is hardly ever the answer.
     criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-    rates = _Rates(optimiser, recipe.epochs * recipe.batches, warm=100)
+    schedule = _Schedule(optimiser, recipe.epochs * recipe.batches, warm=100)
     head.train()
-    for _ in rates.steps(recipe.batches, "frozen"):
+    for _ in schedule.steps(recipe.batches, "frozen"):
         drawn = rng.choice(len(every), recipe.batch, p=likely)
         cuts = [(every[i], *draw(every[i], recipe, rng)) for i in drawn]
         seen = (part.to(device) for part in windows(cuts))
         loss = criterion(head(*seen)[0], torch.from_numpy(targets[drawn]).to(device))
-        rates.step(loss, head.parameters())
+        schedule.step(loss, head.parameters())
         average.update_parameters(head)
     _take(head, average.module)
     return head.eval(), probe
@@ -164,9 +164,9 @@ def tune(
         ]
     )
     criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-    rates = _Rates(optimiser, recipe.tuning_batches, warm=60)
+    schedule = _Schedule(optimiser, recipe.tuning_batches, warm=60)
     whole.train()
-    for _ in rates.steps(min(150, recipe.tuning_batches), "together"):
+    for _ in schedule.steps(min(150, recipe.tuning_batches), "together"):
         drawn = rng.choice(len(every), recipe.tuning_batch, p=likely)
         cuts = [(every[i], *draw(every[i], recipe, rng)) for i in drawn]
         steps, valid, spoken = _encoded_windows(encoder, cuts, recipe.steps_before)
@@ -176,7 +176,7 @@ def tune(
         own = criterion(head(steps, valid)[0], aims)
         said = cross_entropy(pooled(steps, valid, spoken), sure, exist).mean()
         loss = own + said + PENALTY / 2 * pooled.weight.square().sum()
-        rates.step(loss, head.parameters(), encoder.parameters())
+        schedule.step(loss, head.parameters(), encoder.parameters())
         average.update_parameters(whole)
     _take(whole, average.module)
     whole.eval()
@@ -298,8 +298,8 @@ def _round(encoder: Encoder) -> None:
         own.copy_(own.half().float())
 
 
-class _Rates:
-    """Steps of an optimiser: rates rise over the first batches, then fall as a cosine."""
+class _Schedule:
+    """The steps of an optimiser: its rates rise over the first ones, then fall as a cosine."""
 
     def __init__(self, optimiser: torch.optim.Optimizer, total: int, warm: int) -> None:
         self._optimiser, self._total, self._warm = optimiser, total, warm
@@ -321,7 +321,7 @@ class _Rates:
                 print(f"{what}, batch {step + 1}  loss {mean:.3f}  {took:.0f} s", flush=True)
 
     def step(self, loss: Tensor, *parts: Iterable[Tensor]) -> None:
-        """One step; the gradient of each part of the weights is cut to a norm of 2 (encoder 1)."""
+        """One step, with the gradients of the first part cut to a norm of 2, of the second to 1."""
         self._optimiser.zero_grad()
         loss.backward()
         for part, most in zip(parts, (2.0, 1.0), strict=False):

@@ -405,6 +405,13 @@ def test_the_command_trains_and_leaves_a_corpus_out(
     assert "without b: UAR 0." in capsys.readouterr().out
     assert load_model(tmp_path / "b" / "b.onnx").info.training_data.startswith("a (train split)")
     assert [file.stat().st_mtime_ns for file in cached] == made
+    some = ["--train-on", "a", "--output", str(tmp_path / "some.onnx")]
+    monkeypatch.setattr("sys.argv", [*command, *some])
+    train_pretrained.main()
+    assert load_model(tmp_path / "some.onnx").info.training_data.startswith("a (train split)")
+    monkeypatch.setattr("sys.argv", [*command, "--train-on", "a", "c"])
+    with pytest.raises(SystemExit, match="No corpus is c; there are a, b"):
+        train_pretrained.main()
 
 
 def test_what_lies_between_a_voice_and_us_keeps_its_length(speech: np.ndarray) -> None:
