@@ -108,18 +108,17 @@ def fit(clips: Sequence[Encoded], scenes: Sequence[Encoded], balance: float, sha
     if scenes:
         weight = [(1 - share) * weight[0], share * weight[1]]
     every = [*clips, *scenes]
-    centre, spread = rows[0].mean(0), rows[0].std(0) + np.float32(1e-4)
+    centre, spread, directions, origin = _directed(rows[0], clips)
     rows = [(part - centre) / spread for part in rows]
     targets = np.stack([one.clip.target() for one in every])
     own, bias = _regress(np.concatenate(rows), targets, classes(every), np.concatenate(weight))
-    directions = _discriminants(rows[0], clips)
     return Probe(
         mean,
         deviation,
         own / spread[:, None],
-        bias - (centre / spread) @ own,
-        directions / spread[:, None],
-        (centre / spread) @ directions,
+        np.asarray(bias - (centre / spread) @ own, np.float32),
+        directions,
+        origin,
         centre,
         spread,
     )
@@ -128,9 +127,15 @@ def fit(clips: Sequence[Encoded], scenes: Sequence[Encoded], balance: float, sha
 def with_directions(probe: Probe, clips: Sequence[Encoded]) -> Probe:
     """The probe with the directions of these clips, whose encoder was trained on since."""
     rows = np.stack([statistics(one, probe.mean, probe.deviation) for one in clips])
+    _, _, directions, origin = _directed(rows, clips)
+    return replace(probe, directions=directions, origin=origin)
+
+
+def _directed(rows: Float32, clips: Sequence[Encoded]) -> tuple[Float32, Float32, Float32, Float32]:
+    """Centre and spread of the clips' statistics, a voice's directions in them, their origin."""
     centre, spread = rows.mean(0), rows.std(0) + np.float32(1e-4)
     found = _discriminants((rows - centre) / spread, clips)
-    return replace(probe, directions=found / spread[:, None], origin=(centre / spread) @ found)
+    return centre, spread, found / spread[:, None], (centre / spread) @ found
 
 
 def weights(clips: Sequence[Encoded | Heard], balance: float) -> Float32:
