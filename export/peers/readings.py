@@ -9,7 +9,7 @@ from pathlib import Path
 from export.peers.frontends import egemaps
 from export.peers.timing import HOP_SECONDS, RATE, WINDOW, Table, core, hops, medians, ms, times
 from livesr.arrays import Float32
-from livesr.model.load import PAPER, load_model
+from livesr.model.load import DEFAULT, PAPER, load_model
 from livesr.recognizer import Recognizer
 from livesr.stages.frontend import FrontEnd
 from livesr.stages.model_stream import ModelStream
@@ -23,6 +23,7 @@ def table(samples: Float32, quick: bool) -> Table:
     window = samples[:WINDOW]
     calls = {
         _COMPACT: hop_by_hop("acrnn-compact", samples),
+        f"livesr, {DEFAULT} (the default)": hop_by_hop(DEFAULT, samples),
         _PAPER: hop_by_hop(PAPER, samples),
         "acrnn-compact, the whole window again": again("acrnn-compact", window),
         "the paper's widths, the whole window again": again(PAPER, window),
