@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile as sf
 
 from export import compare, recode, train
 from export.corpora.clips import Clip, CorpusError, labelled, read_clips
@@ -16,24 +15,20 @@ from export.evaluation.metrics import macro
 from export.training.config import Config, ConfigError
 from livesr.model.load import load_model
 from livesr.model.metadata import LABELS
+from tests.helpers.corpora import Cut, save_corpus
+
+SPLITS = ("train", "dev", "test")
 
 
 @pytest.fixture
 def corpora(tmp_path: Path, speech: np.ndarray) -> Path:
     """Two corpora of three speakers, a split each; the second has nobody who is sad."""
-    folder = tmp_path / "speech"
-    folder.mkdir()
-    rows = ["path,corpus,speaker,emotion,text_id,licence,split"]
-    for number in range(24):
-        corpus, speaker, emotion = "ab"[number // 12], number // 4, LABELS[number % 4]
-        if (corpus, emotion) == ("b", "sad"):
-            continue
-        name, start = f"{number}.flac", number * 15_000
-        sf.write(folder / name, speech[start : start + 30_000], 16000)
-        split = ("train", "dev", "test")[speaker % 3]
-        rows.append(f"{name},{corpus},s{speaker},{emotion},t,CC0-1.0,{split}")
-    (folder / "clips.csv").write_text("\n".join(rows))
-    return folder
+    cuts = (
+        Cut(n * 15_000, "ab"[n // 12], f"s{n // 4}", LABELS[n % 4], SPLITS[n // 4 % 3])
+        for n in range(24)
+    )
+    heard = (cut for cut in cuts if (cut.corpus, cut.emotion) != ("b", "sad"))
+    return save_corpus(tmp_path / "speech", speech, heard, 30_000)
 
 
 def test_the_measures_are_of_the_labels_that_occur() -> None:
@@ -118,17 +113,9 @@ def test_the_command_trains_judges_and_prints_again(
 @pytest.fixture
 def others(tmp_path: Path, speech: np.ndarray) -> Path:
     """Clips of fear by the speakers of `corpora`."""
-    folder = tmp_path / "others"
-    folder.mkdir()
-    rows = ["path,corpus,speaker,emotion,text_id,licence,split"]
-    for speaker in range(3):
-        name = f"{speaker}.opus"
-        sound = speech[speaker * 20_000 + 7_000 :][:30_000]
-        sf.write(folder / name, sound, 16000, "OPUS", format="OGG")
-        split = ("train", "dev", "test")[speaker]
-        rows.append(f"{name},a,s{speaker},fear,t,CC0-1.0,{split}")
-    (folder / "other-emotions.csv").write_text("\n".join(rows))
-    return folder
+    cuts = (Cut(n * 20_000 + 7_000, "a", f"s{n}", "fear", SPLITS[n]) for n in range(3))
+    table = "other-emotions.csv"
+    return save_corpus(tmp_path / "others", speech, cuts, 30_000, "opus", table)
 
 
 def test_labels_are_those_of_the_run(corpora: Path, others: Path) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile as sf
 
 from export import calibrate
 from export.corpora.clips import Clip, CorpusError, read_clips
@@ -36,20 +35,15 @@ from livesr.model.load import load_model
 from livesr.model.metadata import LABELS
 from livesr.reading import Reading, Status
 from livesr.settings import DecisionSettings
+from tests.helpers.corpora import Cut, save_corpus
 from tests.helpers.tiny import save_tiny, tiny_info
 
 
 @pytest.fixture
 def clips(tmp_path: Path, speech: np.ndarray) -> list[Clip]:
     """Two speakers, each label twice, two seconds each."""
-    lines = ["path,corpus,speaker,emotion,text_id,licence,split,gender"]
-    for number in range(16):
-        name, start = f"{number}.flac", number * 24_000
-        sf.write(tmp_path / name, speech[start : start + 32_000], 16000)
-        emotion = LABELS[number % 4]
-        lines.append(f"{name},made,s{number // 8},{emotion},t,CC0-1.0,test,{'FM'[number // 8]}")
-    (tmp_path / "clips.csv").write_text("\n".join(lines))
-    return read_clips(tmp_path)
+    cuts = (Cut(n * 24_000, "made", f"s{n // 8}", LABELS[n % 4], "test") for n in range(16))
+    return read_clips(save_corpus(tmp_path, speech, cuts, 32_000))
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import soundfile as sf
 import torch
 
 from export import beside, train_pretrained
@@ -29,6 +28,7 @@ from livesr.model.load import foreign_model, load_model
 from livesr.model.metadata import LABELS
 from livesr.settings import DecisionSettings, EncoderSettings, FrontEndSettings
 from livesr.stages.model_stream import block_ends
+from tests.helpers.corpora import Cut, save_corpus
 from tests.helpers.tiny import tiny_info
 
 try:
@@ -383,12 +383,10 @@ def test_the_command_trains_and_leaves_a_corpus_out(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    rows = ["path,corpus,speaker,emotion,text_id,licence,split"]
-    for place in range(8):
-        corpus, emotion = "ab"[place % 2], LABELS[place // 2]
-        sf.write(tmp_path / f"{place}.wav", speech[place * 30_000 :][:24_000], 16000)
-        rows.append(f"{place}.wav,{corpus},{corpus}{place},{emotion},t,CC0-1.0,train")
-    (tmp_path / "clips.csv").write_text("\n".join(rows))
+    cuts = (
+        Cut(n * 30_000, "ab"[n % 2], f"{'ab'[n % 2]}{n}", LABELS[n // 2], "train") for n in range(8)
+    )
+    save_corpus(tmp_path, speech, cuts, 24_000)
     recipe = Recipe(epochs=1, batches=2, batch=4, tuning_batches=2, tuning_batch=4)
     monkeypatch.setattr(train_pretrained, "Recipe", lambda **changes: replace(recipe, **changes))
     command = ["train", "--corpora", str(tmp_path), "--cache", str(tmp_path / "cache")]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile as sf
 
 from export.corpora.clips import Clip, first_speakers, read_clips
 from export.evaluation.talks import Talk
@@ -19,6 +18,7 @@ from livesr.settings import DecisionSettings
 from livesr.stages.adaptation import Adaptation
 from livesr.stages.decision import Decision
 from livesr.stages.evidence import Evidence, factor, tempered
+from tests.helpers.corpora import Cut, save_corpus
 
 SETTINGS = DecisionSettings()
 
@@ -26,13 +26,8 @@ SETTINGS = DecisionSettings()
 @pytest.fixture
 def clips(tmp_path: Path, speech: np.ndarray) -> list[Clip]:
     """Two speakers, each label once, two seconds each."""
-    lines = ["path,corpus,speaker,emotion,text_id,licence,split"]
-    for number in range(8):
-        name, start = f"{number}.flac", number * 24_000
-        sf.write(tmp_path / name, speech[start : start + 32_000], 16000)
-        lines.append(f"{name},made,s{number // 4},{LABELS[number % 4]},t,CC0-1.0,test")
-    (tmp_path / "clips.csv").write_text("\n".join(lines))
-    return read_clips(tmp_path)
+    cuts = (Cut(n * 24_000, "made", f"s{n // 4}", LABELS[n % 4], "test") for n in range(8))
+    return read_clips(save_corpus(tmp_path, speech, cuts, 32_000))
 
 
 def test_windows_are_what_the_recognizer_decides_on(

@@ -46,9 +46,11 @@ from export.training.config import Config, ConfigError
 from export.training.trainer import Run
 from livesr import Recognizer
 from livesr.model.load import load_model
+from livesr.model.metadata import LABELS
 from livesr.model.runtime import open_session
 from livesr.settings import DecisionSettings
 from livesr.stages.vad import VoiceActivity
+from tests.helpers.corpora import Cut, save_corpus
 from tests.helpers.tiny import TINY, tiny_info
 
 
@@ -142,15 +144,9 @@ def test_our_voice_graph_is_the_published_one(speech: np.ndarray) -> None:
 @pytest.fixture
 def corpus(tmp_path: Path, speech: np.ndarray) -> Path:
     """A tiny corpus in the layout of the real one: 4 speakers, 4 emotions."""
-    rows = ["path,corpus,speaker,gender,emotion,text_id,seconds,language,licence,split"]
-    for number in range(16):
-        speaker, emotion = number // 4, ("angry", "happy", "neutral", "sad")[number % 4]
-        name, start = f"{number}.flac", number * 20_000
-        sf.write(tmp_path / name, speech[start : start + 30_000], 16000)
-        split = ("train", "train", "dev", "test")[speaker]
-        rows.append(f"{name},made,s{speaker},F,{emotion},t,1.9,de,CC0-1.0,{split}")
-    (tmp_path / "clips.csv").write_text("\n".join(rows))
-    return tmp_path
+    splits = ("train", "train", "dev", "test")
+    cuts = (Cut(n * 20_000, "made", f"s{n // 4}", LABELS[n % 4], splits[n // 4]) for n in range(16))
+    return save_corpus(tmp_path, speech, cuts, 30_000)
 
 
 def test_corpora_that_cannot_be_used(corpus: Path, tmp_path: Path) -> None:
@@ -160,7 +156,7 @@ def test_corpora_that_cannot_be_used(corpus: Path, tmp_path: Path) -> None:
     for old, new, message in (
         (",s0,F,angry", ",s0,F,furious", "emotion 'furious'"),
         ("CC0-1.0,dev", "CC0-1.0,train2", "split 'train2'"),
-        ("s3,F", "s2,F", "speaker s2 is in two splits"),
+        ("s3,M", "s2,M", "speaker s2 is in two splits"),
         ("15.flac", "no.flac", "missing"),
         ("emotion,", "feeling,", "needs the columns"),
     ):
