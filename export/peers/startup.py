@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
@@ -52,15 +51,13 @@ def table(quick: bool) -> Table:
         )
     clip = str(ROOT / "tests/data/conversation.flac")
     first = cpu_seconds(_FIRST.format(path=clip), runs)
-    line = first_line_seconds(clip, runs)
     own = len([r for r in distribution("livesr").requires or [] if "extra" not in r])
     return Table(
         "Before the first reading",
         ("package", "import", "other packages", "installed, with them"),
         rows,
         f"Processor time beyond Python's own start. From the start of Python to livesr's first "
-        f"reading of a file: {first:.2f} s. From `livesr replay FILE --jsonl -` to the line of "
-        f"that reading, by the clock: {line:.2f} s. livesr's wheel, models included, has "
+        f"reading of a file: {first:.2f} s. livesr's wheel, models included, has "
         f"{wheel / 1e6:.1f} MB and declares {own} packages, which bring the others. PyTorch is "
         "the build without CUDA.",
     )
@@ -79,28 +76,6 @@ def cpu_seconds(code: str, runs: int) -> float:
             + after.children_system
             - before.children_system
         )
-    return float(np.median(spent[1:]))
-
-
-def first_line_seconds(clip: str, runs: int) -> float:
-    """Median seconds by the clock until `livesr replay` prints a reading, after a warm-up run.
-
-    Python may keep its byte code, as it does for a user: compiling livesr each time takes longer.
-    """
-    command = [sys.executable, "-m", "livesr", "replay", clip, "--jsonl", "-"]
-    keeping = {key: text for key, text in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    spent = []
-    for _ in range(runs + 1):
-        before = time.perf_counter()
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT, env=keeping
-        ) as process:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            spent.append(time.perf_counter() - before)
-            process.terminate()
-        if b'"probabilities"' not in line:
-            raise RuntimeError(f"`livesr replay` printed no reading: {line!r}")
     return float(np.median(spent[1:]))
 
 

@@ -23,6 +23,7 @@ from rich.table import Table
 
 from livesr.app.console import PlainConsole
 from livesr.arrays import Float32
+from livesr.errors import LivesrError
 from livesr.files.replay import replay
 from livesr.model.load import PAPER, STEP_FRAMES, load_model
 from livesr.recognizer import Recognizer
@@ -122,7 +123,7 @@ def _whole_table(model: str | Path | None, scale: float) -> Table:
             f"{seconds / took:.0f} times real time",
         )
         command = [sys.executable, "-m", "livesr", "replay", str(path), "--jsonl", "-"]
-        starts = sorted(_first_line(command) for _ in range(5))
+        starts = sorted(first_line_seconds(command) for _ in range(5))
         table.add_row("cold start to first reading", f"{starts[2]:.2f} s", "median of 5 processes")
     hours, name = 2 * scale, None if model is None else str(model)
     code = f"from livesr.app.bench import soak; soak({name!r}, {hours})"
@@ -157,13 +158,23 @@ def resident_mb() -> float:
     return pages * PAGESIZE / 1e6
 
 
-def _first_line(command: list[str]) -> float:
+def first_line_seconds(command: list[str]) -> float:
+    """Seconds by the clock from the start of a process to the line of its first reading.
+
+    Raises:
+        LivesrError: if its first line is no reading.
+    """
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
-        process.stdout.readline()
+        line = process.stdout.readline()
         took = time.perf_counter() - began
         process.kill()
+    if b'"probabilities"' not in line:
+        raise LivesrError(
+            f"`{' '.join(command)}` printed no reading, so its start cannot be timed; "
+            "run it to see why."
+        )
     return took
 
 

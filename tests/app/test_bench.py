@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from livesr.app.bench import first_line_seconds
+from livesr.errors import LivesrError
 
 
 @pytest.mark.slow
@@ -20,3 +24,12 @@ def test_the_quick_bench_prints_every_table() -> None:
         assert title in told.stdout
     for row in ("voice activity", "decision", "times real time", "resident memory after 5 min"):
         assert row in told.stdout
+
+
+def test_the_first_reading_is_timed_until_there_is_one() -> None:
+    clip = str(Path(__file__).parents[1] / "data" / "banglaser.flac")
+    replay = [sys.executable, "-m", "livesr", "replay", "--jsonl", "-"]
+    bare = [sys.executable, "-c", "print('\"probabilities\"')"]
+    assert first_line_seconds([*replay, clip]) > first_line_seconds(bare)
+    with pytest.raises(LivesrError, match=r"absent\.flac` printed no reading"):
+        first_line_seconds([*replay, "absent.flac"])

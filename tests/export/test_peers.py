@@ -115,13 +115,6 @@ def test_what_livesr_needs_is_what_it_imports() -> None:
     assert startup.installed_bytes("numpy") > 1e6
 
 
-def test_the_first_line_is_timed_until_there_is_one() -> None:
-    clip = str(Path(__file__).parents[1] / "data" / "banglaser.flac")
-    assert startup.first_line_seconds(clip, runs=1) > startup.cpu_seconds("pass", runs=1)
-    with pytest.raises(RuntimeError, match="no reading"):
-        startup.first_line_seconds("absent.flac", runs=1)
-
-
 def test_the_page_has_its_figures_between_the_marks(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     file = tmp_path / "docs" / "performance.md"
