@@ -12,7 +12,7 @@ first as they were made. A step's encoding never changes once made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 
@@ -32,6 +32,7 @@ _LONGEST_BLOCK = 13  # steps
 _FILE = "pipecat/audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx"
 _RELEASE = "1.14.0"  # of the package: elsewhere the graph's own names may be others
 _POSITIONS = 400
+_EPSILON = 1e-5  # of a layer norm, torch's own
 # The graph's own names of a layer's transposed matrices.
 _MATRICES = ("query", "key", "value", "out", "grow", "shrink")
 _NAMES = (
@@ -142,7 +143,6 @@ class Encoder(nn.Module):
             weight, bias = self._own(f"conv{number}.weight"), self._own(f"conv{number}.bias")
             flow = F.gelu(F.conv1d(F.pad(flow, (before, 0)), weight, bias, stride=stride))
         steps = flow.transpose(1, 2)
-        rows = torch.arange(len(steps), device=steps.device)[:, None]
         every = torch.arange(steps.shape[1], device=steps.device)
         blocks = block_ends(0, steps.shape[1])
         if not blocks or blocks[-1] < steps.shape[1]:
@@ -151,20 +151,8 @@ class Encoder(nn.Module):
         block = torch.bucketize(every, whole, right=True)  # of each step
         ends = torch.minimum(whole, counts[:, None])  # of each stream's blocks, [B, K]
 
-        # The first layer: positions count back from a block's end, so each has its own window.
-        reach = min(STEPS, max(_LONGEST_BLOCK, steps.shape[1]))
-        window = ends[..., None] - reach + torch.arange(reach, device=steps.device)
-        placed = steps[rows[..., None], window.clamp(min=0)] + self._own("position")[-reach:]
-        normed = self._normed("0", 1, placed)
-        newest = slice(reach - _LONGEST_BLOCK, None)
-        query = self._by_head("0.query", normed[:, :, newest])
-        key, value = (self._by_head(f"0.{part}", normed) for part in ("key", "value"))
-        exists = (window >= 0)[:, :, None, None]
-        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=exists, scale=1.0)
-        seen = seen.transpose(-3, -2).flatten(-2)
         last = ends[:, block]  # the end of each step's block, [B, S]
-        place = (every - last + _LONGEST_BLOCK).clamp(0, _LONGEST_BLOCK - 1)
-        one = self._fed("0", placed[:, :, newest][rows, block, place], seen[rows, block, place])
+        one = self._first_layer(steps, last)
 
         # The second layer has no positions: it sees the first's steps as they were made.
         normed = self._normed("1", 1, one)
@@ -178,6 +166,49 @@ class Encoder(nn.Module):
         )
         two = self._fed("1", one, seen.transpose(1, 2).flatten(-2))
         return torch.cat((one, two), -1)
+
+    def _first_layer(self, steps: Tensor, last: Tensor) -> Tensor:
+        """The layer with positions, which count back from the end of a step's block.
+
+        Each block sees a step at another position, so its keys and values are of
+        LN(step + position). They are the step's part and the position's, added and divided by the
+        deviation of both together: each step and each position is projected once for all blocks.
+
+        Args:
+            steps: [B, S, 384].
+            last: the end of each step's block, [B, S].
+        """
+        position = self._own("position").flip(0)  # of the newest step first
+        every = torch.arange(steps.shape[1], device=steps.device)
+        back = last[..., None] - every  # from a step's block back to each step, [B, S, S]
+        seen = ((back >= 1) & (back <= STEPS))[:, None]
+        back = back.clamp(1, STEPS) - 1
+        placed = steps + position[(last - every).clamp(1, _LONGEST_BLOCK) - 1]
+        query = self._by_head("0.query", self._normed("0", 1, placed))
+
+        step, place = (part - part.mean(-1, keepdim=True) for part in (steps, position))
+        variance = step.square().mean(-1, keepdim=True) + place.square().mean(-1)
+        variance = variance + 2 / VALUES * step @ place.T  # [B, S, 150]
+        over = (variance + _EPSILON).rsqrt().transpose(1, 2).gather(1, back)
+        over = over[:, None]  # [B, 1, S, S]
+        back = back[:, None].expand(-1, HEADS, -1, -1)
+        scale, bias = (self._own(f"0.norm1.{part}") for part in ("scale", "bias"))
+
+        def parts(name: str) -> Iterator[Tensor]:
+            weight = self._own(f"0.{name}.weight")
+            return (self._heads(part * scale @ weight) for part in (step, place))
+
+        # What LN's bias adds to a key is the same for all steps that a query weighs.
+        own, placed_key = parts("key")
+        score = query @ own.transpose(-1, -2)
+        score = (score + (query @ placed_key.transpose(-1, -2)).gather(-1, back)) * over
+        weight = score.masked_fill(~seen, -torch.inf).softmax(-1) * over
+        own, placed_value = parts("value")
+        by_place = weight.new_zeros(*weight.shape[:-1], STEPS).scatter_add(-1, back, weight)
+        summary = weight @ own + by_place @ placed_value
+        summary = summary.transpose(1, 2).flatten(-2)
+        summary = summary + self._projected("0.value", bias)
+        return self._fed("0", placed, summary)
 
     def _own(self, name: str) -> Tensor:
         found: Tensor = getattr(self, name.replace(".", "_"))
@@ -193,7 +224,11 @@ class Encoder(nn.Module):
 
     def _by_head(self, name: str, steps: Tensor) -> Tensor:
         """[..., steps, 384] -> [..., heads, steps, 64]."""
-        flow = self._projected(name, steps)
+        return self._heads(self._projected(name, steps))
+
+    @staticmethod
+    def _heads(flow: Tensor) -> Tensor:
+        """[..., steps, 384] -> [..., heads, steps, 64]."""
         return flow.unflatten(-1, (HEADS, VALUES // HEADS)).transpose(-3, -2)
 
     def _fed(self, layer: str, steps: Tensor, seen: Tensor) -> Tensor:
