@@ -32,6 +32,7 @@ from export.corpora.conditions import AS_RECORDED, sound
 from export.corpora.readers import read_corpora
 from export.evaluation.known_voices import Judged, Voice, judged_clip, voices_of
 from export.evaluation.metrics import calibration_error
+from export.evaluation.speakers import DRAWS
 from export.evaluation.windows import Sound, judge_sounds
 from livesr.arrays import Array, Float64
 from livesr.errors import LivesrError
@@ -49,11 +50,52 @@ OTHER_DAYS = ("telephone band", "a room", "white noise, 10 dB", "Opus", "gain -2
 
 
 @dataclass(slots=True)
+class Gain:
+    """What a profile brings one speaker, in UAR.
+
+    Attributes:
+        truth: label of each clip, int [clips].
+        steps: a row a draw, float64 [clips]: 1 where the profile made a clip's result right, -1
+            where it made it wrong, 0 where nothing changed, NaN where it is enrolled.
+    """
+
+    truth: Array
+    steps: list[Float64] = field(default_factory=list)
+
+    def _of(self, times: Array) -> Float64:
+        """Mean over draws and labels, where clips count so many times, [n, clips] -> [n]."""
+        steps = np.stack(self.steps)
+        judged = ~np.isnan(steps)
+        found = []
+        for label in np.unique(self.truth):
+            own = self.truth == label
+            total = times[:, own] @ np.nan_to_num(steps[:, own]).T
+            with np.errstate(invalid="ignore"):  # a draw may judge none of the clips that count
+                found.append(np.nanmean(total / (times[:, own] @ judged[:, own].T), axis=1))
+        return np.asarray(np.mean(found, axis=0))
+
+    @property
+    def mean(self) -> float:
+        return float(self._of(np.ones((1, len(self.truth))))[0])
+
+    def interval(self) -> tuple[float, float]:
+        """95 %, by bootstrap over the clips of each label."""
+        rng = np.random.default_rng(0)
+        times = np.zeros((DRAWS, len(self.truth)))
+        for label in np.unique(self.truth):
+            own = np.flatnonzero(self.truth == label)
+            times[:, own] = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), DRAWS)
+        low, high = np.quantile(self._of(times), (0.025, 0.975))
+        return float(low), float(high)
+
+
+@dataclass(slots=True)
 class Curve:
     """What came of so many examples: a speaker's scores, and how sure it was."""
 
     scores: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     before: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+    gains: dict[str, Gain] = field(default_factory=dict)  # by speaker; none for words of one's own
     apart: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     shares: list[Float64] = field(default_factory=list)
     truth: list[int] = field(default_factory=list)
@@ -65,14 +107,15 @@ class Curve:
             found[corpus].append(float(np.mean(scores)))
         return {corpus: float(np.mean(scores)) for corpus, scores in found.items()}
 
-    def worst(self) -> tuple[str, float]:
-        """The speaker who gains least, and what."""
-        gains = {
-            key: float(np.mean(scores) - np.mean(self.before[key]))
-            for key, scores in self.scores.items()
-        }
-        key = min(gains, key=gains.__getitem__)
-        return key[1], gains[key]
+    def losers(self) -> str:
+        """How many speakers lose by a profile, and who gains least or loses most."""
+        least = min(self.gains, key=lambda name: self.gains[name].mean)
+        lost = sum(gain.mean < 0 for gain in self.gains.values())
+        low, high = self.gains[least].interval()
+        return (
+            f"{lost} of {len(self.gains)} lose; least: {least}, {self.gains[least].mean:+.3f} "
+            f"({low:+.3f} to {high:+.3f})"
+        )
 
     @property
     def error(self) -> float:
@@ -109,6 +152,10 @@ def curve(voices: Sequence[Voice], count: int, draws: int, others: Sequence[Voic
             if plain is not None:
                 before = _uar(voice.truth[rest], plain[rest])
                 found.before[key].append(before)
+                right = [(of[rest].argmax(1) == voice.truth[rest]) * 1.0 for of in (shown, plain)]
+                step = np.full(len(voice.truth), np.nan)
+                step[rest] = right[0] - right[1]
+                found.gains.setdefault(key[1], Gain(voice.truth)).steps.append(step)
             apart = voice.apart(places)
             if len(np.unique(voice.truth[apart])) == len(voice.present):
                 score = _uar(voice.truth[apart], shown[apart])
@@ -170,8 +217,7 @@ def table(voices: Sequence[Voice], draws: int) -> Iterator[str]:
             continue
         line = f"{count} of each: calibration error {found.error:.3f}"
         if not own_words:
-            name, gain = found.worst()
-            line += f"; the speaker who gains least: {name}, {gain:+.3f}"
+            line += f"; speakers: {found.losers()}"
         yield line
 
 

@@ -6,7 +6,8 @@ Three measures of adaptation, taken together:
 
 - steady: a speaker in one emotion for 150 s, clips strung together. The share of the speech from
   60 to 150 s that is shown with the right label, mean over emotions and speakers.
-- warm: each clip after 30 s of the speaker's other clips, mixed; UAR, mean over the corpora.
+- cold, warm: each clip alone, and after 30 s of the speaker's other clips, mixed; the result of the
+  clip, as in export.evaluate; UAR, mean over the corpora.
 - outburst: 90 s neutral, 15 s of another emotion, 30 s neutral. The share of the outburst's speech
   that is shown with its label, the seconds until it first is, and the share of the last 25 s that
   is shown as neutral.
@@ -31,7 +32,7 @@ import numpy as np
 
 from export.corpora.clips import RATE, SPLITS, Clip, CorpusError, by_speaker, first_speakers
 from export.corpora.readers import read_corpora
-from export.evaluation.judging import PAUSE_SECONDS, WARM_SECONDS, clips_before
+from export.evaluation.judging import PAUSE_SECONDS, WARM_SECONDS, clips_before, result
 from export.evaluation.known_voices import Voice, judged_clip
 from export.evaluation.metrics import mean_uar
 from export.evaluation.talks import Talk
@@ -78,6 +79,7 @@ def strung(parts: Sequence[Windows]) -> Windows:
         np.zeros((silent, parts[0].context.shape[1]), np.float32),
         (rest,) * silent,
         HOP_SECONDS * np.arange(1, silent + 1, dtype=np.float64),
+        np.zeros(silent),
     )
     streams = [parts[0], *chain.from_iterable((pause, part) for part in parts[1:])]
     starts = np.cumsum([0.0, *(stream.ends[-1] for stream in streams[:-1])])
@@ -86,6 +88,7 @@ def strung(parts: Sequence[Windows]) -> Windows:
         np.concatenate([stream.context for stream in streams]),
         tuple(chain.from_iterable(stream.speech for stream in streams)),
         np.concatenate([s.ends + start for s, start in zip(streams, starts, strict=True)]),
+        np.concatenate([stream.likely for stream in streams]),
     )
 
 
@@ -214,12 +217,12 @@ def measure(
     steady = {}
     for talk, windows in material.steady:
         label = talk.parts[0][0]
-        shown = decide(windows, evidence, adaptation, decision, voices.get(talk.speaker))
+        _, shown = decide(windows, evidence, adaptation, decision, voices.get(talk.speaker))
         steady[talk.speaker, label] = _share(windows, shown, label, JUDGED_FROM, STEADY_SECONDS)
     found, again, delays = {}, {}, []
     for talk, windows in material.outbursts:
         label = talk.parts[1][0]
-        shown = decide(windows, evidence, adaptation, decision, voices.get(talk.speaker))
+        _, shown = decide(windows, evidence, adaptation, decision, voices.get(talk.speaker))
         ended = CALM_SECONDS + OUTBURST_SECONDS
         found[talk.speaker, label] = _share(windows, shown, label, CALM_SECONDS, ended)
         again[talk.speaker, label] = _share(
@@ -238,10 +241,9 @@ def measure(
         before = clips_before(clip, own[clip.speaker], WARM_SECONDS)
         stream = strung([*(material.windows[place[c.key]] for c in before), windows])
         for how, said in (("warm", stream), ("cold", windows)):
-            shown = decide(said, evidence, adaptation, decision, voices.get(clip.speaker))
-            shown = shown[-len(windows.ends) :]
-            spoken = [v for v in shown if v.status in ("speech", "unsure")] or shown
-            guesses[how].append(int(spoken[-1].smoothed.argmax()))
+            rows, _ = decide(said, evidence, adaptation, decision, voices.get(clip.speaker))
+            rows = rows[-len(windows.ends) :]
+            guesses[how].append(int(result(rows, windows.likely).argmax()))
     truth, corpora = [clip.label for clip in clips], [clip.corpus for clip in clips]
     if not clips:
         return Measures(steady, np.nan, np.nan, found, delays, again)

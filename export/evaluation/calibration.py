@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from export.corpora.clips import Clip
-from export.evaluation.judging import LEAST_WEIGHT, spread_out
+from export.evaluation.judging import result, spread_out
 from export.evaluation.metrics import confusion, uar
 from livesr.arrays import Float64
 from livesr.model.load import load_model
@@ -42,8 +42,7 @@ class Said:
     def result(self, temperature: float, settings: DecisionSettings = _USUAL) -> Float64:
         """That of the clip (see `export.evaluate`), had the model this temperature and settings."""
         power = factor(self.spoken, settings) / self.evidence / temperature
-        weights = np.maximum(LEAST_WEIGHT, self.speech)
-        return np.asarray(np.average(tempered(self.probabilities, power), 0, weights))
+        return result(tempered(self.probabilities, power), self.speech)
 
 
 def said(job: tuple[Clip, str]) -> Said:

@@ -63,8 +63,23 @@ class ClipResult:
         return int(self.probabilities.argmax())
 
 
+def result(probabilities: Float64, speech: Float64) -> Float64:
+    """The result of a clip: the mean over its readings, each weighted by the speech in its hop.
+
+    Args:
+        probabilities: of the readings, float64 [n, labels].
+        speech: `Reading.speech` of each, float64 [n].
+
+    Example:
+        >>> result(np.array([[0.9, 0.1], [0.5, 0.5]]), np.array([1.0, 0.0])).round(2)
+        array([0.9, 0.1])
+    """
+    weights = np.maximum(speech, LEAST_WEIGHT)
+    return np.asarray(np.average(probabilities, axis=0, weights=weights))
+
+
 def clip_result(readings: Sequence[Reading], start: float = 0.0) -> ClipResult:
-    """The mean of all readings' probabilities, each weighted by the speech in its hop.
+    """What a clip's readings come to; see `result`.
 
     Args:
         readings: of the clip, at least one.
@@ -73,11 +88,10 @@ def clip_result(readings: Sequence[Reading], start: float = 0.0) -> ClipResult:
     rows = np.array([list(reading.probabilities.values()) for reading in readings])
     speech = np.array([reading.speech for reading in readings])
     hops = np.diff([reading.end for reading in readings], prepend=start)
-    weights = np.maximum(speech, LEAST_WEIGHT)
-    mean = np.average(rows, axis=0, weights=weights)
+    mean = result(rows, speech)
     so_far = np.cumsum(speech * hops)
     counts = np.searchsorted(so_far, np.array(SPEECH_SECONDS) - 1e-9) + 1
-    early = np.stack([np.average(rows[:n], axis=0, weights=weights[:n]) for n in counts])
+    early = np.stack([result(rows[:n], speech[:n]) for n in counts])
     total = float(so_far[-1])
     spoken = [r for r in readings if r.status in ("speech", "unsure")]
     if not spoken:

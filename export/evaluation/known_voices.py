@@ -56,9 +56,7 @@ def judged_clip(clip: Clip, windows: Windows, settings: DecisionSettings) -> Jud
     new = np.array([speech.any() for speech in windows.speech])
     squares = spoken**2 * new
     shares = squares / squares.sum() if squares.any() else np.full(count, 1 / count)
-    weights = np.array(
-        [max(LEAST_WEIGHT, speech.sum() / max(1, len(speech))) for speech in windows.speech]
-    )
+    weights = np.maximum(windows.likely, LEAST_WEIGHT)
     logs = np.log(np.maximum(windows.probabilities, LEAST_PROBABILITY))
     return Judged(
         clip,

@@ -31,6 +31,7 @@ from livesr.stages.vad import BLOCK_SAMPLES
 from livesr.version import __version__
 
 BLOCK_SECONDS = BLOCK_SAMPLES / RATE
+_VERSION = 2  # of what is kept; raise when it changes: what is cached is then made anew
 Sound = Callable[[], Float32]  # samples at 16 kHz, made where they are used
 
 
@@ -43,12 +44,14 @@ class Windows:
         context: float32 [n, c], c of eq. (5).
         speech: for each reading, whether each of its new blocks is speech, bool [blocks].
         ends: float64 [n], seconds of stream time.
+        likely: float64 [n], `Reading.speech`: how likely speech is in each reading's hop.
     """
 
     probabilities: Float64
     context: Float32
     speech: tuple[Bool, ...]
     ends: Float64
+    likely: Float64
 
     @property
     def spoken(self) -> Float64:
@@ -70,16 +73,19 @@ class _Tap(Recognizer):
 
     def listen(self, samples: Float32) -> Windows:
         self.reset()
-        self._kept: list[tuple[Float64, Float32, Bool, float]] = []
+        self._kept: list[tuple[Float64, Float32, Bool, float, float]] = []
         self.push(samples)
         self.finish()
-        probabilities, context, speech, ends = zip(*self._kept, strict=True)
-        return Windows(np.stack(probabilities), np.stack(context), speech, np.array(ends))
+        probabilities, context, speech, *times = zip(*self._kept, strict=True)
+        ends, likely = map(np.array, times)
+        return Windows(np.stack(probabilities), np.stack(context), speech, ends, likely)
 
     def _reading(self, hop: Hop) -> Reading:
         reading = super()._reading(hop)
         raw = self._network.probabilities.astype(np.float64)
-        self._kept.append((raw / raw.sum(), self._network.context, hop.spoken, reading.end))
+        raw /= raw.sum()
+        row = raw, self._network.context, hop.spoken, reading.end, reading.speech
+        self._kept.append(row)
         return reading
 
 
@@ -99,7 +105,7 @@ def judge_sounds(
         what: it is, in a word, for the progress shown and the file's name.
     """
     about = load_model(model)
-    identity = f"{about.identity} {about.info.front_end} {__version__}"
+    identity = f"{about.identity} {about.info.front_end} {__version__} {_VERSION}"
     key = hashlib.sha256("\n".join([identity, *(name for name, _ in named)]).encode()).hexdigest()
     kept = cache / f"{what.replace('/', '-')}-{key[:16]}.npz" if cache else None
     if kept and kept.is_file():
@@ -122,6 +128,7 @@ def _packed(windows: Sequence[Windows]) -> dict[str, Array]:
         "probabilities": np.concatenate([one.probabilities for one in windows]),
         "context": np.concatenate([one.context for one in windows]),
         "ends": np.concatenate([one.ends for one in windows]),
+        "likely": np.concatenate([one.likely for one in windows]),
         "speech": np.concatenate(speech),
         "blocks": np.array([len(new) for new in speech]),
         "readings": np.array([len(one.ends) for one in windows]),
@@ -132,11 +139,12 @@ def _unpacked(file: Any) -> list[Windows]:
     cuts = np.cumsum(file["readings"])[:-1]
     blocks = np.split(file["speech"], np.cumsum(file["blocks"])[:-1])
     at, found = 0, []
-    columns = [np.split(file[name], cuts) for name in ("probabilities", "context", "ends")]
-    for probabilities, context, ends in zip(*columns, strict=True):
+    names = "probabilities", "context", "ends", "likely"
+    columns = [np.split(file[name], cuts) for name in names]
+    for probabilities, context, ends, likely in zip(*columns, strict=True):
         speech = tuple(blocks[at : at + len(ends)])
         at += len(ends)
-        found.append(Windows(probabilities, context, speech, ends))
+        found.append(Windows(probabilities, context, speech, ends, likely))
     return found
 
 
@@ -146,19 +154,23 @@ def decide(
     adaptation: Adaptation,
     decision: Decision,
     known: KnownVoice | None = None,
-) -> list[Verdict]:
-    """What livesr shows of a stream, of a known voice too: the rest of `Recognizer.push`."""
+) -> tuple[Float64, list[Verdict]]:
+    """What comes of a stream, of a known voice too: the rest of `Recognizer.push`.
+
+    Returns:
+        the readings' probabilities, float64 [n, labels], and what livesr shows.
+    """
     for stage in (evidence, adaptation, decision):
         stage.reset()
     said = windows.probabilities
     if known is not None:
         said = known.push(windows.context.astype(np.float64), said)
-    shown = []
+    kept, shown = [], []
     for raw, spoken, speech, end in zip(
         said, windows.spoken, windows.speech, windows.ends, strict=True
     ):
         fair = evidence.push(raw, speech)
         adapted = adaptation.push(fair, spoken)
-        kept = fair if known is not None and known.complete else adapted
-        shown.append(decision.push(kept, speech, end))
-    return shown
+        kept.append(fair if known is not None and known.complete else adapted)
+        shown.append(decision.push(kept[-1], speech, end))
+    return np.stack(kept), shown

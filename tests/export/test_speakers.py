@@ -13,6 +13,7 @@ from export.corpora.clips import Clip
 from export.evaluation import metrics, neutral, speakers
 from export.evaluation.judging import ClipResult, Evaluation
 from export.evaluation.speakers import Speakers, interval
+from export.profiles import Curve, Gain
 from livesr import Recognizer
 from livesr.model.metadata import LABELS
 from livesr.reading import Reading
@@ -153,3 +154,21 @@ def test_results_after_so_many_seconds_and_confidence_by_corpus() -> None:
     brier = (0.01 + 0.01 / 3 + 0.25 + 25 / 36 + 2 / 36) / 2
     assert row.split(" | ")[3:6] == [f"{brier:.3f}", "0.250", "0.500"]
     assert row.endswith("| 1.000 | +0.500 |")
+
+
+def test_what_a_profile_brings_a_speaker_has_an_interval_over_clips() -> None:
+    truth = np.array([0, 0, 0, 0, 1, 1])
+    # The first draw mends two of three clips of a label; the second breaks one of the other's.
+    steps = [np.array([np.nan, 1, 1, 0, np.nan, 0]), np.array([0, np.nan, 0, 0, -1, np.nan])]
+    gain = Gain(truth, steps)
+    assert gain.mean == pytest.approx(((2 / 3 + 0) / 2 + (0 - 1) / 2) / 2)
+    low, high = gain.interval()
+    assert low < gain.mean < high
+    alike = Gain(truth, [np.full(6, 1.0)])
+    assert alike.mean == 1 and alike.interval() == (1, 1)
+
+
+def test_who_loses_by_a_profile_is_counted() -> None:
+    one, two = (Gain(np.array([0, 1]), [np.array([step, step])]) for step in (-1.0, 1.0))
+    found = Curve(gains={"b": two, "a": one})
+    assert found.losers() == "1 of 2 lose; least: a, -1.000 (-1.000 to -1.000)"

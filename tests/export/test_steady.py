@@ -43,7 +43,9 @@ def test_windows_are_what_the_recognizer_decides_on(
         np.testing.assert_array_equal(windows.context, again.context)
         recognizer.reset()
         readings = recognizer.push(clip.samples()) + recognizer.finish()
-        shown = decide(again, evidence, adaptation, Decision(SETTINGS, 4, BLOCK_SECONDS))
+        said, shown = decide(again, evidence, adaptation, Decision(SETTINGS, 4, BLOCK_SECONDS))
+        np.testing.assert_array_equal([list(r.probabilities.values()) for r in readings], said)
+        np.testing.assert_array_equal([r.speech for r in readings], again.likely)
         assert [r.status for r in readings] == [v.status for v in shown]
         smoothed = [list(r.smoothed.values()) for r in readings]
         np.testing.assert_array_equal(smoothed, [v.smoothed for v in shown])
@@ -96,9 +98,8 @@ def _made(label: int, *parts: tuple[int, float]) -> tuple[Talk, Windows]:
     count = len(said)
     probabilities = np.where(np.eye(4)[said] > 0, 0.7, 0.1)
     speech = tuple([np.ones(8, np.bool_)] * count)
-    windows = Windows(
-        probabilities, np.zeros((count, 2), np.float32), speech, np.arange(1, count + 1) / 4
-    )
+    context, ends = np.zeros((count, 2), np.float32), np.arange(1, count + 1) / 4
+    windows = Windows(probabilities, context, speech, ends, np.ones(count))
     return Talk("made", "s", tuple(parts), ()), windows
 
 
