@@ -7,7 +7,8 @@ Three measures of adaptation, taken together:
 - steady: a speaker in one emotion for 150 s, clips strung together. The share of the speech from
   60 to 150 s that is shown with the right label, mean over emotions and speakers.
 - cold, warm: each clip alone, and after 30 s of the speaker's other clips, mixed; the result of the
-  clip, as in export.evaluate; UAR, mean over the corpora.
+  clip, as in export.evaluate; UAR, mean over the corpora. In brackets: of what is shown when
+  somebody has last spoken.
 - outburst: 90 s neutral, 15 s of another emotion, 30 s neutral. The share of the outburst's speech
   that is shown with its label, the seconds until it first is, and the share of the last 25 s that
   is shown as neutral.
@@ -37,6 +38,7 @@ from export.evaluation.known_voices import Voice, judged_clip
 from export.evaluation.metrics import mean_uar
 from export.evaluation.talks import Talk
 from export.evaluation.windows import BLOCK_SECONDS, Windows, decide, judge_sounds
+from livesr.arrays import Float64
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
 from livesr.model.metadata import LABELS
@@ -164,8 +166,8 @@ class Measures:
     """How one adaptation does; shares by (speaker, label)."""
 
     steady: Mapping[tuple[str, int], float]
-    warm: float
-    cold: float
+    cold: Float64  # UAR of the results, and of what was shown when somebody had last spoken, [2]
+    warm: Float64  # likewise
     noticed: Mapping[tuple[str, int], float]  # share of each outburst
     delays: Sequence[float]  # seconds, of the outbursts that were noticed
     again: Mapping[tuple[str, int], float]  # share neutral after each
@@ -179,10 +181,11 @@ class Measures:
             if any(k == label for _, k in self.steady)
         )
         noticed, again = (np.mean(list(of.values())) for of in (self.noticed, self.again))
+        cold, warm = (f"{result:.3f} ({shown:.3f})" for result, shown in (self.cold, self.warm))
         delay = f"{np.median(self.delays):.2f} s" if self.delays else "never"
         return (
             f"{steady.mean():.3f} | {steady.min():.2f} | {each} | "
-            f"{self.cold:.3f} | {self.warm:.3f} | {noticed:.3f} | "
+            f"{cold} | {warm} | {noticed:.3f} | "
             f"{delay} | {len(self.delays)} of {len(self.noticed)} | {again:.3f}"
         )
 
@@ -236,19 +239,26 @@ def measure(
         delays += times[:1]
     clips, place = material.clips, {clip.key: i for i, clip in enumerate(material.clips)}
     own = by_speaker(clips)
-    guesses: dict[str, list[int]] = {"cold": [], "warm": []}
+    guesses: dict[str, list[tuple[int, int]]] = {"cold": [], "warm": []}
     for clip, windows in zip(clips, material.windows, strict=True):
         before = clips_before(clip, own[clip.speaker], WARM_SECONDS)
         stream = strung([*(material.windows[place[c.key]] for c in before), windows])
         for how, said in (("warm", stream), ("cold", windows)):
-            rows, _ = decide(said, evidence, adaptation, decision, voices.get(clip.speaker))
-            rows = rows[-len(windows.ends) :]
-            guesses[how].append(int(result(rows, windows.likely).argmax()))
+            rows, shown = decide(said, evidence, adaptation, decision, voices.get(clip.speaker))
+            count = len(windows.ends)
+            last = shown[-count:]
+            spoken = [v for v in last if v.status in ("speech", "unsure")] or last
+            both = result(rows[-count:], windows.likely), spoken[-1].smoothed
+            guesses[how].append((int(both[0].argmax()), int(both[1].argmax())))
     truth, corpora = [clip.label for clip in clips], [clip.corpus for clip in clips]
     if not clips:
-        return Measures(steady, np.nan, np.nan, found, delays, again)
-    cold, warm = (mean_uar(guesses[how], truth, corpora) for how in ("cold", "warm"))
-    return Measures(steady, warm, cold, found, delays, again)
+        none = np.full(2, np.nan)
+        return Measures(steady, none, none, found, delays, again)
+    cold, warm = (
+        np.array([mean_uar(of, truth, corpora) for of in zip(*guesses[how], strict=True)])
+        for how in ("cold", "warm")
+    )
+    return Measures(steady, cold, warm, found, delays, again)
 
 
 def main() -> None:
