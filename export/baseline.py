@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from export.corpora.clips import RATE, Clip, CorpusError, check, leave_one_corpus_out
+from export.corpora.clips import RATE, Clip, CorpusError, check, in_split, leave_one_corpus_out
 from export.corpora.readers import read_corpora
 from export.evaluation.metrics import confusion, mean_uar, uar
 from livesr.arrays import Array
@@ -77,6 +77,7 @@ def rows(clips: Sequence[Clip], folder: Path) -> tuple[dict[str, float], dict[st
     def at(fold: Sequence[Clip], *splits: str) -> Array:
         return np.array([place[clip.key] for clip in fold if clip.split in splits])
 
+    in_split(clips, "test")
     test = at(clips, "test")
     guess = guesses(features, labels, at(clips, "train"), test)
     own = {
@@ -112,7 +113,7 @@ def main() -> None:
     print("eGeMAPSv02 + SVM, UAR of 4 labels (chance 0.250)\n")
     print("| corpus | `test` split | the corpus left out |\n|---|---|---|")
     for corpus in out:
-        print(f"| {corpus} | {own[corpus]:.3f} | {out[corpus]:.3f} |")
+        print(f"| {corpus} | {own.get(corpus, np.nan):.3f} | {out[corpus]:.3f} |")
     print(f"| mean | {np.mean(list(own.values())):.3f} | {np.mean(list(out.values())):.3f} |")
 
 

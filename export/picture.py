@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import re
 import shutil
@@ -82,7 +83,8 @@ def photograph(page: Path, target: Path) -> bool:
     return True
 
 
-def main(folder: Path) -> None:
+def draw_all(folder: Path) -> None:
+    """Draw all of them into a folder."""
     items = list(play(RECORDING))
     view = view_of(items)
     draw(view, folder / "view.svg")
@@ -99,5 +101,13 @@ def main(folder: Path) -> None:
     livesr.plot(items, samples, rate).savefig(folder / "plot.png", dpi=100)
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="to write them to; docs holds those of README")
+    draw_all(parser.parse_args().folder)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from export.corpora.clips import SPLITS, Clip, CorpusError, first_speakers, read_clips
+from export.corpora.clips import SPLITS, Clip, CorpusError, first_speakers, in_split, read_clips
 from export.corpora.conditions import AS_RECORDED, sound
 from export.corpora.readers import read_corpora
 from export.evaluation.known_voices import Judged, Voice, judged_clip, voices_of
@@ -360,7 +360,7 @@ def main() -> None:
     options = parser.parse_args()
     model, cache = options.model, options.cache
     try:
-        clips = [clip for clip in read_corpora(options.corpora) if clip.split == options.split]
+        clips = in_split(read_corpora(options.corpora), options.split)
         clips = first_speakers(clips, options.most)
         if options.voices:
             for each in (2, 3):
@@ -375,11 +375,8 @@ def main() -> None:
         for line in table(voices_of(said), options.draws):
             print(line, flush=True)
         if options.others:
-            others = [
-                clip
-                for clip in read_clips(options.others, "other-emotions.csv", None)
-                if clip.split == options.split
-            ]
+            found = read_clips(options.others, "other-emotions.csv", None)
+            others = in_split(found, options.split)
             kept = {clip.speaker for clip in others}
             words = [one for one in said if one.clip.speaker in kept]
             words += listen(others, model, cache, "others")

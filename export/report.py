@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.corpora.clips import Clip, CorpusError, first_speakers
+from export.corpora.clips import Clip, CorpusError, first_speakers, in_split
 from export.corpora.conditions import AS_RECORDED, CONDITIONS
 from export.corpora.readers import read_corpora
 from export.evaluation import neutral, plots, speakers
@@ -323,7 +323,7 @@ def told(
     clips: Sequence[Clip], models: Mapping[str, Sequence[str]], folder: Path, most: int | None
 ) -> Iterator[str]:
     """The report without the left-out corpora, line by line as it is measured."""
-    test = [clip for clip in clips if clip.split == "test"]
+    test = in_split(clips, "test")
     name, files = next(iter(models.items()))
     who = len({clip.speaker for clip in test})
     few = some(test, most)

@@ -14,9 +14,9 @@ handle all blocks of a hop in one call. The weights are Silero VAD's (MIT), from
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -156,5 +156,13 @@ def _layer(graph: GraphBuilder, flow: str, layer: int) -> str:
     return graph.node("Relu", [flow], f"encoder{layer}_on")
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("output", type=Path, help="the file to write")
+    onnx.save(build(weights(published())), parser.parse_args().output)
+
+
 if __name__ == "__main__":
-    onnx.save(build(weights(published())), sys.argv[1])
+    main()

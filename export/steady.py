@@ -31,7 +31,15 @@ from pathlib import Path
 
 import numpy as np
 
-from export.corpora.clips import RATE, SPLITS, Clip, CorpusError, by_speaker, first_speakers
+from export.corpora.clips import (
+    RATE,
+    SPLITS,
+    Clip,
+    CorpusError,
+    by_speaker,
+    first_speakers,
+    in_split,
+)
 from export.corpora.readers import read_corpora
 from export.evaluation.judging import PAUSE_SECONDS, WARM_SECONDS, clips_before, result
 from export.evaluation.known_voices import Voice, judged_clip
@@ -278,11 +286,10 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache/windows"))
     options = parser.parse_args()
     try:
-        clips = [
-            clip
-            for clip in read_corpora(options.corpora)
-            if clip.split == options.split and (not options.only or clip.corpus in options.only)
-        ]
+        clips = read_corpora(options.corpora)
+        if options.only:
+            clips = [clip for clip in clips if clip.corpus in options.only]
+        clips = in_split(clips, options.split)
         clips = first_speakers(clips, options.most)
         material = Material.of(clips, options.model, options.cache, options.examples)
         settings = load_model(options.model).info.decision

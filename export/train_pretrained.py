@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 import torch
 
-from export.corpora.clips import Clip, CorpusError, check, named
+from export.corpora.clips import Clip, CorpusError, check, leave_one_corpus_out, named
 from export.corpora.licences import licence
 from export.corpora.readers import read_corpora
 from export.evaluation.judging import Evaluation, judge_all, score
@@ -104,13 +104,18 @@ def main() -> None:
             clips = [clip for clip in clips if clip.corpus in options.train_on]
         check(clips)
         licence(clips)
+        corpora = sorted({clip.corpus for clip in clips})
+        if unknown := sorted(set(options.only or ()) - set(corpora)):
+            raise CorpusError(f"No corpus is {unknown[0]}; there are {named(clips)}.")
+        if options.left_out:
+            leave_one_corpus_out(clips)  # refuses corpora of which none can be left out
         recorded = heard(clips, None, options.cache, workers=options.workers)
         scenes = heard(clips, 1, options.cache, workers=options.workers)
         if not options.left_out:
             file = export(train(recorded, scenes, recipe), options.output, clips, recipe)
             print(f"wrote {file}; export.calibrate gives it a temperature")
             return
-        for out in options.only or sorted({clip.corpus for clip in clips}):
+        for out in options.only or corpora:
             parts = [[one for one in part if one.clip.corpus != out] for part in (recorded, scenes)]
             rest = [clip for clip in clips if clip.corpus != out]
             file = options.left_out / out / f"{out}.onnx"

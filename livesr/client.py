@@ -56,7 +56,8 @@ class _Session:
         self.encoding = str(options.get("encoding", "s16le"))
         if self.encoding not in _WIDTHS:
             raise LivesrError(f"encoding is {self.encoding!r}; use one of {', '.join(_WIDTHS)}.")
-        self.frame_bytes = _WIDTHS[self.encoding] * int(options.get("channels", 1))
+        self.channels = int(options.get("channels", 1))
+        self.frame_bytes = _WIDTHS[self.encoding] * self.channels
         self.created: dict[str, Any] = {}
         self.ended: dict[str, Any] | None = None
         self.messages: deque[dict[str, Any]] = deque()
@@ -95,6 +96,12 @@ class _Session:
                 )
             return data
         array = np.asarray(samples)
+        count = array.shape[1] if array.ndim == 2 else 1
+        if array.ndim not in (1, 2) or count != self.channels:
+            raise LivesrError(
+                f"The samples have the shape {array.shape} and the session {self.channels} "
+                "channels: give [n] for one channel, else [n, channels], and `channels=` to match."
+            )
         if self.encoding == "s16le":
             if array.dtype.kind == "f":
                 array = np.clip(np.rint(array * 32768.0), -32768, 32767)

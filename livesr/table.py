@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import polars
 
 _TABLES = ("probabilities", "smoothed")
-_LEFT_OUT = ("attention", "attention_times")
 
 
 def row(reading: Reading) -> dict[str, Any]:

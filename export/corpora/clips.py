@@ -156,6 +156,18 @@ def check(clips: Iterable[Clip]) -> None:
             raise CorpusError(f"{clip.path} holds no samples.")
 
 
+def in_split(clips: Iterable[Clip], split: str) -> list[Clip]:
+    """The clips of a split.
+
+    Raises:
+        CorpusError: if there are none.
+    """
+    found = [clip for clip in clips if clip.split == split]
+    if not found:
+        raise CorpusError(f"No clip is of the {split} split; see the column split of clips.csv.")
+    return found
+
+
 def by_speaker(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
     """The clips of each speaker."""
     found: dict[str, list[Clip]] = defaultdict(list)

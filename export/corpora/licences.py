@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from export.corpora.clips import (
-    Clip,
-    CorpusError,
-)
+from export.corpora.clips import Clip, CorpusError
 
-_LICENCES = (
+_LICENCES = (  # the strictest first
     "LicenseRef-IEMOCAP",
     "CC-BY-NC-SA-4.0",
     "CC-BY-4.0",
@@ -22,8 +19,14 @@ _LICENCES = (
 
 
 def licence(clips: Sequence[Clip]) -> str:
-    """The licence that weights trained on these clips carry: the strictest of theirs."""
-    for strict in _LICENCES:
-        if any(clip.licence == strict for clip in clips):
-            return strict
-    raise CorpusError(f"Unknown licence among {sorted({clip.licence for clip in clips})}.")
+    """The licence that weights trained on these clips carry: the strictest of theirs.
+
+    Raises:
+        CorpusError: for a licence that is not in the list, which might be the strictest.
+    """
+    found = {clip.licence for clip in clips}
+    if unknown := sorted(found - set(_LICENCES)):
+        raise CorpusError(
+            f"How strict is the licence {unknown[0]!r}? Add it to export/corpora/licences.py."
+        )
+    return min(found, key=_LICENCES.index)

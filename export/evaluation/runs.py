@@ -48,6 +48,7 @@ def train(
     Returns:
         The ONNX file, `folder/NAME.onnx`.
     """
+    carried = licence([*train, *dev, *unlabelled])  # refused before hours are spent
     run = Run(config, folder)
     waiting, crowd, heard = features(config, train, dev, cache, workers)
     mean, deviation = statistics(waiting[:3])
@@ -72,7 +73,7 @@ def train(
         temperature=1.0,
         training_data=f"{named(train)} ({' and '.join(config.splits)} split)"
         + (f"; {named(unlabelled)}" if unlabelled else ""),
-        licence=licence([*train, *dev, *unlabelled]),
+        licence=carried,
         version=f"3-seed{config.seed}",
         front_end=SETTINGS,
     )

@@ -58,7 +58,11 @@ class SceneFeatures:
 
 
 def stream_features(samples: Float32) -> tuple[Float32, Bool]:
-    """Levelled log-mels [frames, bands] and speech or not [frames], as a stream computes them."""
+    """Levelled log-mels [frames, bands] and speech or not [frames].
+
+    As a stream computes them, but without its high-pass: so were the networks that ship trained.
+    What is made for the encoder (`export.features.steps.hear`) has the high-pass.
+    """
     voice = VoiceActivity()
     front = FrontEnd(SETTINGS, np.zeros(SETTINGS.bands), np.ones(SETTINGS.bands))
     features, verdicts = [], []

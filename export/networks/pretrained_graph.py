@@ -106,7 +106,7 @@ def build_pretrained(
 
     convolved = _convolve(graph)
     absent = _exist(graph, convolved)
-    encoded = _encode(graph, convolved, absent)
+    encoded = _encode(graph, convolved)
     flow = graph.node("MatMul", [encoded, "linear.weight"], "linear")
     fresh = graph.node("Relu", [graph.node("Add", [flow, "linear.bias"], "linear+")], "new_steps")
     c = _summarise(graph, widths, _slid(graph, "encodings", fresh), absent)
@@ -200,7 +200,7 @@ def _exist(graph: GraphBuilder, fresh: str) -> str:
     return absent
 
 
-def _encode(graph: GraphBuilder, convolved: str, absent: str) -> str:
+def _encode(graph: GraphBuilder, convolved: str) -> str:
     """What both layers make of the new steps, side by side: [N, F / 2, 768]."""
     window = _slid(graph, "window", convolved)
     placed = graph.node("Add", [window, "position"], "placed")

@@ -21,11 +21,13 @@ from export.peers.timing import HOP, HOP_SECONDS, RATE, ROOT, Table, core, media
 from livesr.app.bench import resident_mb
 from livesr.arrays import Float32
 from livesr.batch import push_all
+from livesr.model.load import DEFAULT
 from livesr.model.metadata import LABELS, ModelInfo
 from livesr.recognizer import Recognizer
 
 _STEPS_A_SECOND = 50
 _WINDOWS = (1, 2, 3, 5, 10)  # seconds
+_MODEL = "acrnn-compact"
 _HOPS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 _VOICES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -78,13 +80,13 @@ def windows(samples: Float32, quick: bool) -> Table:
 
 def hops(samples: Float32, quick: bool) -> Table:
     """The compact network at other hops."""
-    calls = {f"{hop:g} s": hop_by_hop("acrnn-compact", samples, hop) for hop in _HOPS}
+    calls = {f"{hop:g} s": hop_by_hop(_MODEL, samples, hop) for hop in _HOPS}
     cost = medians(calls, 3 if quick else 15)
     rows = [
         (name, ms(spent), core(spent, hop))
         for (name, spent), hop in zip(cost.items(), _HOPS, strict=True)
     ]
-    return Table("A reading by the hop (acrnn-compact)", ("hop", "time", "of a core"), rows)
+    return Table(f"A reading by the hop ({_MODEL})", ("hop", "time", "of a core"), rows)
 
 
 def voices(samples: Float32, quick: bool) -> Table:
@@ -92,7 +94,7 @@ def voices(samples: Float32, quick: bool) -> Table:
     rows = []
     for count in _VOICES[:: 4 if quick else 1]:
         coming = cycle(said(samples, count))
-        each, together = ([Recognizer("acrnn-compact") for _ in range(count)] for _ in range(2))
+        each, together = ([Recognizer(_MODEL) for _ in range(count)] for _ in range(2))
         calls: dict[str, Callable[[], object]] = {
             "each": partial(_one_by_one, each, coming),
             "together": partial(_together, together, coming),
@@ -101,31 +103,36 @@ def voices(samples: Float32, quick: bool) -> Table:
         alone, shared = (spent[name] / count for name in calls)
         fit = HOP_SECONDS * 1e3 / shared
         rows.append((str(count), ms(alone), ms(shared), times(alone / shared), f"{fit:.0f}"))
-    kilobytes = {rate: _kilobytes(rate) for rate in (RATE, 3 * RATE)}
+    kilobytes = [
+        f"{_kilobytes(rate, model):.0f} kB at {rate} Hz ({model})"
+        for model in (_MODEL, DEFAULT)
+        for rate in (RATE, 3 * RATE)
+    ]
     return Table(
-        "A reading by the number of voices (acrnn-compact, every 250 ms)",
+        f"A reading by the number of voices ({_MODEL}, every 250 ms)",
         ("voices", "push, each", "push_all", "ratio", "voices that fill a core"),
         rows,
         "Resident memory per voice, with 256 voices: "
-        + ", ".join(f"{kB:.0f} kB at {rate} Hz" for rate, kB in kilobytes.items())
-        + " (more, because the resampler keeps its last seconds). One process, one ONNX session.",
+        + ", ".join(kilobytes)
+        + ". At 48000 Hz the resampler keeps its last seconds. One process, one ONNX session.",
     )
 
 
-def _kilobytes(rate: int) -> float:
-    code = f"from export.peers.growth import memory; memory({rate})"
+def _kilobytes(rate: int, model: str) -> float:
+    code = f"from export.peers.growth import memory; memory({rate}, {model!r})"
     command = [sys.executable, "-c", code]
     told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     return float(told.stdout)
 
 
-def memory(rate: int, count: int = 256) -> None:
+def memory(rate: int, model: str, count: int = 256) -> None:
     """Print the resident kB that each of `count` voices adds, once its window is full."""
     sound = np.random.default_rng(0).standard_normal(rate // 4).astype(np.float32) / 10
-    one, others = Recognizer("acrnn-compact"), [Recognizer() for _ in range(count)]
+    one = Recognizer(model)
     for _ in range(16):
         one.push(sound, rate)
     before = resident_mb()
+    others = [Recognizer(model) for _ in range(count)]
     for _ in range(16):
         push_all(others, [sound] * count, rate)
     print((resident_mb() - before) / count * 1e3)

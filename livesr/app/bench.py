@@ -123,6 +123,8 @@ def _whole_table(model: str | Path | None, scale: float) -> Table:
             f"{seconds / took:.0f} times real time",
         )
         command = [sys.executable, "-m", "livesr", "replay", str(path), "--jsonl", "-"]
+        if model is not None:
+            command += ["--model", str(model)]
         starts = sorted(first_line_seconds(command) for _ in range(5))
         table.add_row("cold start to first reading", f"{starts[2]:.2f} s", "median of 5 processes")
     hours, name = 2 * scale, None if model is None else str(model)

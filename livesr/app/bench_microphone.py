@@ -17,7 +17,7 @@ from rich.table import Table
 
 from livesr.app.console import PlainConsole
 from livesr.errors import LivesrError
-from livesr.microphone.listener import listen
+from livesr.microphone.listener import Listener, listen
 from livesr.model.load import PAPER, load_model
 from livesr.reading import Reading
 
@@ -53,28 +53,39 @@ def run(device: str | None, model: str | None, seconds: float, load: int) -> Non
 
 
 def _measured(device: str | None, model: str | Path | None, seconds: float) -> list[str]:
-    ends, missing = [], 0.0
     with listen(device, model=model) as listener:
-        time.sleep(_SETTLE_SECONDS)
+        readings = _heard(listener, _SETTLE_SECONDS)
         began, spent = time.monotonic(), time.process_time()
-        time.sleep(seconds)
+        readings += _heard(listener, seconds)
         share = (time.process_time() - spent) / (time.monotonic() - began)
         late = listener.latency(*_PERCENTILES)
         dropped = listener.dropped_seconds
-    for item in listener.items(0) or []:
-        if isinstance(item, Reading):
-            ends.append(item.end)
-            missing += item.gap
-    expected = round((ends[-1] - missing) * 4)
+    readings += _heard(listener, 0)
+    if not readings:
+        raise LivesrError(f"No reading came in {seconds:.0f} s; does the microphone give sound?")
+    missing = sum(reading.gap for reading in readings)
+    expected = round((readings[-1].end - missing) * 4)
     # Up to 4 s of a gap count as silence, and have readings too.
-    if not expected - 1 <= len(ends) <= expected + 1 + 4 * missing:
+    if not expected - 1 <= len(readings) <= expected + 1 + 4 * missing:
         raise LivesrError(
-            f"{len(ends)} readings came where {expected} were due; report this, please."
+            f"{len(readings)} readings came where {expected} were due; report this, please."
         )
     return [
         load_model(model).info.name,
         *(f"{1e3 * value:.1f} ms" for value in late),
         f"{share:.1%}",
-        str(len(ends)),
+        str(len(readings)),
         f"{dropped:.2f} s",
     ]
+
+
+def _heard(listener: Listener, seconds: float) -> list[Reading]:
+    """The readings that come in so many seconds, taken as they come: the queue is not endless."""
+    found: list[Reading] = []
+    until = time.monotonic() + seconds
+    while True:
+        left = until - time.monotonic()
+        items = listener.items(max(0.0, left))
+        found += [item for item in items or [] if isinstance(item, Reading)]
+        if items is None or left <= 0:
+            return found

@@ -22,7 +22,6 @@ from livesr.event import Item
 from livesr.microphone.devices import Device, check_query
 from livesr.microphone.stream import Microphone
 from livesr.microphone.worker import PAUSED, Worker
-from livesr.model.load import load_model
 from livesr.profile import Profile
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer
@@ -96,7 +95,7 @@ class Listener:
     ) -> None:
         query, channel = check_query(device), check_channel(channel)
         recognizer = Recognizer(model, hop=hop, profile=profile, adapt=adapt)
-        loaded = load_model(model)
+        loaded = recognizer._model  # a profile may have brought its own
         about: dict[str, str | float | None] = {
             "livesr": __version__,
             "model": loaded.info.name,

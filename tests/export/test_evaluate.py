@@ -17,6 +17,7 @@ import pytest
 from export import calibrate
 from export.corpora.clips import Clip, CorpusError, read_clips
 from export.corpora.conditions import CONDITIONS, voices
+from export.evaluate import check_card
 from export.evaluation import calibration, metrics
 from export.evaluation.conversation import Conversation, Passage, Streaming, converse, count, string
 from export.evaluation.judging import (
@@ -319,3 +320,15 @@ def test_the_report_has_every_network_and_seed(
     with pytest.raises(SystemExit):
         report.main()
     assert "nothing to report" in capsys.readouterr().err
+
+
+def test_a_card_that_differs_and_a_table_of_nothing_fail(tmp_path: Path) -> None:
+    card = tmp_path / "card.md"
+    card.write_text("| my-corpus.2 | 2 | 9 | 0.500 | 0.4 |\n")
+    check_card(card, ["| my-corpus.2 | 2 | 9 | 0.510 | 0.4 |"])
+    with pytest.raises(SystemExit, match="differs"):
+        check_card(card, ["| my-corpus.2 | 2 | 9 | 0.600 | 0.4 |"])
+    with pytest.raises(SystemExit, match="differs"):
+        check_card(card, ["| my-corpus.2 | 3 | 9 | 0.500 | 0.4 |"])
+    with pytest.raises(SystemExit, match="Nothing was measured"):
+        check_card(card, ["| true | angry |"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from export.picture import main
+from export.picture import draw_all
 
 _DOCS = Path(__file__).parents[2] / "docs"
 
@@ -20,7 +20,7 @@ def _words(svg: str) -> set[str]:
 
 @pytest.mark.slow
 def test_one_command_draws_all_pictures(tmp_path: Path) -> None:
-    main(tmp_path)
+    draw_all(tmp_path)
     made = {path.name for path in tmp_path.iterdir()}
     assert {"view.svg", "legend.svg", "plot.png"} <= made
     assert ("report.png" in made) == any(map(shutil.which, ("chromium", "google-chrome")))

@@ -415,6 +415,10 @@ def test_the_command_trains_and_leaves_a_corpus_out(
     assert "Whisper tiny (MIT)" in info.training_data
     cached = sorted((tmp_path / "cache").iterdir())
     made = [file.stat().st_mtime_ns for file in cached]
+    monkeypatch.setattr("sys.argv", [*command, "--left-out", str(tmp_path), "--only", "c"])
+    with pytest.raises(SystemExit, match="No corpus is c; there are a, b"):
+        train_pretrained.main()
+    assert not (tmp_path / "c").exists()
     monkeypatch.setattr("sys.argv", [*command, "--left-out", str(tmp_path), "--only", "b"])
     train_pretrained.main()
     assert "without b: UAR 0." in capsys.readouterr().out

@@ -74,6 +74,13 @@ def test_a_session_begins_with_how_it_is_listened_to(
     assert "listened to with the model tiny" in note.text
 
 
+def test_a_session_with_a_profile_is_of_the_profiles_model(tiny: Path) -> None:
+    listener = livesr.Listener("vmic", profile=livesr.Profile(tiny, name="me"))
+    about = listener._worker._about
+    assert (about["model"], about["profile"]) == ("tiny", "me")
+    assert about["model_sha256"] == hashlib.sha256(tiny.read_bytes()).hexdigest()
+
+
 @pytest.mark.parametrize("what", ["mark", "reset", "pause"])
 def test_what_is_asked_for_just_before_the_end_is_done(
     microphone: VirtualMicrophone, tiny: Path, tmp_path: Path, what: str

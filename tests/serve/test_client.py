@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from livesr import Reading, Recognizer
-from livesr.client import AsyncVoice, ServerError, Voice
+from livesr import LivesrError, Reading, Recognizer
+from livesr.client import AsyncVoice, ServerError, Voice, _Session
 from tests.helpers.server import Server, serving
 
 
@@ -189,6 +189,16 @@ def test_a_state_is_resumed_by_another_client(
         assert voice.created["position"] == 40_000
         found += voice.push(sound[40_000:]) + voice.finish()
     assert found == expected(tiny, sound)
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels"), [((400, 2), 1), ((400,), 2), ((400, 3), 2), ((4, 100, 2), 2), ((), 1)]
+)
+def test_samples_of_other_channels_are_refused(shape: tuple[int, ...], channels: int) -> None:
+    session = _Session({"channels": channels})
+    with pytest.raises(LivesrError, match=f"{channels} channels"):
+        list(session.pieces(np.zeros(shape, np.float32)))
+    assert len(b"".join(session.pieces(np.zeros((400, channels))))) == 800 * channels
 
 
 def test_a_refusal_is_an_error_with_its_code(server: Server, tiny: Path) -> None:

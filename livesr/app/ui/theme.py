@@ -26,7 +26,6 @@ ON_LIGHT = {"angry": "#af0000", "happy": "#875f00", "neutral": "#005f5f", "sad":
 # Where there are only 16 colours, they would fall together in pairs.
 BASIC_COLOURS = {"angry": "red", "happy": "yellow", "neutral": "cyan", "sad": "blue"}
 GLYPHS = {"angry": "▲", "happy": "●", "neutral": "■", "sad": "▼"}
-HOLLOW = {"angry": "△", "happy": "○", "neutral": "□", "sad": "▽"}
 EIGHTHS_UP = " ▁▂▃▄▅▆▇█"
 EIGHTHS_ACROSS = " ▏▎▍▌▋▊▉█"
 # What is less important. Not "dim", which every terminal shows as it likes.
@@ -73,13 +72,9 @@ class Palette:
         """The style of what is less important."""
         return QUIET[self.ground] if self.colour and not self.basic else "dim"
 
-    def fill(self, label: str, sure: bool = True) -> str:
+    def fill(self, label: str) -> str:
         """One cell of an emotion's area; glyphs where colour cannot tell areas apart."""
-        if self.colour and not self.ascii_only:
-            return "█" if sure else "▒"
-        if sure:
-            return self.glyph(label)
-        return label[0].lower() if self.ascii_only else HOLLOW.get(label, "◇")
+        return "█" if self.colour and not self.ascii_only else self.glyph(label)
 
     def printable(self, text: str) -> str:
         """Text from outside (a file's name, a device's), safe to print: "?" for what is not."""
