@@ -10,6 +10,7 @@ Keys are the options' long names without their dashes. What the command line say
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -162,10 +163,11 @@ def write(path: Path, key: str, value: str | None) -> None:
                     del document[tables[0]]
         else:
             table[name] = parsed(value)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f"{path.name}.new")
+        place = Path(os.path.realpath(path))  # a link stays one: its file is replaced
+        place.parent.mkdir(parents=True, exist_ok=True)
+        new = place.with_name(f"{place.name}.new")
         new.write_text(tomlkit.dumps(document), encoding="utf-8")
-        new.replace(path)  # whole or not at all
+        new.replace(place)  # whole or not at all
     except (OSError, TOMLKitError, TypeError, AttributeError) as error:
         raise LivesrError(f"{path} cannot be written: {error}.") from None
 

@@ -94,17 +94,21 @@ class Enrolment:
                 f"{label} ({self._seconds:g} s). "
             )
             samples, peak = self._record(self._seconds)
+            before = profile.examples
             try:
                 example = profile.add(label, samples, source="microphone", any_voice=True)
+                if advice := _advice(peak):
+                    print(f"{advice} (peak {peak:.0f} dBFS).")
+                print(f"{_told(example, profile)}.")
+                if doubt := profile.doubt():
+                    print(doubt)
+                answer = _ask("Return keeps it, r repeats, s skips: ")
             except ProfileError as error:
                 print(f"{error} Try again.")
                 continue
-            if advice := _advice(peak):
-                print(f"{advice} (peak {peak:.0f} dBFS).")
-            print(f"{_told(example, profile)}.")
-            if doubt := profile.doubt():
-                print(doubt)
-            answer = _ask("Return keeps it, r repeats, s skips: ")
+            except (KeyboardInterrupt, EOFError):
+                profile.examples = before  # nobody has said that it is to be kept
+                raise
             if answer.strip().lower() not in ("r", "s"):
                 return True
             profile.pop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from livesr.files.replay import ReplaySettings
 from livesr.profile import Profile
@@ -15,9 +16,11 @@ class How(ReplaySettings):
     Attributes:
         attention: whether JSON lines hold it.
         force: whether existing files are replaced.
+        profile_path: the profile's file, which no output may take the place of.
     """
 
     model: str | None = None
     profile: Profile | None = None
     attention: bool = True
     force: bool = False
+    profile_path: Path | None = None

@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
@@ -25,7 +25,7 @@ from livesr.app.console import PlainConsole
 from livesr.app.exit_status import ExitStatus
 from livesr.app.how import How
 from livesr.app.inputs import Input
-from livesr.app.outputs import STDOUT, Place, check_outputs, is_folder, open_output
+from livesr.app.outputs import STDOUT, Place, check_outputs, is_folder, is_stdout, open_output
 from livesr.app.progress import FileProgress, lengths
 from livesr.app.report.report import Report
 from livesr.app.writers import CsvWriter, JsonlWriter, Writer
@@ -182,6 +182,11 @@ def plan(
         )
         for number, each in enumerate(inputs)
     ]
+    if how.channel == "each" and report is not None and is_stdout(report):
+        raise LivesrError(
+            "--channel each makes a page for each channel, and one standard output cannot hold "
+            "several; give --report a path."
+        )
     taken: dict[str, str] = {}
     for job in jobs:
         for path in (job.jsonl, job.events, job.report):
@@ -194,6 +199,8 @@ def plan(
     reads += [Place("its events", events_path(each.path)) for each in inputs if each.path != STDIN]
     if how.model:
         reads.append(Place("the model", how.model))
+    if how.profile_path:
+        reads.append(Place("the profile", how.profile_path))
     writes = [Place("--jsonl", job.jsonl) for job in jobs if job.jsonl]
     writes += [Place("--events", job.events) for job in jobs if job.events]
     writes += [Place("--report", path) for job in jobs for path in _pages_of(job, how)]
@@ -283,8 +290,12 @@ def replay_many(
         if csv_path:
             file = sys.stdout if csv_path == STDOUT else open_output(csv_path, force=how.force)
             if file is not sys.stdout:
-                stack.enter_context(file)
-            joined = _Joined(file)
+                stack.callback(_close, file)
+            # What `listen` recorded may have a profile of its own, and with it other labels.
+            alike = how.profile or not any(
+                each.path != STDIN and events_path(each.path).exists() for each in inputs
+            )
+            joined = stack.enter_context(_Joined(file, alike=bool(alike)))
         to_stdout = STDOUT in (jsonl, events, csv_path, report, summary)
         results: list[tuple[Job, Outcome]] = []
         console = PlainConsole(stderr=True)
@@ -372,26 +383,64 @@ def _result(job: Job, future: Future[Outcome]) -> Outcome:
 
 
 class _Joined:
-    """One CSV of the rows of many files."""
+    """One CSV of the rows of many files, with the columns of all of them.
 
-    def __init__(self, file: TextIO) -> None:
-        self._file, self._begun = file, False
+    Args:
+        file: that gets the rows.
+        alike: whether all parts have the same columns, so that each can be written at once. Else
+            they are held to the end, as the header stands first.
+    """
+
+    def __init__(self, file: TextIO, *, alike: bool) -> None:
+        self._file, self._alike = file, alike
+        self._columns: list[str] = []  # as written
+        self._held: dict[str, list[str]] = {}  # parts that are not written yet, and their columns
+
+    def __enter__(self) -> _Joined:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._write()  # also where Ctrl-C ends it: what is there is kept
 
     def append(self, path: str) -> bool:
-        """The rows of a part; the first brings the header. False if the reader is gone."""
+        """The rows of a part. False if the reader is gone."""
         if not os.path.exists(path):
             return True
+        with open(path, encoding="utf-8", newline="") as part:
+            self._held[path] = next(csv.reader(part), [])
+        return self._write() if self._alike else True
+
+    def _write(self) -> bool:
+        parts, self._held = self._held, {}
         try:
-            with open(path, encoding="utf-8", newline="") as part:
-                header = part.readline()
-                self._file.write("" if self._begun else header)
-                self._begun = True
-                shutil.copyfileobj(part, self._file)
+            if parts and not self._columns:
+                self._columns = _united(parts.values())
+                csv.writer(self._file, lineterminator="\n").writerow(self._columns)
+            for path, columns in parts.items():
+                with open(path, encoding="utf-8", newline="") as part:
+                    self._copy(part, columns)
+                os.unlink(path)
             self._file.flush()
         except BrokenPipeError:
             return False
-        os.unlink(path)
+        except OSError as error:
+            raise LivesrError(
+                f"--csv cannot be written further: {error.strerror}; make room, or write elsewhere."
+            ) from None
         return True
+
+    def _copy(self, part: TextIO, columns: list[str]) -> None:
+        if columns == self._columns:
+            part.readline()
+            shutil.copyfileobj(part, self._file)
+            return
+        rows = csv.DictReader(part)
+        csv.DictWriter(self._file, self._columns, lineterminator="\n").writerows(rows)
+
+
+def _close(file: TextIO) -> None:
+    with suppress(OSError):  # _Joined has already reported a full disk
+        file.close()
 
 
 def _rows(job: Job, outcome: Outcome) -> Iterator[dict[str, Any]]:
@@ -413,9 +462,21 @@ def _rows(job: Job, outcome: Outcome) -> Iterator[dict[str, Any]]:
 
 
 def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """All columns; where some rows lack those of labels, as the fullest row has them."""
-    fullest: dict[str, Any] = max(rows, key=len, default={})
-    return list(fullest)
+    """All columns of all rows: files with profiles of their own have labels of their own."""
+    return _united(rows)
+
+
+def _united(headers: Iterable[Iterable[str]]) -> list[str]:
+    """Every name once; a new one stands before the name that follows it in its own header."""
+    united: list[str] = []
+    for names in dict.fromkeys(map(tuple, headers)):
+        place = len(united)
+        for name in reversed(names):
+            if name in united:
+                place = united.index(name)
+            else:
+                united.insert(place, name)
+    return united
 
 
 def _show(rows: Sequence[dict[str, Any]], console: PlainConsole) -> None:

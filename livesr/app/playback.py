@@ -87,6 +87,7 @@ class Playback:
         self._kept: deque[Item] = deque(maxlen=_KEPT)
         self._behind = 0  # how many of the kept are yet to be shown again
         self._next: Item | None = None
+        self._start = start
         self._place = start  # seconds that are shown
         self._paused = self._quit = False
 
@@ -201,8 +202,8 @@ class Playback:
         if self._clock is None:
             self._pause(True)
         if place < self._place:
-            oldest = _time(self._kept[0]) if self._kept else 0.0
-            self._place = max(place, oldest if len(self._kept) == _KEPT else 0.0)
+            full = len(self._kept) == _KEPT  # before its oldest, nothing can be shown any more
+            self._place = max(place, _time(self._kept[0]) if full else self._start)
             shown = [item for item in self._kept if _time(item) <= self._place]
             self._behind = len(self._kept) - len(shown)
             self._view.clear()

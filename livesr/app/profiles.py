@@ -66,7 +66,9 @@ def keep_corrections(
     path: Path | None,
     recording: Path | None = None,
 ) -> None:
-    """Save the corrections into the profile's file, and say so.
+    """Add the corrections to the profile's file as it is now, and say so.
+
+    Another program may have enrolled since the start; what it did is kept.
 
     Args:
         before: the profile at the start; None without one.
@@ -75,14 +77,13 @@ def keep_corrections(
         recording: whose events hold the corrections too; None without one.
 
     Raises:
-        ProfileError: if the file cannot be written.
+        ProfileError: if the file cannot be written, or cannot take all of them.
     """
     known = before.examples if before else ()
     taught = after.examples[len(known) :] if after else ()
     if not taught or after is None:
         return
-    count = len(taught)
-    words = f"{count} correction{'s were' if count > 1 else ' was'} saved"
+    words = f"{_corrections(len(taught))} saved"
     if path is None:
         where = f"only with the recording {recording}" if recording else "nowhere"
         print(
@@ -91,5 +92,28 @@ def keep_corrections(
             file=sys.stderr,
         )
         return
-    after.save(path)
-    print(f"livesr: {words} in the profile {path}.", file=sys.stderr)
+    now, why, left = after, "", 0
+    try:
+        now = Profile.load(path)
+    except ProfileError as error:
+        told = f"livesr: {error} It is written again, as it was at the start."
+        print(told, file=sys.stderr)
+    else:
+        for number, example in enumerate(taught):
+            try:
+                if now.identity != after.identity:
+                    raise ProfileError("It was made anew meanwhile, with another model.")
+                now.append(example)
+            except ProfileError as error:
+                why, left = str(error), len(taught) - number
+                break
+    if count := len(taught) - left:
+        now.save(path)
+        print(f"livesr: {_corrections(count)} saved in the profile {path}.", file=sys.stderr)
+    if left:
+        kept = f"; the recording {recording} has them" if recording else ""
+        raise ProfileError(f"{_corrections(left)} not saved in the profile {path}{kept}: {why}")
+
+
+def _corrections(count: int) -> str:
+    return f"{count} correction{'s were' if count > 1 else ' was'}"

@@ -103,7 +103,7 @@ class LineWriter(Writer):
 
 
 class CsvWriter(Writer):
-    """A header, then one row a reading, with the names of `livesr.table`.
+    """A header, then one row a reading, with the names that `livesr.table` has for the first.
 
     Args:
         path: of the file, "-" for standard output.
@@ -119,13 +119,16 @@ class CsvWriter(Writer):
         before: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(path, force=force)
-        self._before, self._header = dict(before or {}), False
+        self._before = dict(before or {})
+        self._columns: list[str] = []
 
     def _write(self, file: TextIO, item: Item) -> None:
         if not isinstance(item, Reading):
             return
         values, out = self._before | row(item), csv.writer(file, lineterminator="\n")
-        if not self._header:
-            self._header = True
-            out.writerow(values)
-        out.writerow("" if value is None else value for value in values.values())
+        if not self._columns:
+            self._columns = list(values)
+            out.writerow(self._columns)
+        # A correction may begin a profile in the middle, long after the header was written.
+        found = (values.get(name) for name in self._columns)
+        out.writerow("" if value is None else value for value in found)

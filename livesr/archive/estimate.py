@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from livesr.archive import manifest
-from livesr.archive.outputs import Readings, packed
+from livesr.archive.outputs import ERROR, Readings, packed
 from livesr.archive.progress import Progress, lasting
 from livesr.archive.run import Archive, rows_of, survey
 from livesr.archive.settings import MIX, Scoring
@@ -93,6 +93,8 @@ def estimate(archive: Archive, price: float | None = None) -> None:
         out, table, _ = survey(archive)
     done = rows_of(out, table)
     todo = table
+    if done is not None and archive.retry_failed:
+        done = done.filter(pc.not_equal(done["status"], ERROR))
     if done is not None:
         todo = table.filter(pc.invert(pc.is_in(table["key"], done["key"].combine_chunks())))
     if archive.limit is not None:

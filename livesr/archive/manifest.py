@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from livesr.app.inputs import SOUND_NAMES
 from livesr.app.profiles import is_path, place
 from livesr.archive.outputs import SUMMARY_NAMES
 from livesr.archive.places import Place, local_path, opened
@@ -24,10 +25,6 @@ from livesr.archive.sound import open_sound
 from livesr.errors import AudioError, LivesrError
 from livesr.profile import Profile
 
-SOUND = {
-    *("aif", "aifc", "aiff", "au", "caf", "flac", "m4a", "mp3", "mp4", "oga", "ogg", "opus"),
-    *("rf64", "sph", "w64", "wav", "wave", "webm"),
-}
 _LISTS = {".txt", ".list", ".lst"}
 _TABLES = {".csv", ".parquet", ".pq"}
 _PROBES = 16  # headers that are read at the same time, because a remote store has a latency
@@ -91,7 +88,7 @@ def find(sources: Sequence[str], *, out: str | None = None) -> tuple[list[Found]
     if not found:
         raise LivesrError(
             f"No sound file was found in {', '.join(sources)}; livesr looks for files whose name "
-            f"ends in {', '.join(sorted(SOUND))}."
+            f"ends in {', '.join(sorted(SOUND_NAMES))}."
         )
     try:
         schema = pa.unify_schemas(carried, promote_options="permissive")
@@ -140,7 +137,7 @@ def _of_source(source: str) -> tuple[Iterable[Found], pa.Schema]:
 
 def _is_sound(name: str) -> bool:
     base = name.rpartition("/")[2]
-    return not base.startswith(".") and base.rpartition(".")[2].lower() in SOUND
+    return not base.startswith(".") and os.path.splitext(base)[1].lower() in SOUND_NAMES
 
 
 def _in_folder(files: Any, path: str, remote: bool) -> Iterator[Found]:
@@ -190,10 +187,10 @@ def stat(uri: str) -> tuple[int | None, int | None]:
 def _beside(name: str, source: str) -> str:
     if "://" in name or os.path.isabs(name):
         return local_path(name) or name
-    folder = source.rpartition("/")[0]
-    if local_path(source) is None:
-        return f"{folder}/{name}"
-    return os.path.abspath(os.path.join(os.path.expanduser(folder), os.path.expanduser(name)))
+    local = local_path(source)
+    if local is None:
+        return f"{source.rpartition('/')[0]}/{name}"
+    return os.path.abspath(os.path.join(os.path.dirname(local), os.path.expanduser(name)))
 
 
 def _in_table(table: pa.Table, source: str) -> tuple[list[Found], pa.Schema]:

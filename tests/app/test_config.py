@@ -135,6 +135,30 @@ def test_where_the_file_lies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert config_path().parts[-2:] == ("livesr", "config.toml")
 
 
+def test_a_value_is_no_table(config: Config) -> None:
+    config.path.parent.mkdir()
+    text = 'hop = 0.5\ndevice = "usb"\n'
+    config.path.write_text(text, encoding="utf-8")
+    for key in ("hop.replay", "device.us"):
+        assert f"{key} is not set" in config.refused("config", key)
+        config.refused("config", key, "--unset")
+    assert config.path.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_stays_a_link(config: Config, tmp_path: Path, exists: bool) -> None:
+    real = tmp_path / "dotfiles" / "livesr.toml"
+    config.path.parent.mkdir()
+    config.path.symlink_to(real)
+    if exists:
+        real.parent.mkdir()
+        real.write_text("# mine\n", encoding="utf-8")
+    assert config("config", "hop", "0.5").returncode == 0
+    assert config.path.is_symlink()
+    assert "hop = 0.5" in real.read_text(encoding="utf-8")
+    assert [path.name for path in real.parent.iterdir()] == [real.name]
+
+
 def test_a_device_in_the_file(microphone: VirtualMicrophone, config: Config) -> None:
     config("config", "device", "vmic")
     told = config("listen", "--seconds", "1", "--jsonl", "-")

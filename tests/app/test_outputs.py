@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from livesr import Profile
 from livesr.app.outputs import Outputs, Place, check_outputs, is_stdout
 from livesr.errors import LivesrError
 from livesr.files.recording import events_path
@@ -165,6 +166,35 @@ def test_a_model_is_kept(folder: Path, tiny: Path) -> None:
     told = livesr(folder, "replay", "a.flac", "--model", "m.onnx", "--csv", "m.onnx", "--force")
     assert told.returncode == 2
     assert Path(model).read_bytes() == tiny.read_bytes()
+
+
+@pytest.mark.parametrize("more", [[], ["--summary", "s.csv"]])
+def test_a_profile_is_kept(folder: Path, tiny: Path, more: list[str]) -> None:
+    known = folder / "me.livesr-profile"
+    Profile(tiny).save(known)
+    before = known.read_bytes()
+    given = ("replay", "a.flac", "--profile", known.name, "--jsonl", known.name, "--force")
+    told = refusal(folder, *given, *more)
+    assert "would destroy" in told and "the profile" in told
+    assert known.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [("--hop", "0", "hop"), ("--rate", "0", "rate"), ("--format", "", "format")],
+)
+def test_nought_is_not_the_default(
+    folder: Path, tiny: Path, option: str, value: str, words: str
+) -> None:
+    told = refusal(folder, "replay", "a.flac", "--model", str(tiny), option, value)
+    assert words in told
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout"])
+def test_pages_of_channels_do_not_go_to_standard_output(folder: Path, name: str) -> None:
+    told = refusal(folder, "replay", "a.flac", "--channel", "each", "--report", name)
+    assert "one standard output cannot hold several" in told
+    assert [path.name for path in folder.iterdir()] == ["a.flac"]
 
 
 def test_a_run_that_hears_nothing_leaves_no_file_in_the_way(folder: Path) -> None:

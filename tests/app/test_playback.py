@@ -19,6 +19,7 @@ from livesr.app.ui.view import View
 from livesr.errors import AudioError
 from livesr.event import Event, Item
 from livesr.files.jsonl import readings_from_jsonl
+from livesr.reading import Reading
 from tests.app.test_ui import reading
 
 READINGS = [reading(0.25 * k) for k in range(1, 81)]  # 20 s
@@ -46,7 +47,9 @@ class Hands(Keyboard):
 class Run:
     """A playback with a clock of its own; what it showed and wrote."""
 
-    def __init__(self, folder: Path, *strokes: tuple[float, str], paced: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *strokes: tuple[float, str], paced: bool = True, start: float = 0.0
+    ) -> None:
         self.view = View("a.flac", "tiny")
         self.waited = self._now = 0.0
         self.out = folder / "out.jsonl"
@@ -54,7 +57,8 @@ class Run:
         self.hands = Hands(self.view, *strokes)
         output_run.keyboard = self.hands
         clock = RealTime(lambda: self._now) if paced else None
-        playback = Playback(iter(ITEMS), output_run, self.view, clock, sleep=self._sleep)
+        items = iter(item for item in ITEMS if not isinstance(item, Reading) or item.end > start)
+        playback = Playback(items, output_run, self.view, clock, self._sleep, start)
         self.status = playback.run()
 
     def _sleep(self, seconds: float) -> None:
@@ -113,6 +117,11 @@ def test_left_at_the_beginning_and_right_at_the_end(tmp_path: Path) -> None:
     run = Run(tmp_path, (1.0, "left"), (19.0, "right"))
     assert run.written() == ALL
     assert run.took == pytest.approx(20.0, abs=0.2)
+
+
+def test_left_goes_no_further_back_than_the_start(tmp_path: Path) -> None:
+    run = Run(tmp_path, (9.0, "left"), start=8.0)
+    assert run.took == pytest.approx(13.0, abs=0.2)  # 12 s from 8 to 20, and 8 to 9 once more
 
 
 def test_a_dot_is_one_reading_on(tmp_path: Path) -> None:

@@ -140,3 +140,112 @@ def test_corrections_are_kept_in_the_profiles_file(
     assert Profile.load(path).counts == {"happy": 1}
     keep_corrections(None, recognizer.profile, None)
     assert "--profile NAME" in capsys.readouterr().err
+
+
+class Talk:
+    """What `listen` has when it ends: a profile as it was at the start, and with corrections."""
+
+    def __init__(self, path: Path, model: Path, speech: np.ndarray, *taught: str) -> None:
+        self.path = path
+        self.before = Profile(model, name="me")
+        self.before.add("angry", speech[:48_000])
+        self.before.save(path)
+        self.after = self.before.copy()
+        for label in taught:
+            self.after.add(label, speech[48_000:96_000])
+
+    def keep(self) -> None:
+        keep_corrections(self.before, self.after, self.path, Path("talk.flac"))
+
+
+@pytest.fixture
+def talk(tiny: Path, speech: np.ndarray, tmp_path: Path) -> Talk:
+    return Talk(tmp_path / "me.livesr-profile", tiny, speech, "happy", "sad")
+
+
+def test_corrections_destroy_nothing_that_was_enrolled_meanwhile(
+    talk: Talk, speech: np.ndarray
+) -> None:
+    other = Profile.load(talk.path)
+    other.remove("angry")
+    other.add("neutral", speech[:48_000])
+    other.save(talk.path)
+    talk.keep()
+    assert Profile.load(talk.path).counts == {"neutral": 1, "happy": 1, "sad": 1}
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_corrections_are_kept_where_the_profile_is_gone(
+    talk: Talk, gone: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    talk.path.unlink()
+    if not gone:
+        talk.path.write_bytes(b"no profile")
+    talk.keep()
+    assert Profile.load(talk.path).counts == {"angry": 1, "happy": 1, "sad": 1}
+    told = capsys.readouterr().err
+    assert "written again, as it was at the start" in told
+    assert "2 corrections were saved" in told
+
+
+def test_corrections_that_another_model_cannot_use(talk: Talk) -> None:
+    Profile(name="me").save(talk.path)
+    made = talk.path.read_bytes()
+    with pytest.raises(ProfileError, match=r"2 corrections were not saved.*talk\.flac has them"):
+        talk.keep()
+    assert talk.path.read_bytes() == made
+
+
+def test_corrections_fill_a_profile_to_its_end(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("livesr.profile.MOST_EXAMPLES", 2)
+    with pytest.raises(ProfileError, match=r"1 correction was not saved.*as many as"):
+        talk.keep()
+    assert "1 correction was saved" in capsys.readouterr().err
+    assert Profile.load(talk.path).counts == {"angry": 1, "happy": 1}
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, EOFError])
+def test_an_example_that_nobody_kept_is_not_counted(
+    tiny: Path,
+    speech: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    end: type[BaseException],
+) -> None:
+    asked = iter(["", "", "", ""])  # the level; a sentence, kept; another one
+
+    def answer() -> str:
+        text = next(asked, None)
+        if text is None:
+            raise end
+        return text
+
+    monkeypatch.setattr("builtins.input", answer)
+    recorded = iter(np.split(speech[:192_000], 4))
+    monkeypatch.setattr(Enrolment, "_record", lambda *_: (next(recorded), -20.0))
+    monkeypatch.setattr("livesr.app.commands.enrol._EACH", 3)
+    path = tmp_path / "new" / "me.livesr-profile"
+    words = ("--labels", "angry", "--model", str(tiny))
+    out = said("enrol", str(path), *words)
+    kept = Profile.load(path).counts
+    assert f"me: {kept['angry']} angry  (" in out.replace("\n", "")
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_a_folder_that_cannot_be_made_is_told_before_anybody_speaks(
+    clips: list[str],
+    tiny: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    clip: bool,
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("builtins.input", lambda: pytest.fail("was asked to speak"))
+    given = ("--label", "sad", clips[0]) if clip else ()
+    for place_of in (tmp_path / "file", tmp_path / "file" / "below"):
+        monkeypatch.setenv("LIVESR_PROFILES", str(place_of))
+        with pytest.raises(ProfileError, match=r"me\.livesr-profile cannot be kept.*another path"):
+            said("enrol", "me", "--model", str(tiny), *given)
+    assert (tmp_path / "file").read_text() == ""

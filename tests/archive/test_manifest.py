@@ -13,6 +13,7 @@ import pytest
 import soundfile as sf
 
 from livesr import LivesrError
+from livesr.app.inputs import SOUND_NAMES, find_inputs
 from livesr.archive import manifest
 from livesr.archive.settings import Scoring
 
@@ -143,3 +144,22 @@ def test_known_headers_are_not_read_again(
     first = manifest.build(found, carried, Scoring(), "each")
     monkeypatch.setattr(manifest, "probe", lambda uri: pytest.fail(f"{uri} is read again"))
     assert manifest.build(found, carried, Scoring(), "each", first).equals(first)
+
+
+def test_archive_and_replay_look_for_the_same_endings(tmp_path: Path) -> None:
+    names = [f"{number}{ending}" for number, ending in enumerate(sorted(SOUND_NAMES))]
+    for name in (*names, "notes.md", ".hidden.wav", "wav"):
+        (tmp_path / name).write_bytes(b"")
+    found = sorted(str(tmp_path / name) for name in names)
+    assert uris([str(tmp_path)]) == uris([str(tmp_path / "*")]) == found
+    assert sorted(each.path for each in find_inputs([str(tmp_path)])) == found
+
+
+@pytest.mark.parametrize("start", ["", "file://"])
+def test_names_in_a_list_are_beside_it(
+    recordings: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, start: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    listed = recordings.parent / "beside.txt"
+    listed.write_text(f"{recordings.name}/long.flac\n")
+    assert uris([f"{start}{listed}"]) == [str(recordings / "long.flac")]

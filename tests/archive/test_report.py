@@ -138,6 +138,16 @@ def test_a_dry_run_leaves_out_what_is_scored(
     assert "0 of 4 to score" in capsys.readouterr().out
 
 
+def test_a_dry_run_counts_what_is_scored_again(
+    scored: tuple[Place, pa.Table, list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, _, _ = scored
+    source = str(Path(out.address).parent / "which.csv")
+    with pytest.raises(livesr.LivesrError, match="can be scored"):  # that file is gone
+        estimate(Archive([source], out.address, Scoring(), retry_failed=True))
+    assert "1 of 4 to score" in capsys.readouterr().out
+
+
 def test_a_sample_that_cannot_be_scored_is_told(tmp_path: Path, tiny: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"RIFF")
     found, carried = manifest.find([str(tmp_path)])

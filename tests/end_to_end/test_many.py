@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from rich.console import Console
 import livesr
 from livesr.app.how import How
 from livesr.app.inputs import find_inputs
-from livesr.app.many import replay_many
+from livesr.app.many import _Joined, replay_many
 from livesr.app.progress import FileProgress, lengths
 from livesr.errors import LivesrError
 from livesr.files.jsonl import readings_from_jsonl
+from livesr.files.recording import events_path
 from tests.helpers import commands
 from tests.helpers.media import KINDS, convert, need_ffmpeg
 from tests.helpers.tiny import DATA
@@ -148,6 +150,75 @@ def test_a_page_for_each_file_in_a_folder(tmp_path: Path, speech: np.ndarray, ti
     again = cli(*command, "--report", f"{tmp_path}/pages/")
     assert again.returncode == 2
     assert "--force replaces it" in again.stderr
+
+
+def test_files_with_labels_of_their_own_are_in_one_table(
+    tmp_path: Path, speech: np.ndarray, tiny: Path
+) -> None:
+    known = livesr.Profile(tiny, name="me")
+    for number, label in enumerate(("calm", "tense, very") * 2):
+        known.add(label, speech[number * 48_000 : (number + 1) * 48_000])
+    data = b64encode(known.to_bytes()).decode()
+    for name in ("a.wav", "b.wav", "c.wav"):
+        sf.write(tmp_path / name, speech[:32_000], 16000)
+    event = {"event": "profile", "at": 0.0, "data": data}
+    events_path(tmp_path / "b.wav").write_text(json.dumps(event) + "\n")
+    names = ("all.csv", "s.csv", "s.parquet")
+    rows, table, parquet = (tmp_path / name for name in names)
+    command: list[str | Path] = [tmp_path, "--model", tiny, "--force"]
+    told = cli(*command, "--csv", rows, "--summary", table)
+    assert told.returncode == 0, told.stderr
+    assert cli(*command, "--summary", parquet).returncode == 0
+    with rows.open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert None not in found[0]  # as many values as names
+    words = [name for name in found[0] if name.startswith("smoothed_")]
+    assert len(words) == 6 and found[0].keys() >= {"profile"}
+    for name in ("a.wav", "b.wav", "c.wav"):
+        alone = list(livesr.replay(tmp_path / name, model=tiny))
+        mine = [row for row in found if row["file"].endswith(name)]
+        assert len(mine) == len(alone)
+        for row, reading in zip(mine, alone, strict=True):
+            told_of = {word: row[word] for word in words if row[word]}
+            assert told_of == {f"smoothed_{k}": str(v) for k, v in reading.smoothed.items()}
+            assert row["profile"] == (reading.profile or "")
+            assert float(row["end"]) == reading.end
+    with table.open(newline="") as file:
+        verdicts = list(csv.DictReader(file))
+    assert [row["file"][-5:] for row in verdicts] == ["a.wav", "b.wav", "c.wav"]
+    shares = [[bool(v) for k, v in row.items() if k.startswith("prob")] for row in verdicts]
+    assert [sum(row) for row in shares] == [4, 2, 4]
+    columns = pq.read_table(parquet).column_names
+    assert columns == list(verdicts[0])
+    assert columns[-1] == "failed" and "probabilities_tense, very" in columns
+
+
+def test_rows_that_are_held_are_kept_where_it_ends_early(tmp_path: Path) -> None:
+    parts = [tmp_path / "0.csv", tmp_path / "1.csv"]
+    with (tmp_path / "all.csv").open("w+", newline="") as file:
+        with pytest.raises(KeyboardInterrupt), _Joined(file, alike=False) as joined:
+            for part, text in zip(
+                parts, ("file,x,end\na,1,2\n", "file,y,end\nb,3,4\n"), strict=True
+            ):
+                part.write_text(text)
+                assert joined.append(str(part))
+            assert (tmp_path / "all.csv").read_text() == ""
+            raise KeyboardInterrupt
+        assert (tmp_path / "all.csv").read_text() == "file,x,y,end\na,1,,2\nb,,3,4\n"
+    assert not parts[0].exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has one")
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_full_disk_is_one_sentence(tmp_path: Path, tiny: Path, heard: bool) -> None:
+    for name in ("a.flac", "b.flac"):
+        shutil.copy(DATA / "banglaser.flac", tmp_path / name)
+    if heard:
+        events_path(tmp_path / "a.flac").write_text("")
+    told = cli(tmp_path, "--model", tiny, "--csv", "/dev/full")
+    assert told.returncode == 2
+    assert "livesr: --csv cannot be written further: No space left" in told.stderr
+    assert told.stderr.count("\n") == 1
 
 
 def test_pages_of_channels_replace_nothing_unasked(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -39,8 +40,8 @@ def config(
     if len(command) > 1:
         raise LivesrError(f"{key} has too many dots; give NAME or COMMAND.NAME.")
     if value is None and not unset:
-        found = values.get(command[0], {}) if command else values
-        if name not in found:
+        found = values.get(command[0]) if command else values
+        if not isinstance(found, Mapping) or name not in found:
             raise LivesrError(f"{key} is not set in {path}; livesr config {key} VALUE sets it.")
         shown = found[name]
         print(str(shown).lower() if isinstance(shown, bool) else shown)

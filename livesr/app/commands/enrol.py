@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,7 +57,7 @@ def enrol(
     from livesr.profile import Profile, check_label
 
     path = place(name)
-    exists = path.exists()
+    exists = os.path.exists(path)  # unlike Path.exists, raises nothing where one may not look
     profile = Profile.load(path) if exists else Profile(model, name=path.name.split(".")[0])
     if exists:
         from livesr.model.load import load_model
@@ -91,9 +92,24 @@ def enrol(
         print(f"Use it: livesr listen --profile {shlex.quote(name)}")
 
 
-def _keep(profile: Profile, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    profile.save(path)
+def _make_folder(path: Path) -> None:
+    """The folder of a profile, before anybody has spoken for one that cannot be kept.
+
+    Raises:
+        ProfileError: if it cannot be made, or nothing can be written there.
+    """
+    from livesr.errors import ProfileError
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        why = "" if os.access(path.parent, os.W_OK | os.X_OK) else "Permission denied"
+    except OSError as error:
+        why = error.strerror or str(error)
+    if why:
+        raise ProfileError(
+            f"The profile {path} cannot be kept: no file can be made in {path.parent} ({why}); "
+            "give another path, or set LIVESR_PROFILES to another folder."
+        )
 
 
 def _enrol_clips(
@@ -105,6 +121,7 @@ def _enrol_clips(
     from livesr.errors import AudioError, ProfileError
     from livesr.files.soundfile import SoundFile
 
+    _make_folder(path)
     for clip in clips:
         try:
             with SoundFile(clip) as sound:
@@ -116,7 +133,7 @@ def _enrol_clips(
         except AudioError as error:
             raise AudioError(f"{error} Nothing was enrolled.") from None
         print(f"{clip}: {example.seconds:.1f} s of speech, {label}")
-    _keep(profile, path)
+    profile.save(path)
 
 
 def _enrol_microphone(
@@ -133,6 +150,7 @@ def _enrol_microphone(
     from livesr.app.enrolment import Enrolment
     from livesr.app.terminal import quiet_libraries
 
+    _make_folder(path)
     with quiet_libraries(), Enrolment(device, channel, profile.model, seconds) as enrolment:
         try:
             enrolment.begin(profile, labels, _EACH)
@@ -140,6 +158,6 @@ def _enrol_microphone(
             for label in labels:
                 for number in range(1, _EACH + 1):
                     if enrolment.take(profile, label, number, _EACH):
-                        _keep(profile, path)
+                        profile.save(path)
         except (KeyboardInterrupt, EOFError):
             print("\nEnded. What was enrolled so far is kept.", file=sys.stderr)

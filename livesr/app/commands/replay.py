@@ -112,12 +112,16 @@ def replay(
     inputs = find_inputs(files)
     raw = None
     if rate is not None or channels is not None or format is not None:
-        raw = RawFormat(rate or SAMPLE_RATE, 1 if channels is None else channels, format or "s16le")
+        raw = RawFormat(
+            SAMPLE_RATE if rate is None else rate,
+            1 if channels is None else channels,
+            "s16le" if format is None else format,
+        )
     which = _channel(channel)
-    _, known = load(profile)
+    profile_path, known = load(profile)
     how = How(
         model,
-        hop or HOP_SECONDS,
+        HOP_SECONDS if hop is None else hop,
         known,
         adapt,
         which,
@@ -126,6 +130,7 @@ def replay(
         raw,
         attention=attention,
         force=force,
+        profile_path=profile_path,
     )
     one = len(inputs) == 1 and inputs[0].path == files[0] and which != "each" and not summary
     if with_sound and report is None:
@@ -185,6 +190,8 @@ def _replay_one(
         inputs.append(Place("its events", events_path(path)))
     if how.model:
         inputs.append(Place("the model", how.model))
+    if how.profile_path:
+        inputs.append(Place("the profile", how.profile_path))
     outputs = outputs.checked(inputs)
     with quiet_libraries():
         if is_session(path):
