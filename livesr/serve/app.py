@@ -150,7 +150,7 @@ async def _replay(request: Request) -> Response:
     try:
         options = msgspec.convert(dict(request.query_params), Options, strict=False)
         body = await body_of(request, hub.limits.replay_bytes, hub.limits.handshake_seconds)
-        sound = await asyncio.to_thread(opened, body)
+        sound, blocks = await asyncio.to_thread(opened, body)
     except TooLarge as error:
         return _refused(413, str(error))
     except TimeoutError:
@@ -160,7 +160,7 @@ async def _replay(request: Request) -> Response:
     if reason := await hub.admit(address):
         sound.__exit__()
         return _refused(503, f"No new voice is accepted: {_WHY[reason]}.", retry=True)
-    replay = Replay(hub, sound, options)
+    replay = Replay(hub, sound, blocks, options)
 
     async def lines() -> AsyncGenerator[str, None]:
         cause = "dropped"

@@ -20,6 +20,7 @@ import time
 from dataclasses import dataclass, field
 from mmap import PAGESIZE
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,8 @@ class Server:
             raise SystemExit(f"The server did not start: {self.process.stderr.read()}")
         self.url = line.split()[1].replace("http", "ws", 1) + "v1/stream"
         self.capacity = self._capacity()
+        # What the server says of each session would fill the pipe and hold it up.
+        Thread(target=self._drain, daemon=True).start()
 
     def _capacity(self) -> int:
         assert self.process.stderr is not None
@@ -117,6 +120,11 @@ class Server:
             if (told := json.loads(line))["event"] == "worker ready":
                 return int(told["capacity"])
         return 0
+
+    def _drain(self) -> None:
+        assert self.process.stderr is not None
+        for _ in self.process.stderr:
+            pass
 
     def processes(self) -> list[int]:
         """Process ids of the parent and its workers."""

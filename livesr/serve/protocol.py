@@ -44,6 +44,7 @@ CLOSE_BROKEN = 1011
 CLOSE_DONE = 1000
 
 Rate = Annotated[int, Meta(ge=RATES[0], le=RATES[1], description="samples a second, in Hz")]
+Channel = Annotated[int, Meta(ge=1, le=MOST_CHANNELS)]
 Channels = Annotated[int, Meta(ge=1, le=MOST_CHANNELS, description="interleaved in the sound")]
 
 
@@ -72,7 +73,7 @@ class SessionUpdate(Struct, tag="session.update", forbid_unknown_fields=True, kw
     channels: Channels = 1
     encoding: Encoding = "s16le"
     mode: Mode = "live"
-    channel: Annotated[int, Meta(ge=1, le=MOST_CHANNELS)] | None = None
+    channel: Channel | None = None
     hop: Annotated[float, Meta(ge=0.02, le=3.0)] = HOP_SECONDS
     attention: bool = True
     profile: str | None = None

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from itertools import chain
 from typing import Any, Literal
 
 import msgspec
@@ -19,7 +21,7 @@ from livesr.event import Event
 from livesr.files.soundfile import SoundFile
 from livesr.reading import Reading
 from livesr.serve.hub import Hub
-from livesr.serve.protocol import ErrorMessage, SessionCreated, SessionUpdate, encode
+from livesr.serve.protocol import Channel, ErrorMessage, SessionCreated, SessionUpdate, encode
 from livesr.serve.voice import Outgoing, Voice
 from livesr.settings import HOP_SECONDS
 
@@ -38,7 +40,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     hop: float = HOP_SECONDS
-    channel: int | None = None
+    channel: Channel | None = None
     attention: bool = True
 
 
@@ -73,15 +75,18 @@ class Replay:
     Args:
         hub: of this worker, which has admitted it.
         sound: the open file.
+        blocks: of it, as `opened` gives them.
         options: of the request.
     """
 
     live, lag, read_at = False, 0.0, 0.0
 
-    def __init__(self, hub: Hub, sound: SoundFile, options: Options) -> None:
+    def __init__(
+        self, hub: Hub, sound: SoundFile, blocks: Iterator[Float32], options: Options
+    ) -> None:
         self._hub, self._sound, self._options = hub, sound, options
         self._made: asyncio.Queue[list[Outgoing]] = asyncio.Queue()
-        self._blocks: Iterator[Float32] = sound.blocks()
+        self._blocks = blocks
         self.voice: Voice | None = None
         self._error = ""
         self.weight = 1.0
@@ -107,7 +112,7 @@ class Replay:
 
     async def lines(self) -> AsyncIterator[str]:
         """JSON lines: readings, and at the end an `error` if the file could not be processed."""
-        first = await asyncio.to_thread(next, self._blocks, None)
+        first = await self._read()
         channels = 1 if first is None else first.shape[1]
         update = SessionUpdate(
             sample_rate=self._sound.rate,
@@ -139,7 +144,7 @@ class Replay:
             voice.sound(block.astype("<f4").tobytes(), hub.clock())
             hub.engine.poke(voice)
             try:
-                block = await asyncio.to_thread(next, self._blocks, None)
+                block = await self._read()
             except LivesrError as error:
                 self._error, block = str(error), None
             while voice.waiting_seconds > 1.0 and not voice.ended:
@@ -156,6 +161,23 @@ class Replay:
             yield encode(Event(kind, voice.stream_seconds, text=text).to_dict()) + "\n"
         if self._error:
             yield encode(ErrorMessage(code="bad_samples", message=self._error, fatal=True)) + "\n"
+
+    async def _read(self) -> Float32 | None:
+        """The next block; None at the end.
+
+        Raises:
+            AudioError: if it cannot be read.
+        """
+        reading = asyncio.get_running_loop().run_in_executor(None, next, self._blocks, None)
+        try:
+            return await asyncio.shield(reading)
+        finally:
+            # A client that leaves ends the waiting, not the thread. Whoever closes the file while
+            # libsndfile reads from it ends the process, so the read is waited for, however often
+            # this is cancelled meanwhile.
+            while not reading.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([reading])
 
     async def _next(self) -> list[str]:
         lines = []
@@ -175,10 +197,19 @@ class Replay:
         return lines
 
 
-def opened(body: bytes) -> SoundFile:
-    """Open a file from its bytes.
+def opened(body: bytes) -> tuple[SoundFile, Iterator[Float32]]:
+    """Open a file from its bytes; its blocks, the first of which is read already.
+
+    So a file that is damaged from its start is refused before an answer begins.
 
     Raises:
-        AudioError: if it is not a sound file.
+        AudioError: if it is not a sound file, or its start cannot be read.
     """
-    return SoundFile(io.BytesIO(body))
+    sound = SoundFile(io.BytesIO(body))
+    try:
+        blocks = sound.blocks()
+        first = next(blocks, None)
+    except LivesrError:
+        sound.__exit__()
+        raise
+    return sound, blocks if first is None else chain((first,), blocks)

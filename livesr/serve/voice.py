@@ -50,7 +50,6 @@ NOTICE = (
 )
 _MOST_AT_ONCE = 8  # commands in a round
 _Count = Annotated[int, Meta(ge=0, le=10**15)]
-_Hours = Annotated[float, Meta(ge=0, le=1e9)]
 
 
 @dataclass(frozen=True, slots=True)

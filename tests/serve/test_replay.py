@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import numpy as np
@@ -17,7 +19,10 @@ from jsonschema import Draft202012Validator
 
 import livesr
 from livesr.files.replay import ReplaySettings, play
+from livesr.files.soundfile import SoundFile
 from livesr.serve import protocol, schemas
+from livesr.serve.hub import Hub
+from livesr.serve.replay import Options, Replay
 from tests.helpers.server import Server, collected, serving, tell
 from tests.helpers.tiny import DATA
 
@@ -73,6 +78,8 @@ def test_one_channel_of_a_file(server: Server, tiny: Path, tmp_path: Path) -> No
         ("", b"", 400),
         ("?hop=x", b"", 400),
         ("?no=1", b"", 400),
+        ("?channel=0", b"", 400),
+        ("?channel=-3", b"", 400),
         ("", b"x" * 1_000_001, 413),
     ],
 )
@@ -91,7 +98,40 @@ def test_a_replay_with_a_wrong_hop_gets_an_error(server: Server) -> None:
     assert (line["type"], line["code"]) == ("error", "bad_configuration")
 
 
+def test_a_file_that_is_damaged_from_its_start_is_refused(server: Server) -> None:
+    whole = (DATA / "banglaser.flac").read_bytes()
+    content = whole[:42] + bytes(len(whole) - 42)  # a header that promises sound, and no sound
+    answer = httpx.post(f"{server.url}/v1/replay", content=content)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_a_read_is_over_before_whoever_was_cancelled_goes_on() -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def blocks() -> Iterator[np.ndarray]:
+        begun.set()
+        time.sleep(0.2)
+        over.set()
+        yield np.zeros((100, 1), np.float32)
+
+    async def leave() -> None:
+        sound, hub = cast(SoundFile, None), cast(Hub, None)
+        reading = asyncio.create_task(Replay(hub, sound, blocks(), Options())._read())
+        await asyncio.to_thread(begun.wait)
+        for _ in range(3):  # a scope that is cancelled cancels again and again
+            reading.cancel()
+            await asyncio.sleep(0.01)
+        assert not reading.done()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert over.is_set()
+
+    asyncio.run(leave())
+
+
 def test_a_client_that_leaves_during_a_replay_frees_its_place(server: Server) -> None:
+    workers = server.workers()
     host, port = server.url.removeprefix("http://").split(":")
     content = (DATA / "conversation.flac").read_bytes()
     with socket.create_connection((host, int(port))) as raw:
@@ -102,6 +142,7 @@ def test_a_client_that_leaves_during_a_replay_frees_its_place(server: Server) ->
         raw.recv(1000)
     for _ in range(200):
         if "livesr_streams 0.0" in httpx.get(f"{server.url}/metrics").text:
+            assert server.workers() == workers, "a worker died and another one took its place"
             return
         time.sleep(0.05)
     raise AssertionError("its place is still taken")
