@@ -32,7 +32,7 @@ from export.corpora.conditions import AS_RECORDED, sound
 from export.corpora.readers import read_corpora
 from export.evaluation.known_voices import Judged, Voice, judged_clip, voices_of
 from export.evaluation.metrics import calibration_error
-from export.evaluation.speakers import DRAWS
+from export.evaluation.speakers import DRAWS, interval
 from export.evaluation.windows import Sound, judge_sounds
 from livesr.arrays import Array, Float64
 from livesr.errors import LivesrError
@@ -78,15 +78,14 @@ class Gain:
     def mean(self) -> float:
         return float(self._of(np.ones((1, len(self.truth))))[0])
 
-    def interval(self) -> tuple[float, float]:
-        """95 %, by bootstrap over the clips of each label."""
+    def drawn(self) -> Float64:
+        """The mean of each draw of a bootstrap over the clips of each label, [DRAWS]."""
         rng = np.random.default_rng(0)
         times = np.zeros((DRAWS, len(self.truth)))
         for label in np.unique(self.truth):
             own = np.flatnonzero(self.truth == label)
             times[:, own] = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), DRAWS)
-        low, high = np.quantile(self._of(times), (0.025, 0.975))
-        return float(low), float(high)
+        return self._of(times)
 
 
 @dataclass(slots=True)
@@ -111,10 +110,10 @@ class Curve:
         """How many speakers lose by a profile, and who gains least or loses most."""
         least = min(self.gains, key=lambda name: self.gains[name].mean)
         lost = sum(gain.mean < 0 for gain in self.gains.values())
-        low, high = self.gains[least].interval()
+        gain = self.gains[least]
         return (
-            f"{lost} of {len(self.gains)} lose; least: {least}, {self.gains[least].mean:+.3f} "
-            f"({low:+.3f} to {high:+.3f})"
+            f"{lost} of {len(self.gains)} lose; least: {least}, {gain.mean:+.3f} "
+            f"({interval(gain.drawn())})"
         )
 
     @property
