@@ -376,7 +376,10 @@ def test_however_it_ends_files_are_whole(
 ) -> None:
     record, out = tmp_path / "a.flac", tmp_path / "a.jsonl"
     command = [*LISTEN, "--record", str(record), "--jsonl", str(out)]
+    # Under nohup, or in a shell's background, it would inherit that the signal is ignored.
+    before = signal.signal(number, signal.SIG_DFL)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        signal.signal(number, before)
         until(lambda: out.exists() and out.read_text().count("\n") > 4)
         process.send_signal(number)
         assert process.wait(timeout=60) == 128 + number
