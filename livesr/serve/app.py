@@ -120,11 +120,22 @@ async def _stream(websocket: WebSocket) -> None:
 
 
 class _Lines(StreamingResponse):
-    """JSON lines; a client that reads too slowly is disconnected."""
+    """JSON lines; a client that reads too slowly is disconnected.
 
-    def __init__(self, lines: AsyncGenerator[str, None], abort: Callable[[], None]) -> None:
+    Args:
+        lines: of the answer.
+        abort: ends the connection.
+        over: is called at the end, even if no line was asked for.
+    """
+
+    def __init__(
+        self,
+        lines: AsyncGenerator[str, None],
+        abort: Callable[[], None],
+        over: Callable[[], None],
+    ) -> None:
         super().__init__(lines, media_type="application/x-ndjson")
-        self._lines, self._abort = lines, abort
+        self._lines, self._abort, self._over = lines, abort, over
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def bounded(message: Message) -> None:
@@ -140,7 +151,11 @@ class _Lines(StreamingResponse):
         except* ClientDisconnect:
             pass
         finally:
-            await self._lines.aclose()
+            # Not in a `finally` of the lines: those of a generator that never began are not run.
+            try:
+                await self._lines.aclose()
+            finally:
+                self._over()
 
 
 async def _replay(request: Request) -> Response:
@@ -162,17 +177,11 @@ async def _replay(request: Request) -> Response:
         return _refused(503, f"No new voice is accepted: {_WHY[reason]}.", retry=True)
     replay = Replay(hub, sound, blocks, options)
 
-    async def lines() -> AsyncGenerator[str, None]:
-        cause = "dropped"
-        try:
-            with sound:
-                async for line in replay.lines():
-                    yield line
-            cause = "ended"
-        finally:
-            hub.leave(address, replay.weight, cause)
+    def over() -> None:
+        sound.__exit__()
+        hub.leave(address, replay.weight, replay.cause)
 
-    return _Lines(lines(), request.scope["state"][ABORT])
+    return _Lines(replay.lines(), request.scope["state"][ABORT], over)
 
 
 async def _schema(_request: Request) -> Response:

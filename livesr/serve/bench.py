@@ -17,6 +17,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from mmap import PAGESIZE
 from pathlib import Path
@@ -37,6 +39,7 @@ _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _MOST_VOICES = 512
 _COLUMNS = ("voices", "503", "p50", "p95", "p99", "lost", "of a core", "memory a voice")
 _SETTLE_SECONDS = 1.0  # at the start of each voice, not measured
+_LAST_LINES = 20  # of the log, for a message about a server that has ended
 _RETURN_SECONDS = 2.0  # after which the server has returned freed memory to the system
 
 
@@ -104,30 +107,40 @@ class Server:
         )
         if core is not None:
             _stay_on(before)
+        self._said: deque[str] = deque(maxlen=_LAST_LINES)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            assert self.process.stderr is not None
-            raise SystemExit(f"The server did not start: {self.process.stderr.read()}")
+            self._drain()
+            raise SystemExit(f"The server did not start: {''.join(self._said)}")
         self.url = line.split()[1].replace("http", "ws", 1) + "v1/stream"
         self.capacity = self._capacity()
         # What the server says of each session would fill the pipe and hold it up.
-        Thread(target=self._drain, daemon=True).start()
+        self._drained = Thread(target=self._drain, daemon=True)
+        self._drained.start()
 
     def _capacity(self) -> int:
         assert self.process.stderr is not None
         while line := self.process.stderr.readline():
-            if (told := json.loads(line))["event"] == "worker ready":
-                return int(told["capacity"])
-        return 0
+            self._said.append(line)
+            with suppress(ValueError):  # a traceback is no JSON
+                if (told := json.loads(line))["event"] == "worker ready":
+                    return int(told["capacity"])
+        raise SystemExit(f"No worker became ready: {''.join(self._said)}")
 
     def _drain(self) -> None:
         assert self.process.stderr is not None
-        for _ in self.process.stderr:
-            pass
+        self._said.extend(self.process.stderr)
 
     def processes(self) -> list[int]:
-        """Process ids of the parent and its workers."""
+        """Process ids of the parent and its workers.
+
+        Raises:
+            SystemExit: if the server has ended, with the last lines of its log.
+        """
+        if self.process.poll() is not None:
+            self._drained.join(timeout=5)
+            raise SystemExit(f"The server has ended: {''.join(self._said)}")
         parent = self.process.pid
         path = Path(f"/proc/{parent}/task/{parent}/children")
         return [parent, *map(int, path.read_text().split())]

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import suppress
 from itertools import chain
 from typing import Any, Literal
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from livesr.arrays import Float32
 from livesr.errors import LivesrError
@@ -54,13 +54,17 @@ async def body_of(request: Request, most: int, seconds: float) -> bytes:
 
     Raises:
         TooLarge: if it is longer.
+        LivesrError: if the client leaves before its end.
         TimeoutError: if nothing arrives for so long.
     """
     parts, size = bytearray(), 0
     stream = request.stream()
     while True:
-        async with asyncio.timeout(seconds):
-            part = await anext(stream, None)
+        try:
+            async with asyncio.timeout(seconds):
+                part = await anext(stream, None)
+        except ClientDisconnect:
+            raise LivesrError("The file was not sent whole; send it again.") from None
         if part is None:
             return bytes(parts)
         size += len(part)
@@ -77,6 +81,9 @@ class Replay:
         sound: the open file.
         blocks: of it, as `opened` gives them.
         options: of the request.
+
+    Attributes:
+        cause: of its end.
     """
 
     live, lag, read_at = False, 0.0, 0.0
@@ -90,6 +97,7 @@ class Replay:
         self.voice: Voice | None = None
         self._error = ""
         self.weight = 1.0
+        self.cause = "dropped"
 
     @property
     def waiting_seconds(self) -> float:
@@ -110,7 +118,7 @@ class Replay:
     def drain(self) -> None:
         """Nothing to do: it may finish within the drain time."""
 
-    async def lines(self) -> AsyncIterator[str]:
+    async def lines(self) -> AsyncGenerator[str, None]:
         """JSON lines: readings, and at the end an `error` if the file could not be processed."""
         first = await self._read()
         channels = 1 if first is None else first.shape[1]
@@ -137,6 +145,7 @@ class Replay:
                 yield line
         finally:
             hub.closed(voice, keep=False)
+        self.cause = "ended"
 
     async def _processed(self, voice: Voice, block: Float32 | None) -> AsyncIterator[str]:
         hub = self._hub

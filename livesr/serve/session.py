@@ -99,6 +99,7 @@ class Session:
         self._unread = 0
         self._saving: asyncio.Task[None] | None = None
         self._unsaved: str | None = None  # the newest profile, base64
+        self._known: int | None = None  # of its examples, in the server's file already
         self.cause = "dropped"
 
     @property
@@ -300,6 +301,7 @@ class Session:
         profile = None
         if update.profile is not None:
             profile = await asyncio.to_thread(hub.profiles.open, update.profile)
+            self._known = len(profile.examples) if state is None else None
             # A name is part of the session; the profile itself is part of the stream's state.
             name = update.profile if hub.profiles.path(update.profile) else None
             update = msgspec.structs.replace(update, profile=name)
@@ -361,7 +363,9 @@ class Session:
         while self._unsaved is not None:
             data, self._unsaved = self._unsaved, None
             try:
-                await asyncio.to_thread(self._hub.profiles.save, name, data)
+                self._known = await asyncio.to_thread(
+                    self._hub.profiles.save, name, data, self._known
+                )
             except LivesrError as error:
                 self._put(Outgoing(ErrorMessage(code="cannot_keep", message=str(error))))
 

@@ -6,6 +6,7 @@ import base64
 import os
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ import numpy as np
 import pytest
 
 from livesr import Profile, Reading, Recognizer
+from livesr.errors import ProfileError
+from livesr.serve.profiles import Profiles
 from livesr.serve.protocol import ReadingMessage
-from tests.helpers.server import Server, collected, readings, serving, tell
+from tests.helpers.server import Server, collected, readings, serving, tell, until
+from tests.helpers.tiny import save_tiny
 
 
 @pytest.fixture
@@ -91,6 +95,71 @@ def test_a_named_profile_grows_on_the_server(
         assert file.name == "anna.livesr-profile"
         assert len(Profile.load(file).examples) == count
     assert readings(told)[0]["profile"] == "anna"
+
+
+def test_two_sessions_with_one_profile_keep_what_both_taught(
+    server: Server, speech: np.ndarray, kept: Path
+) -> None:
+    sound = ints(speech)
+    with server.connect() as one, server.connect() as other:
+        for client in (one, other):
+            tell(client, "session.update", mode="lossless", profile="anna")
+            until(client, "session.created")
+        for client, labels in ((one, ("sad", "angry")), (other, ("happy",)), (one, ("sad",))):
+            for label in labels:
+                client.send(sound[:60_000].tobytes())
+                tell(client, "teach", label=label)
+                until(client, "profile")
+        for client in (one, other):
+            tell(client, "session.end")
+            assert not [m for m in collected(client) if m["type"] == "error"]
+    assert Profile.load(kept / "anna.livesr-profile").counts == {"sad": 2, "angry": 1, "happy": 1}
+
+
+def test_a_resumed_session_teaches_nothing_twice(
+    server: Server, speech: np.ndarray, kept: Path
+) -> None:
+    state = taught(server, speech, profile="anna")[-1]["state"]
+    with server.connect() as client:
+        tell(client, "session.update", resume=state)
+        client.send(ints(speech)[:60_000].tobytes())
+        for _ in range(2):
+            tell(client, "teach", label="happy")
+        tell(client, "session.end")
+        assert not [m for m in collected(client) if m["type"] == "error"]
+    counts = Profile.load(kept / "anna.livesr-profile").counts
+    assert counts == {"sad": 2, "angry": 2, "happy": 2}
+
+
+def in_base64(profile: Profile | None) -> str:
+    assert profile is not None
+    return base64.b64encode(profile.to_bytes()).decode()
+
+
+def test_saves_at_once_lose_nothing(tiny: Path, speech: np.ndarray, kept: Path) -> None:
+    found = in_base64(alone(tiny, speech)[0].profile)
+    with ThreadPoolExecutor(8) as pool:
+        saves = [
+            pool.submit(Profiles(str(kept), str(tiny)).save, "anna", found, 0) for _ in range(24)
+        ]
+        assert {save.result() for save in saves} == {4}
+    (file,) = kept.iterdir()
+    assert len(Profile.load(file).examples) == 24 * 4
+
+
+def test_a_profile_that_was_made_anew_with_another_model_is_not_written(
+    tiny: Path, speech: np.ndarray, kept: Path, tmp_path: Path
+) -> None:
+    file = kept / "anna.livesr-profile"
+    Profile(save_tiny(tmp_path / "other.onnx", seed=1)).save(file)
+    before = file.read_bytes()
+    with pytest.raises(ProfileError, match="another model"):
+        Profiles(str(kept), str(tiny)).save("anna", in_base64(alone(tiny, speech)[0].profile), 0)
+    assert file.read_bytes() == before
+    file.write_bytes(b"damaged")
+    with pytest.raises(ProfileError, match="cannot be used"):
+        Profiles(str(kept), str(tiny)).save("anna", in_base64(alone(tiny, speech)[0].profile), 0)
+    assert file.read_bytes() == b"damaged"
 
 
 def test_a_wrong_profile_is_refused(server: Server, kept: Path) -> None:

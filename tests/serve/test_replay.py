@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,15 +16,20 @@ import numpy as np
 import pytest
 import soundfile as sf
 from jsonschema import Draft202012Validator
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
 import livesr
 from livesr.files.replay import ReplaySettings, play
 from livesr.files.soundfile import SoundFile
 from livesr.serve import protocol, schemas
+from livesr.serve.app import _Lines
 from livesr.serve.hub import Hub
 from livesr.serve.replay import Options, Replay
 from tests.helpers.server import Server, collected, serving, tell
 from tests.helpers.tiny import DATA
+
+SOUND = (DATA / "banglaser.flac").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -72,23 +77,43 @@ def test_one_channel_of_a_file(server: Server, tiny: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("query", "content", "status"),
+    ("query", "content", "status", "said"),
     [
-        ("", b"no sound", 400),
-        ("", b"", 400),
-        ("?hop=x", b"", 400),
-        ("?no=1", b"", 400),
-        ("?channel=0", b"", 400),
-        ("?channel=-3", b"", 400),
-        ("", b"x" * 1_000_001, 413),
+        ("", b"no sound", 400, "not a sound file"),
+        ("", b"", 400, "is empty"),
+        ("?hop=x", SOUND, 400, "hop"),
+        ("?no=1", SOUND, 400, "no"),
+        ("?channel=0", SOUND, 400, "channel"),
+        ("?channel=-3", SOUND, 400, "channel"),
+        ("?channel=65", SOUND, 400, "channel"),
+        ("", b"x" * 1_000_001, 413, "longer than"),
     ],
+    ids=range(8),  # not the files
 )
 def test_a_request_to_replay_that_is_wrong_gets_an_error(
-    server: Server, query: str, content: bytes, status: int
+    server: Server, query: str, content: bytes, status: int, said: str
 ) -> None:
     answer = httpx.post(f"{server.url}/v1/replay{query}", content=content)
     assert answer.status_code == status
-    assert answer.json()["error"]
+    assert said in answer.json()["error"]
+
+
+def test_a_client_that_leaves_while_it_sends_a_file_is_no_error_of_the_server(
+    tiny: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with serving("--model", str(tiny), log=log) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as raw:
+            raw.sendall(
+                b"POST /v1/replay HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+                b"Content-Length: 1000\r\n\r\n"
+            )
+            assert b"100 Continue" in raw.recv(1000)  # the application waits for the file
+            raw.sendall(b"x" * 500)
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    assert told
+    assert not [line for line in told if line["level"] == "error"]
 
 
 def test_a_replay_with_a_wrong_hop_gets_an_error(server: Server) -> None:
@@ -130,8 +155,13 @@ def test_a_read_is_over_before_whoever_was_cancelled_goes_on() -> None:
     asyncio.run(leave())
 
 
-def test_a_client_that_leaves_during_a_replay_frees_its_place(server: Server) -> None:
-    workers = server.workers()
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_client_that_leaves_during_a_replay_frees_its_place(server: Server, begun: bool) -> None:
+    def shows(sample: str) -> float:
+        text = httpx.get(f"{server.url}/metrics").text
+        return float(next(s for s in text.splitlines() if s.startswith(f"{sample} ")).split()[1])
+
+    workers, opened = server.workers(), shows("livesr_streams_opened_total")
     host, port = server.url.removeprefix("http://").split(":")
     content = (DATA / "conversation.flac").read_bytes()
     with socket.create_connection((host, int(port))) as raw:
@@ -139,13 +169,34 @@ def test_a_client_that_leaves_during_a_replay_frees_its_place(server: Server) ->
             b"POST /v1/replay?hop=0.02 HTTP/1.1\r\nHost: x\r\n"
             b"Content-Length: %d\r\n\r\n" % len(content) + content
         )
-        raw.recv(1000)
+        if begun:
+            raw.recv(1000)
     for _ in range(200):
-        if "livesr_streams 0.0" in httpx.get(f"{server.url}/metrics").text:
+        if shows("livesr_streams_opened_total") > opened and not shows("livesr_streams"):
+            # A dead worker has no streams either.
             assert server.workers() == workers, "a worker died and another one took its place"
+            assert httpx.get(f"{server.url}/healthz").status_code == 200
             return
         time.sleep(0.05)
     raise AssertionError("its place is still taken")
+
+
+def test_an_answer_that_cannot_begin_frees_its_place() -> None:
+    over = threading.Event()
+
+    async def lines() -> AsyncGenerator[str, None]:
+        raise AssertionError("nobody asked for a line")
+        yield ""
+
+    async def receive() -> Message:
+        return await asyncio.Future()
+
+    async def send(_message: Message) -> None:
+        raise ClientDisconnect
+
+    answer = _Lines(lines(), lambda: None, over.set)
+    asyncio.run(answer({"type": "http"}, receive, send))
+    assert over.is_set()
 
 
 def test_every_message_fits_the_schema(server: Server, speech: np.ndarray) -> None:
