@@ -77,8 +77,7 @@ def rows(clips: Sequence[Clip], folder: Path) -> tuple[dict[str, float], dict[st
     def at(fold: Sequence[Clip], *splits: str) -> Array:
         return np.array([place[clip.key] for clip in fold if clip.split in splits])
 
-    in_split(clips, "test")
-    test = at(clips, "test")
+    test = at(in_split(clips, "test"), "test")
     guess = guesses(features, labels, at(clips, "train"), test)
     own = {
         corpus: uar(confusion(labels[test][of], guess[of]))

@@ -108,12 +108,12 @@ class Curve:
 
     def losers(self) -> str:
         """How many speakers lose by a profile, and who gains least or loses most."""
-        least = min(self.gains, key=lambda name: self.gains[name].mean)
-        lost = sum(gain.mean < 0 for gain in self.gains.values())
-        gain = self.gains[least]
+        means = {name: gain.mean for name, gain in self.gains.items()}
+        least = min(means, key=means.__getitem__)
+        lost = sum(mean < 0 for mean in means.values())
         return (
-            f"{lost} of {len(self.gains)} lose; least: {least}, {gain.mean:+.3f} "
-            f"({interval(gain.drawn())})"
+            f"{lost} of {len(means)} lose; least: {least}, {means[least]:+.3f} "
+            f"({interval(self.gains[least].drawn())})"
         )
 
     @property

@@ -27,6 +27,7 @@ def licence(clips: Sequence[Clip]) -> str:
     found = {clip.licence for clip in clips}
     if unknown := sorted(found - set(_LICENCES)):
         raise CorpusError(
-            f"How strict is the licence {unknown[0]!r}? Add it to export/corpora/licences.py."
+            f"Unknown licence {unknown[0]!r}, which may be the strictest; add it to "
+            "export/corpora/licences.py."
         )
     return min(found, key=_LICENCES.index)

@@ -34,7 +34,7 @@ from livesr.stages.adaptation import Adaptation
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-LEAST_WEIGHT = 0.001  # of a reading without speech
+_LEAST_WEIGHT = 0.001  # of a reading without speech
 WARM_SECONDS, PAUSE_SECONDS = 30.0, 3.0
 SPEECH_SECONDS = (0.5, 1.0, 2.0, 3.0, 5.0)
 
@@ -63,6 +63,11 @@ class ClipResult:
         return int(self.probabilities.argmax())
 
 
+def weights(speech: Float64) -> Float64:
+    """How much each reading counts in the result of a clip, from its `Reading.speech`: [n]."""
+    return np.maximum(speech, _LEAST_WEIGHT)
+
+
 def result(probabilities: Float64, speech: Float64) -> Float64:
     """The result of a clip: the mean over its readings, each weighted by the speech in its hop.
 
@@ -74,8 +79,7 @@ def result(probabilities: Float64, speech: Float64) -> Float64:
         >>> result(np.array([[0.9, 0.1], [0.5, 0.5]]), np.array([1.0, 0.0])).round(2)
         array([0.9, 0.1])
     """
-    weights = np.maximum(speech, LEAST_WEIGHT)
-    return np.asarray(np.average(probabilities, axis=0, weights=weights))
+    return np.asarray(np.average(probabilities, axis=0, weights=weights(speech)))
 
 
 def clip_result(readings: Sequence[Reading], start: float = 0.0) -> ClipResult:

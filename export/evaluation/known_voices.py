@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.corpora.clips import Clip
-from export.evaluation.judging import LEAST_WEIGHT
+from export.evaluation.judging import weights
 from export.evaluation.windows import Windows
 from livesr.arrays import Array, Float64
 from livesr.model.metadata import LABELS
@@ -56,14 +56,14 @@ def judged_clip(clip: Clip, windows: Windows, settings: DecisionSettings) -> Jud
     new = np.array([speech.any() for speech in windows.speech])
     squares = spoken**2 * new
     shares = squares / squares.sum() if squares.any() else np.full(count, 1 / count)
-    weights = np.maximum(windows.likely, LEAST_WEIGHT)
+    counted = weights(windows.likely)
     logs = np.log(np.maximum(windows.probabilities, LEAST_PROBABILITY))
     return Judged(
         clip,
         windows.context.astype(np.float64),
         windows.probabilities,
         factor(spoken, settings),
-        weights / weights.sum(),
+        counted / counted.sum(),
         (shares @ windows.context).astype(np.float16).astype(np.float64),
         (shares @ logs).astype(np.float16).astype(np.float64),
         settings.known_sharpness,

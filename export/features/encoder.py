@@ -149,9 +149,7 @@ class Encoder(nn.Module):
             blocks.append(steps.shape[1])
         whole = torch.tensor(blocks, device=steps.device)
         block = torch.bucketize(every, whole, right=True)  # of each step
-        ends = torch.minimum(whole, counts[:, None])  # of each stream's blocks, [B, K]
-
-        last = ends[:, block]  # the end of each step's block, [B, S]
+        last = torch.minimum(whole[block], counts[:, None])  # the end of each step's block, [B, S]
         one = self._first_layer(steps, last)
 
         # The second layer has no positions: it sees the first's steps as they were made.

@@ -461,13 +461,10 @@ def _rows(job: Job, outcome: Outcome) -> Iterator[dict[str, Any]]:
         }
 
 
-def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """All columns of all rows: files with profiles of their own have labels of their own."""
-    return _united(rows)
-
-
 def _united(headers: Iterable[Iterable[str]]) -> list[str]:
-    """Every name once; a new one stands before the name that follows it in its own header."""
+    """Every column once: files with profiles of their own have labels of their own.
+
+    A new one stands before the name that follows it in its own header."""
     united: list[str] = []
     for names in dict.fromkeys(map(tuple, headers)):
         place = len(united)
@@ -484,7 +481,7 @@ def _show(rows: Sequence[dict[str, Any]], console: PlainConsole) -> None:
         console.width = max(console.width, _WIDTH)
     table = Table(box=None, pad_edge=False, header_style="bold")
     channels = any(row["channel"] is not None for row in rows)
-    shares = [name for name in _columns(rows) if name.startswith("probabilities_")]
+    shares = [name for name in _united(rows) if name.startswith("probabilities_")]
     table.add_column("file", overflow="fold", min_width=16)
     for title in (*(["channel"] if channels else []), "verdict", "share"):
         table.add_column(title, justify="right" if title != "verdict" else "left", no_wrap=True)
@@ -505,7 +502,7 @@ def _show(rows: Sequence[dict[str, Any]], console: PlainConsole) -> None:
 
 
 def _write_summary(path: str, rows: Sequence[dict[str, Any]], force: bool) -> None:
-    columns = _columns(rows)
+    columns = _united(rows)
     if path.lower().endswith(".parquet"):
         try:
             import pyarrow as pa  # noqa: PLC0415  (an extra)

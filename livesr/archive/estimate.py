@@ -93,9 +93,9 @@ def estimate(archive: Archive, price: float | None = None) -> None:
         out, table, _ = survey(archive)
     done = rows_of(out, table)
     todo = table
-    if done is not None and archive.retry_failed:
-        done = done.filter(pc.not_equal(done["status"], ERROR))
     if done is not None:
+        if archive.retry_failed:
+            done = done.filter(pc.not_equal(done["status"], ERROR))
         todo = table.filter(pc.invert(pc.is_in(table["key"], done["key"].combine_chunks())))
     if archive.limit is not None:
         todo = todo[: archive.limit]

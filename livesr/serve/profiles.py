@@ -16,9 +16,6 @@ from livesr.model.load import load_model
 from livesr.profile import SUFFIX, Example, Profile
 from livesr.serve.protocol import ProtocolError
 
-if sys.platform != "win32":  # the command refuses to run there
-    import fcntl
-
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")  # cannot leave the directory
 
 
@@ -108,6 +105,8 @@ def _alone(directory: Path) -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
+    import fcntl  # noqa: PLC0415
+
     try:
         number = os.open(directory, os.O_RDONLY)
     except OSError as error:

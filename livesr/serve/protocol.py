@@ -45,7 +45,7 @@ CLOSE_DONE = 1000
 
 Rate = Annotated[int, Meta(ge=RATES[0], le=RATES[1], description="samples a second, in Hz")]
 Channel = Annotated[int, Meta(ge=1, le=MOST_CHANNELS)]
-Channels = Annotated[int, Meta(ge=1, le=MOST_CHANNELS, description="interleaved in the sound")]
+Channels = Annotated[Channel, Meta(description="interleaved in the sound")]
 
 
 class SessionUpdate(Struct, tag="session.update", forbid_unknown_fields=True, kw_only=True):

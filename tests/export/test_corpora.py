@@ -29,7 +29,6 @@ from export.corpora.clips import (
     read_unlabelled,
     split_speakers,
 )
-from export.corpora.licences import licence
 from export.corpora.readers import read_corpora, read_iemocap, read_named
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "speech"
@@ -534,16 +533,6 @@ def test_votes_make_soft_targets_and_unlabelled_speech_has_none(tmp_path: Path) 
     listed.write_text("path\na.wav\n")
     with pytest.raises(CorpusError, match="needs the columns"):
         read_unlabelled(tmp_path)
-
-
-def test_weights_carry_the_strictest_licence_and_no_unknown_one() -> None:
-    def clips(*licences: str) -> list[Clip]:
-        return [Clip(Path(), "a", "p1", "sad", "", name, "train") for name in licences]
-
-    assert licence(clips("CC0-1.0", "CC-BY-4.0")) == "CC-BY-4.0"
-    assert licence(clips("CC-BY-4.0", "CC-BY-NC-SA-4.0", "ODbL-1.0")) == "CC-BY-NC-SA-4.0"
-    with pytest.raises(CorpusError, match=r"CC-BY-NC-4\.0"):
-        licence(clips("CC0-1.0", "CC-BY-NC-4.0"))
 
 
 def test_a_split_without_clips_is_refused() -> None:

@@ -333,8 +333,12 @@ def test_weights_carry_the_strictest_licence_of_their_clips(corpus: Path) -> Non
     assert of("CC0-1.0", "ODbL-1.0 + DbCL-1.0") == "ODbL-1.0 + DbCL-1.0"
     assert of("CC0-1.0", "ODbL-1.0 + DbCL-1.0", "CC-BY-4.0") == "CC-BY-4.0"
     assert of("CC-BY-NC-SA-4.0", "CC-BY-4.0") == "CC-BY-NC-SA-4.0"
+    assert of("CC0-1.0", "CC-BY-4.0") == "CC-BY-4.0"
+    assert of("CC-BY-4.0", "CC-BY-NC-SA-4.0", "ODbL-1.0") == "CC-BY-NC-SA-4.0"
     with pytest.raises(CorpusError, match="Unknown licence"):
         of("mine")
+    with pytest.raises(CorpusError, match=r"Unknown licence 'CC-BY-NC-4\.0'"):
+        of("CC0-1.0", "CC-BY-NC-4.0")
 
 
 def test_unlabelled_speech_is_given_where_the_config_wants_some(tmp_path: Path) -> None:
