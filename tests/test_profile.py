@@ -7,6 +7,7 @@ import itertools
 import os
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 import livesr
 from livesr import Profile, ProfileError, Recognizer
 from livesr.profile import MOST_EXAMPLES, Example, doubtful, two_voices
+from livesr.profile_file import add_to_file, alone
 from livesr.settings import DecisionSettings
 from livesr.stages.evidence import Evidence
 from livesr.stages.vad import BLOCK_SAMPLES
@@ -346,3 +348,36 @@ def test_a_file_without_pitches_is_still_read(voice: Profile) -> None:
     for bad in ([0.0] * 5, [float("nan")] * 6, [-1.0] * 6, ["x"] * 6):
         with pytest.raises(ProfileError, match="no profile"):
             Profile.from_state({**state, "pitches": bad})
+
+
+def test_two_programs_teach_one_file(tiny: Path, speech: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "me.livesr-profile"
+    mine, theirs = Profile(tiny), Profile(tiny)
+    mine.add("angry", speech[:48_000])
+    assert add_to_file(path, mine, 0) == (1, "")
+    theirs.add("sad", speech[48_000:96_000])
+    assert add_to_file(path, theirs, 0) == (1, "")
+    mine.add("happy", speech[96_000:144_000])
+    assert add_to_file(path, mine, 1) == (1, "")
+    assert Profile.load(path).counts == {"angry": 1, "sad": 1, "happy": 1}
+    mine.add("happy", speech[:48_000])
+    assert add_to_file(path, mine, None) == (1, "")  # nobody knows which: the others are there
+    assert Profile.load(path).counts == {"angry": 1, "sad": 1, "happy": 2}
+    other = Profile(name="other")
+    other.examples = ()
+    assert add_to_file(path, other, 0) == (0, "")
+
+
+def test_a_change_of_a_file_waits_for_another(
+    tiny: Path, speech: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "me.livesr-profile"
+    Profile(tiny).save(path)
+    mine = Profile.load(path)
+    mine.add("angry", speech[:48_000])
+    with ThreadPoolExecutor() as pool, alone(path):
+        waiting = pool.submit(add_to_file, path, mine, 0)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.3)
+        Profile.load(path).save(path)
+    assert waiting.result() == (1, "")

@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("version", "errors", "arrays", "memory", "state", "settings", "reading", "event"),
     ("model",),
     ("stages",),
-    ("profile", "recognizer", "batch", "summary", "saved", "table", "picture"),
+    ("profile", "profile_file", "recognizer", "batch", "summary", "table", "picture"),
     ("files",),
     ("microphone",),
     ("app",),

@@ -9,6 +9,7 @@ from pathlib import Path
 from livesr.app.user_folders import user_path
 from livesr.errors import ProfileError
 from livesr.profile import SUFFIX, Profile
+from livesr.profile_file import add_to_file
 
 VARIABLE = "LIVESR_PROFILES"
 
@@ -92,25 +93,17 @@ def keep_corrections(
             file=sys.stderr,
         )
         return
-    now, why, left = after, "", 0
     try:
-        now = Profile.load(path)
+        if not path.exists():
+            raise ProfileError(f"{path} is gone.")
+        count, why = add_to_file(path, after, len(known))
     except ProfileError as error:
-        told = f"livesr: {error} It is written again, as it was at the start."
-        print(told, file=sys.stderr)
-    else:
-        for number, example in enumerate(taught):
-            try:
-                if now.identity != after.identity:
-                    raise ProfileError("It was made anew meanwhile, with another model.")
-                now.append(example)
-            except ProfileError as error:
-                why, left = str(error), len(taught) - number
-                break
-    if count := len(taught) - left:
-        now.save(path)
+        print(f"livesr: {error} It is written again, as it was at the start.", file=sys.stderr)
+        after.save(path)
+        count, why = len(taught), ""
+    if count:
         print(f"livesr: {_corrections(count)} saved in the profile {path}.", file=sys.stderr)
-    if left:
+    if left := len(taught) - count:
         kept = f"; the recording {recording} has them" if recording else ""
         raise ProfileError(f"{_corrections(left)} not saved in the profile {path}{kept}: {why}")
 

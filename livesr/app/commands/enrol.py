@@ -122,6 +122,7 @@ def _enrol_clips(
     from livesr.files.soundfile import SoundFile
 
     _make_folder(path)
+    known = len(profile.examples)
     for clip in clips:
         try:
             with SoundFile(clip) as sound:
@@ -133,7 +134,21 @@ def _enrol_clips(
         except AudioError as error:
             raise AudioError(f"{error} Nothing was enrolled.") from None
         print(f"{clip}: {example.seconds:.1f} s of speech, {label}")
-    profile.save(path)
+    _keep(profile, path, known)
+
+
+def _keep(profile: Profile, path: Path, known: int) -> None:
+    """Add the examples after the first `known` to the profile's file.
+
+    Raises:
+        ProfileError: if the file cannot take all of them.
+    """
+    from livesr.errors import ProfileError
+    from livesr.profile_file import add_to_file
+
+    _, why = add_to_file(path, profile, known)
+    if why:
+        raise ProfileError(f"The profile {path} cannot take all of it: {why}")
 
 
 def _enrol_microphone(
@@ -157,7 +172,8 @@ def _enrol_microphone(
             enrolment.check_level()
             for label in labels:
                 for number in range(1, _EACH + 1):
+                    known = len(profile.examples)
                     if enrolment.take(profile, label, number, _EACH):
-                        profile.save(path)
+                        _keep(profile, path, known)
         except (KeyboardInterrupt, EOFError):
             print("\nEnded. What was enrolled so far is kept.", file=sys.stderr)

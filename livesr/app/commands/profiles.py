@@ -44,8 +44,12 @@ def profiles(
     if not remove:
         _show(profile, path)
     elif label:
-        profile.remove(label, number)
-        profile.save(path)
+        from livesr.profile_file import alone
+
+        with alone(path):
+            profile = Profile.load(path)
+            profile.remove(label, number)
+            profile.save(path)
         _show(profile, path)
     else:
         try:
