@@ -84,7 +84,7 @@ def main() -> None:
         "--tuning-batches",
         type=int,
         default=Recipe().tuning_batches,
-        help="in which the encoder is trained on; 0: it stays frozen",
+        help="in which the encoder is fine-tuned; 0: it stays frozen",
     )
     parser.add_argument("--left-out", type=Path, help="leave each corpus out; the folder to write")
     parser.add_argument("--only", nargs="+", help="of the corpora, to leave out")

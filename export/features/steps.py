@@ -1,7 +1,8 @@
 """Clips to what the pretrained encoder takes and makes, through the stages of a live stream.
 
 The log-mels of each clip and each scene (`export.features.scenes.scene`, then perhaps hum, an
-offset and a codec) are cached. An encoder makes steps of them, again whenever it was trained on.
+offset and a codec) are cached. An encoder makes steps of them, and makes them again after each
+change of its weights.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def table(quick: bool) -> Table:
         ("package", "import", "other packages", "installed, with them"),
         rows,
         f"Processor time beyond Python's own start. From the start of Python to livesr's first "
-        f"reading of a file: {first:.2f} s. livesr's wheel, models included, has "
+        f"reading of a file: {first:.2f} s of processor time. livesr's wheel, models included, has "
         f"{wheel / 1e6:.1f} MB and declares {own} packages, which bring the others. PyTorch is "
         "the build without CUDA.",
     )

@@ -1,7 +1,7 @@
 """Training on the pretrained encoder: head and probe while it is frozen, then all three together.
 
 First the encoder stays as it was and its steps are computed once: the probe is fitted and the head
-trained in minutes. Then encoder, head and probe are trained on together, at a small rate of the
+trained in minutes. Then encoder, head and probe are fine-tuned together, at a small rate of the
 encoder, from the log-mels. A head that already knows its task sends the encoder few wrong
 gradients (Kumar et al. 2022, "Fine-tuning can distort pretrained features").
 """
@@ -26,7 +26,7 @@ from export.training.probe import PENALTY, Probe, classes, fit, weights, with_di
 from export.training.targets import cross_entropy
 from livesr.arrays import Float64
 
-_LEAST_STEPS = 25  # of a clip that is trained on
+_LEAST_STEPS = 25  # of a clip to learn from
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Trained:
 def train(clips: Sequence[Heard], scenes: Sequence[Heard], recipe: Recipe) -> Trained:
     """Encoder, head and probe for these clips as recorded and these scenes.
 
-    On a GPU if there is one. Without one, training the encoder on takes most of the time.
+    On a GPU if there is one. Without one, fine-tuning the encoder takes most of the time.
 
     Raises:
         CorpusError: if no clip is long enough.
@@ -130,7 +130,7 @@ def tune(
     scenes: Sequence[Heard],
     recipe: Recipe,
 ) -> Probe:
-    """Train encoder, head and probe on together.
+    """Fine-tune encoder, head and probe together.
 
     Args:
         encoder: changed in place.

@@ -125,7 +125,7 @@ def fit(clips: Sequence[Encoded], scenes: Sequence[Encoded], balance: float, sha
 
 
 def with_directions(probe: Probe, clips: Sequence[Encoded]) -> Probe:
-    """The probe with the directions of these clips, whose encoder was trained on since."""
+    """The probe with the directions of these clips, whose encoder was fine-tuned since."""
     rows = np.stack([statistics(one, probe.mean, probe.deviation) for one in clips])
     _, _, directions, origin = _directed(rows, clips)
     return replace(probe, directions=directions, origin=origin)
