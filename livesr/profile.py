@@ -32,6 +32,7 @@ MOST_EXAMPLES = 400
 LEAST_SPEECH_SECONDS = 0.5  # in an example
 _LONGEST_SECONDS = 600.0  # of sound in an example
 _LONGEST_SOURCE = 120
+_LONGEST_NAME = 100
 _LARGEST_BYTES = 4 * 2**20
 _HOP_SAMPLES = SAMPLE_RATE // 4
 _HIGHEST_PITCH = 1000.0  # Hz, in a file
@@ -119,7 +120,7 @@ class Profile:
         self.model, self.identity = loaded.source, loaded.identity
         self.model_labels = loaded.info.labels
         self._context_size = loaded.context_size
-        self.name = name
+        self.name = _shown(name)
         self.examples: tuple[Example, ...] = ()
         self.created = self.changed = ""
 
@@ -182,7 +183,7 @@ class Profile:
         context, logs, seconds = summary(model, sound)
         height = pitch(HighPass().push(sound))
         example = Example(
-            label, _half(context), _half(logs), seconds, source[:_LONGEST_SOURCE], height
+            label, _half(context), _half(logs), seconds, _clean(source)[:_LONGEST_SOURCE], height
         )
         if not any_voice and (apart := two_voices((*self.examples, example))):
             raise ProfileError(
@@ -218,14 +219,25 @@ class Profile:
             ProfileError: as `add`.
         """
         _check(example, self._context_size, len(self.model_labels))
+        self.check_room(example.label)
+        self.examples += (example,)
+
+    def check_room(self, label: str) -> None:
+        """Refuse one more example of a label where there is no room for it.
+
+        Raises:
+            ProfileError: if there is none.
+        """
         if len(self.examples) >= MOST_EXAMPLES:
             raise ProfileError(
                 f"{self.name} holds {MOST_EXAMPLES} examples, as many as a profile may; "
-                "remove some first."
+                "remove some first (`livesr profiles NAME --remove`)."
             )
-        if example.label not in self.labels and len(self.labels) >= MOST_LABELS:
-            raise ProfileError(f"{self.name} holds {MOST_LABELS} labels, as many as it may.")
-        self.examples += (example,)
+        if label not in self.labels and len(self.labels) >= MOST_LABELS:
+            raise ProfileError(
+                f"{self.name} holds {MOST_LABELS} labels, as many as it may; remove one first "
+                "(`livesr profiles NAME --remove --label LABEL`)."
+            )
 
     def remove(self, label: str, number: int | None = None) -> None:
         """Forget examples.
@@ -375,7 +387,8 @@ class Profile:
             for name in ("name", "model", "identity", "created", "changed"):
                 if not isinstance(state[name], str) or len(state[name]) > 4096:
                     raise ValueError(name)
-                setattr(profile, name, state[name])
+                setattr(profile, name, _clean(state[name]))
+            profile.name = _shown(profile.name)
             profile.model_labels = tuple(map(check_label, state["model_labels"]))
             contexts, logs = state["context"], state["logs"]
             labels, seconds, sources = state["labels"], state["seconds"], state["sources"]
@@ -423,21 +436,24 @@ class Profile:
         path, data = Path(path), self.to_bytes()
         part = None
         try:
-            number, part = tempfile.mkstemp(dir=path.parent, prefix=".profile-")  # mode 0600
+            real = os.path.realpath(path)  # a link stays one
+            folder = os.path.dirname(real)
+            number, part = tempfile.mkstemp(dir=folder, prefix=".profile-")  # mode 0600
             with os.fdopen(number, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(part, path)
-        except OSError as error:
+            os.replace(part, real)
+        except (OSError, ValueError) as error:
             if part:
                 with suppress(OSError):
                     os.unlink(part)
+            why = getattr(error, "strerror", None) or error
             raise ProfileError(
-                f"{path} cannot be written ({error.strerror}); the profile there, if any, is as "
+                f"{path} cannot be written ({why}); the profile there, if any, is as "
                 "it was. Save it elsewhere, or make room."
             ) from None
-        self.name = path.name.removesuffix(SUFFIX)
+        self.name = _shown(path.name.removesuffix(SUFFIX))
 
     @classmethod
     def load(cls, path: str | Path) -> Profile:
@@ -462,7 +478,7 @@ class Profile:
                 f"The profile {path} cannot be read ({why}); make one with `livesr enrol`."
             ) from None
         profile = cls.from_bytes(data, str(path))
-        profile.name = path.name.removesuffix(SUFFIX)
+        profile.name = _shown(path.name.removesuffix(SUFFIX))
         return profile
 
 
@@ -485,6 +501,16 @@ def check_label(label: object) -> str:
     return label
 
 
+def _clean(text: str) -> str:
+    """The text as it may go to a terminal: what cannot be shown is a question mark."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
+def _shown(name: str) -> str:
+    """A profile's name as readings bear it; a file's may be longer, or nothing but its ending."""
+    return _clean(name)[:_LONGEST_NAME] or "profile"
+
+
 def _check(example: Example, size: int, labels: int) -> None:
     check_label(example.label)
     for values, length in ((example.context, size), (example.logs, labels)):
@@ -495,8 +521,13 @@ def _check(example: Example, size: int, labels: int) -> None:
             and np.isfinite(values).all()
         ):
             raise ProfileError("An example's vectors are not those of the profile's model.")
-    if not (0 <= example.seconds <= _LONGEST_SECONDS and len(example.source) <= _LONGEST_SOURCE):
-        raise ProfileError("An example's length or source cannot be.")
+    source = example.source
+    if not (
+        isinstance(source, str) and len(source) <= _LONGEST_SOURCE and _clean(source) == source
+    ):
+        raise ProfileError("An example's source cannot be.")
+    if not 0 <= example.seconds <= _LONGEST_SECONDS:
+        raise ProfileError("An example's length cannot be.")
     if not 0 <= example.pitch <= _HIGHEST_PITCH:
         raise ProfileError("An example's pitch cannot be.")
 

@@ -28,10 +28,11 @@ def alone(path: Path) -> Iterator[None]:
         return
     import fcntl  # noqa: PLC0415
 
+    folder = os.path.dirname(os.path.realpath(path))
     try:
-        number = os.open(path.parent, os.O_RDONLY)  # the folder's lock leaves no file behind
+        number = os.open(folder, os.O_RDONLY)  # the folder's lock leaves no file behind
     except OSError as error:
-        raise ProfileError(f"{path.parent} cannot be opened ({error.strerror}).") from None
+        raise ProfileError(f"{folder} cannot be opened ({error.strerror}).") from None
     try:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(number, fcntl.LOCK_EX)
@@ -63,7 +64,7 @@ def add_to_file(path: Path, profile: Profile, known: int | None) -> tuple[int, s
         (0, '')
     """
     with alone(path):
-        if not os.path.lexists(path):
+        if not os.path.exists(path):  # nor what a link leads to
             profile.save(path)
             return len(profile.examples[known or 0 :]), ""
         now = Profile.load(path)

@@ -20,7 +20,7 @@ from livesr.errors import AudioError, LivesrError, ModelError, ProfileError
 from livesr.model.load import load_model, opening
 from livesr.profile import Profile, as_profile, taught
 from livesr.reading import Reading
-from livesr.settings import HOP_SECONDS, SAMPLE_RATE
+from livesr.settings import HOP_SECONDS, MOST_CHANNELS, SAMPLE_RATE
 from livesr.stages.adaptation import Adaptation
 from livesr.stages.decision import Decision
 from livesr.stages.evidence import Evidence
@@ -286,7 +286,7 @@ class Recognizer:
         """Go on after `count` samples that were lost: a dropped packet, a muted microphone.
 
         The clock moves by them, and their readings are marked. They count as silence. Of a long
-        gap only the last seconds do, a little more than the window, and the clock moves on by
+        gap only the first seconds do, a little more than the window; then the clock moves on by
         whole hops without readings.
 
         Args:
@@ -365,6 +365,7 @@ class Recognizer:
             "adapt": self._adapt,
             "profile": self._profile.state() if self._profile is not None else None,
             "taught": self._taught,
+            "channels": self._channels,
             "cutter": self._cutter.state(),
         }
         return pack(own if self._finished else own | self._stage_states())
@@ -424,7 +425,12 @@ class Recognizer:
 
     def _restore(self, saved: State) -> None:
         position, speech, finished = saved["cutter"]["position"], saved["speech"], saved["finished"]
-        if type(finished) is not bool or not (type(speech) is float and 0 <= speech <= 1):
+        channels = saved.get("channels", 0)  # 0.2.0's first states have none
+        if (
+            type(finished) is not bool
+            or not (type(speech) is float and 0 <= speech <= 1)
+            or not (type(channels) is int and 0 <= channels <= MOST_CHANNELS)
+        ):
             raise ModelError("The saved state cannot be used; save it again with state().")
         profile = None if saved["profile"] is None else Profile.from_state(saved["profile"])
         count = len(profile.examples) if profile is not None else 0
@@ -447,6 +453,7 @@ class Recognizer:
             self._decision.restore(saved["decision"], position // BLOCK_SAMPLES)
         self._cutter.restore(saved["cutter"], position)
         self._speech, self._finished, self._failed = speech, finished, False
+        self._channels = channels
 
     def _stage_states(self) -> State:
         return {
@@ -486,11 +493,11 @@ class Recognizer:
         """
         array = shaped(samples, self._channels)
         mono, rate = as_mono(array, channel, self._channels), self._checked(sample_rate)
-        if array.ndim == 2 and array.size:
-            self._channels = array.shape[1]
-        return self._resampled(mono, rate)
+        channels = array.shape[1] if array.ndim == 2 and array.size else self._channels
+        return self._resampled(mono, rate, channels)
 
-    def _resampled(self, mono: Float32, rate: int) -> Iterator[Hop]:
+    def _resampled(self, mono: Float32, rate: int, channels: int) -> Iterator[Hop]:
+        self._channels = channels
         yield from self._cut(self._resampler.push(mono, rate))
 
     def _cut(self, samples: Float32, lost: bool = False) -> Iterator[Hop]:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from livesr import LivesrError, ModelError, Reading, Recognizer
+from livesr import AudioError, LivesrError, ModelError, Reading, Recognizer, push_all
 from livesr.model.load import Model
 from livesr.model.metadata import LABELS
 from livesr.stages.samples import Mixdown, as_mono
@@ -121,6 +121,20 @@ def test_state_continues_in_another_object(tiny: Path, speech: np.ndarray, rate:
         assert current.state() == saved
     readings += current.finish()
     assert readings == whole(Recognizer(tiny), samples, rate)
+
+
+def test_a_state_knows_how_many_channels_came(tiny: Path) -> None:
+    first, second = Recognizer(tiny), Recognizer(tiny)
+    first.push(np.zeros((100, 16)))
+    second.restore(first.state())
+    second.push(np.zeros((1, 16)))  # one frame of 16 channels, as before
+    second.restore(Recognizer(tiny).state())
+    with pytest.raises(AudioError, match="would be 16 channels"):
+        second.push(np.zeros((1, 16)))
+    with pytest.raises(AudioError):
+        push_all([second, first], [np.zeros((100, 16)), np.full(9, np.nan)])
+    with pytest.raises(AudioError, match="would be 16 channels"):
+        second.push(np.zeros((1, 16)))
 
 
 def test_states_that_do_not_fit_are_refused_and_change_nothing(

@@ -132,11 +132,11 @@ class Enrolment:
                 peak = max(peak, listener.level()[1])
                 _meter(listener, until - time.monotonic())
         _clear()
-        with SoundFile(path) as sound:
-            blocks = list(sound.blocks())
-        if not blocks:
-            raise AudioError("The microphone delivered nothing; see `livesr devices`.")
-        return np.concatenate(blocks)[:, 0], peak
+        try:
+            with SoundFile(path) as sound:
+                return np.concatenate(list(sound.blocks()))[:, 0], peak
+        except AudioError:  # without samples it is no file that can be read
+            raise AudioError("The microphone delivered nothing; see `livesr devices`.") from None
 
 
 def _ask(question: str) -> str:

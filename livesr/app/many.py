@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import multiprocessing
 import os
 import shutil
@@ -13,8 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from glob import escape
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,19 +29,21 @@ from livesr.app.exit_status import ExitStatus
 from livesr.app.how import How
 from livesr.app.inputs import Input
 from livesr.app.outputs import STDOUT, Place, check_outputs, is_folder, is_stdout, open_output
+from livesr.app.profiles import settings_read
 from livesr.app.progress import FileProgress, lengths
 from livesr.app.report.report import Report
 from livesr.app.writers import CsvWriter, JsonlWriter, Writer
 from livesr.errors import LivesrError
 from livesr.files.recording import events_path
-from livesr.files.replay import play, recorded_profile
-from livesr.files.soundfile import STDIN
-from livesr.model.load import DEFAULT
+from livesr.files.replay import judged_by, opened, play
+from livesr.files.samples import Samples
+from livesr.files.soundfile import STDIN, SoundFile
 from livesr.reading import Reading
 from livesr.summary import Summary
 
 _WIDTH = 160  # cells of the table where there is no terminal
 _MOST_NOTES = 20
+_PARQUET = ".parquet"
 _LOOK_SECONDS = 0.2  # between two looks at how far other processes are
 
 
@@ -85,7 +90,8 @@ def process(job: Job, how: How, tell: Callable[[int, float], None]) -> Outcome:
     outcome, writers = Outcome(), ExitStack()
     try:
         with writers:
-            items = play(job.input.path, how)
+            sound = opened(job.input.path, raw=how.raw)
+            items = play(job.input.path, how, sound=sound)
             outputs: list[Writer] = []
             if job.jsonl:
                 outputs.append(
@@ -110,7 +116,7 @@ def process(job: Job, how: How, tell: Callable[[int, float], None]) -> Outcome:
                     except BrokenPipeError:  # its reader's wish; the other outputs go on
                         outputs.remove(writer)
                 if job.report:
-                    _page(pages, job, how, item.channel, writers).write(item)
+                    _page(pages, job, how, item.channel, writers, sound).write(item)
                 if isinstance(item, Reading):
                     outcome.summaries.setdefault(item.channel, Summary()).add(item)
                     tell(job.number, item.end - how.start)
@@ -124,7 +130,12 @@ def process(job: Job, how: How, tell: Callable[[int, float], None]) -> Outcome:
 
 
 def _page(
-    pages: dict[int | None, Report], job: Job, how: How, channel: int | None, stack: ExitStack
+    pages: dict[int | None, Report],
+    job: Job,
+    how: How,
+    channel: int | None,
+    stack: ExitStack,
+    sound: SoundFile | Samples,
 ) -> Report:
     """The page of a channel; of what is about all, the first."""
     assert job.report
@@ -135,14 +146,9 @@ def _page(
         path = Path(job.report)
         told = path if key is None else path.with_name(f"{path.stem}.{key}{path.suffix}")
         source = job.input.shown + ("" if key is None else f", channel {key}")
-        pages[key] = stack.enter_context(Report(source, _model(job, how), told))
+        model, _ = judged_by(sound, how)
+        pages[key] = stack.enter_context(Report(source, str(model), told))
     return pages[key]
-
-
-def _model(job: Job, how: How) -> str:
-    """The name of the model that is used: asked for, the profile's, or the default."""
-    known = how.profile or (recorded_profile(job.input.path) if job.input.path != STDIN else None)
-    return how.model or (known.model if known else DEFAULT)
 
 
 def plan(
@@ -197,16 +203,18 @@ def plan(
                 )
     reads = [Place("the file to replay", each.path) for each in inputs]
     reads += [Place("its events", events_path(each.path)) for each in inputs if each.path != STDIN]
-    if how.model:
-        reads.append(Place("the model", how.model))
-    if how.profile_path:
-        reads.append(Place("the profile", how.profile_path))
+    reads += settings_read(how.model, how.profile_path, how.profile)
     writes = [Place("--jsonl", job.jsonl) for job in jobs if job.jsonl]
     writes += [Place("--events", job.events) for job in jobs if job.events]
     writes += [Place("--report", path) for job in jobs for path in _pages_of(job, how)]
     named = (("--csv", csv_path), ("--summary", summary))
     writes += [Place(what, path) for what, path in named if path]
     check_outputs(reads, writes, force=how.force)
+    for what, path in named:  # opened when there is something to write: hours later
+        if path and path != STDOUT:
+            _check_place(what, path)
+    if summary and summary.lower().endswith(_PARQUET):
+        _pyarrow()
     for job in jobs:
         for path in (job.jsonl, job.events, job.report):
             if path and path != STDOUT:
@@ -236,6 +244,26 @@ def _below(what: str, path: str | None, each: Input, count: int, ending: str) ->
         )
     name = each.below if each.path != STDIN else Path("stdin")
     return os.path.join(path, str(name) + ending)
+
+
+def _check_place(what: str, path: str) -> None:
+    """Refuse what cannot be written, before hours are spent.
+
+    Raises:
+        LivesrError: saying why.
+    """
+    try:
+        place = os.path.realpath(path)
+        try:
+            os.stat(place)
+        except FileNotFoundError:
+            place = os.path.dirname(place)
+            os.stat(place)
+        if not os.access(place, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise LivesrError(f"{what} {path} cannot be written: {why}; name another place.") from None
 
 
 def _make_folder(folder: Path) -> None:
@@ -288,14 +316,11 @@ def replay_many(
         )
         joined = None
         if csv_path:
-            file = sys.stdout if csv_path == STDOUT else open_output(csv_path, force=how.force)
-            if file is not sys.stdout:
-                stack.callback(_close, file)
             # What `listen` recorded may have a profile of its own, and with it other labels.
             alike = how.profile or not any(
-                each.path != STDIN and events_path(each.path).exists() for each in inputs
+                each.path != STDIN and os.path.exists(events_path(each.path)) for each in inputs
             )
-            joined = stack.enter_context(_Joined(file, alike=bool(alike)))
+            joined = stack.enter_context(_Joined(csv_path, force=how.force, alike=bool(alike)))
         to_stdout = STDOUT in (jsonl, events, csv_path, report, summary)
         results: list[tuple[Job, Outcome]] = []
         console = PlainConsole(stderr=True)
@@ -306,18 +331,24 @@ def replay_many(
             for job, outcome in _all(jobs, how, processes, progress):
                 results.append((job, outcome))
                 progress.finish(job.number)
-                if joined and job.rows and not joined.append(job.rows):
-                    joined = None
-                    if not (jsonl or events or report or summary):
-                        break  # there is nothing else to write
+                if joined and job.rows:
+                    joined.append(job.rows)
+                    if joined.left and not (jsonl or events or report or summary):
+                        break  # the reader wants no more, and there is nothing else to write
+    results.sort(key=lambda found: found[0].number)
     if len(results) == 1 and results[0][1].failed and not results[0][1].summaries:
         raise LivesrError(results[0][1].failed)
     rows = [row for job, outcome in results for row in _rows(job, outcome)]
     _show(rows, PlainConsole(stderr=to_stdout))
-    if summary:
-        _write_summary(summary, rows, how.force)
     notes = [note for _, outcome in results for note in outcome.notes]
     failures = [outcome.failed for _, outcome in results if outcome.failed]
+    if joined and joined.failed:
+        failures.append(joined.failed)
+    if summary:
+        try:
+            _write_summary(summary, rows, how.force)
+        except LivesrError as error:
+            failures.append(str(error))
     for text in (*notes[:_MOST_NOTES], *failures):
         print(f"livesr: {text}", file=sys.stderr)
     if len(notes) > _MOST_NOTES:
@@ -345,15 +376,43 @@ def _all(
     # Not forked: onnxruntime's and the terminal's state do not survive it.
     context = multiprocessing.get_context("spawn")
     shared = context.Array("d", len(jobs), lock=False)
-    pool = ProcessPoolExecutor(
-        min(processes, len(jobs)), context, initializer=_share, initargs=(shared,)
-    )
+
+    def in_pool(some: Sequence[Job], at_once: int) -> Iterator[tuple[Job, Outcome | None]]:
+        pool = ProcessPoolExecutor(at_once, context, initializer=_share, initargs=(shared,))
+        return _from_pool(pool, some, how, partial(progress.show, shared))
+
+    left = list(jobs)
+    while left:
+        broken = []
+        for job, found in in_pool(left, min(processes, len(left))):
+            if found is None:
+                broken.append(job)
+            else:
+                yield job, found
+        how = replace(how, force=True)  # what a dead process left is written again
+        left = broken[1:]
+        # Which of them killed its process is not known: the first is tried alone.
+        for job, found in in_pool(broken[:1], 1):
+            died = f"{job.input.shown}: the process that worked on it has died"
+            yield job, found or Outcome(failed=died)
+
+
+def _from_pool(
+    pool: ProcessPoolExecutor, jobs: Sequence[Job], how: How, show: Callable[[str], None]
+) -> Iterator[tuple[Job, Outcome | None]]:
+    """Each job and what came of it, in order; None where a process died, which ends all others."""
     try:
-        futures = [pool.submit(_process, job, how) for job in jobs]
-        for job, future in zip(jobs, futures, strict=True):
-            while not wait([future], _LOOK_SECONDS).done:
-                progress.show(shared, job.input.shown)
-            yield job, _result(job, future)
+        futures: list[Future[Outcome]] = []
+        with suppress(BrokenProcessPool):
+            futures += (pool.submit(_process, job, how) for job in jobs)
+        for job, future in zip_longest(jobs, futures):
+            while future and not wait([future], _LOOK_SECONDS).done:
+                show(job.input.shown)
+            try:
+                found = future.result() if future else None
+            except BrokenProcessPool:
+                found = None
+            yield job, found
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in multiprocessing.active_children():
@@ -375,24 +434,26 @@ def _process(job: Job, how: How) -> Outcome:
     return process(job, how, _done.__setitem__)
 
 
-def _result(job: Job, future: Future[Outcome]) -> Outcome:
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        return Outcome(failed=f"{job.input.shown}: the process that worked on it has died")
-
-
 class _Joined:
     """One CSV of the rows of many files, with the columns of all of them.
 
+    It is opened when there is a row, so that nothing is emptied for nothing.
+
     Args:
-        file: that gets the rows.
+        path: of the file, "-" for standard output.
+        force: whether an existing file is replaced.
         alike: whether all parts have the same columns, so that each can be written at once. Else
             they are held to the end, as the header stands first.
+
+    Attributes:
+        failed: why it could not be written, or not to its end.
+        left: whether its reader has gone.
     """
 
-    def __init__(self, file: TextIO, *, alike: bool) -> None:
-        self._file, self._alike = file, alike
+    def __init__(self, path: str, *, force: bool, alike: bool) -> None:
+        self._path, self._force, self._alike = path, force, alike
+        self._file: TextIO | None = None
+        self.failed, self.left = "", False
         self._columns: list[str] = []  # as written
         self._held: dict[str, list[str]] = {}  # parts that are not written yet, and their columns
 
@@ -401,46 +462,50 @@ class _Joined:
 
     def __exit__(self, *_: object) -> None:
         self._write()  # also where Ctrl-C ends it: what is there is kept
+        if self._file not in (None, sys.stdout):
+            with suppress(OSError):  # a full disk is told of already
+                self._file.close()
 
-    def append(self, path: str) -> bool:
-        """The rows of a part. False if the reader is gone."""
+    def append(self, path: str) -> None:
+        """Take the rows of a part."""
         if not os.path.exists(path):
-            return True
+            return
         with open(path, encoding="utf-8", newline="") as part:
             self._held[path] = next(csv.reader(part), [])
-        return self._write() if self._alike else True
+        if self._alike:
+            self._write()
 
-    def _write(self) -> bool:
+    def _write(self) -> None:
         parts, self._held = self._held, {}
+        if not parts or self.failed or self.left:
+            return
         try:
-            if parts and not self._columns:
+            if self._file is None:
+                to_stdout = self._path == STDOUT
+                self._file = sys.stdout if to_stdout else open_output(self._path, force=self._force)
                 self._columns = _united(parts.values())
                 csv.writer(self._file, lineterminator="\n").writerow(self._columns)
             for path, columns in parts.items():
                 with open(path, encoding="utf-8", newline="") as part:
-                    self._copy(part, columns)
+                    self._copy(part, columns, self._file)
                 os.unlink(path)
             self._file.flush()
         except BrokenPipeError:
-            return False
+            self.left = True
+        except LivesrError as error:
+            self.failed = str(error)
         except OSError as error:
-            raise LivesrError(
+            self.failed = (
                 f"--csv cannot be written further: {error.strerror}; make room, or write elsewhere."
-            ) from None
-        return True
+            )
 
-    def _copy(self, part: TextIO, columns: list[str]) -> None:
+    def _copy(self, part: TextIO, columns: list[str], file: TextIO) -> None:
         if columns == self._columns:
             part.readline()
-            shutil.copyfileobj(part, self._file)
+            shutil.copyfileobj(part, file)
             return
         rows = csv.DictReader(part)
-        csv.DictWriter(self._file, self._columns, lineterminator="\n").writerows(rows)
-
-
-def _close(file: TextIO) -> None:
-    with suppress(OSError):  # _Joined has already reported a full disk
-        file.close()
+        csv.DictWriter(file, self._columns, lineterminator="\n").writerows(rows)
 
 
 def _rows(job: Job, outcome: Outcome) -> Iterator[dict[str, Any]]:
@@ -501,17 +566,22 @@ def _show(rows: Sequence[dict[str, Any]], console: PlainConsole) -> None:
         console.print(table)
 
 
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow as pa  # noqa: PLC0415  (an extra)
+        from pyarrow import parquet  # noqa: PLC0415
+    except ModuleNotFoundError:
+        raise LivesrError(
+            "Parquet needs pyarrow, which is not installed: pip install 'livesr[table]', "
+            "or name a .csv file."
+        ) from None
+    return pa, parquet
+
+
 def _write_summary(path: str, rows: Sequence[dict[str, Any]], force: bool) -> None:
     columns = _united(rows)
-    if path.lower().endswith(".parquet"):
-        try:
-            import pyarrow as pa  # noqa: PLC0415  (an extra)
-            from pyarrow import parquet  # noqa: PLC0415
-        except ModuleNotFoundError:
-            raise LivesrError(
-                "Parquet needs pyarrow, which is not installed: pip install 'livesr[table]', "
-                "or name a .csv file."
-            ) from None
+    if path.lower().endswith(_PARQUET):
+        pa, parquet = _pyarrow()
         types = {"file": pa.string(), "label": pa.string(), "failed": pa.string()}
         types["channel"] = pa.int32()
         schema = pa.schema([(name, types.get(name, pa.float64())) for name in columns])
@@ -531,4 +601,5 @@ def _write_summary(path: str, rows: Sequence[dict[str, Any]], force: bool) -> No
         raise LivesrError(f"{path} cannot be written: {error.strerror}.") from None
     finally:
         if out is not sys.stdout:
-            out.close()
+            with suppress(OSError):  # a full disk is told of already
+                out.close()

@@ -71,6 +71,7 @@ class OnChange:
             return
         status, self._running = self._running.returncode, None
         if status:
+            self._waiting = None
             raise LivesrError(
                 f"--exec {self._command!r} ended with status {status} and is not run again."
             )

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from livesr.app.outputs import Place
 from livesr.app.user_folders import user_path
 from livesr.errors import ProfileError
 from livesr.profile import SUFFIX, Profile
@@ -61,6 +62,20 @@ def load(name: str | None) -> tuple[Path | None, Profile | None]:
     return path, Profile.load(path)
 
 
+def settings_read(model: str | None, path: Path | None, profile: Profile | None) -> list[Place]:
+    """What a command reads beside sound, and no output may take the place of.
+
+    Args:
+        model: as given.
+        path: of the profile's file.
+        profile: as it was read.
+    """
+    read = [("the model", model), ("the profile", path)]
+    if profile is not None and os.path.exists(profile.model):  # not a bundled one
+        read.append(("the profile's model", profile.model))
+    return [Place(what, found) for what, found in read if found]
+
+
 def keep_corrections(
     before: Profile | None,
     after: Profile | None,
@@ -94,13 +109,9 @@ def keep_corrections(
         )
         return
     try:
-        if not path.exists():
-            raise ProfileError(f"{path} is gone.")
         count, why = add_to_file(path, after, len(known))
     except ProfileError as error:
-        print(f"livesr: {error} It is written again, as it was at the start.", file=sys.stderr)
-        after.save(path)
-        count, why = len(taught), ""
+        count, why = 0, str(error)
     if count:
         print(f"livesr: {_corrections(count)} saved in the profile {path}.", file=sys.stderr)
     if left := len(taught) - count:

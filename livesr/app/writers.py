@@ -30,7 +30,7 @@ class Writer:
     def __init__(self, path: str | Path, *, force: bool = False) -> None:
         to_stdout = str(path) == STDOUT
         self._name = "standard output" if to_stdout else str(path)
-        self._made = not to_stdout and not Path(path).exists()
+        self._made = not to_stdout and not os.path.exists(path)
         self._written = False
         self._file: TextIO = sys.stdout if to_stdout else open_output(path, force=force)
 

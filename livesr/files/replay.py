@@ -26,7 +26,7 @@ from livesr.files.media import scale_command
 from livesr.files.recording import read_events
 from livesr.files.samples import Samples
 from livesr.files.soundfile import RawFormat, SoundFile
-from livesr.model.load import load_model
+from livesr.model.load import DEFAULT, load_model
 from livesr.profile import Profile, as_profile
 from livesr.reading import MOST_SECONDS, Reading
 from livesr.recognizer import Recognizer
@@ -157,14 +157,13 @@ def play(
     Recognizer(model, hop=settings.hop, profile=profile, adapt=settings.adapt)
     sound = sound or opened(source, sample_rate, settings.raw)
     try:
-        events = read_events(sound.path) if sound.path and sound.rate == SAMPLE_RATE else []
-        events, known = _beginning(events, profile, model)
+        events, known = _beginning(_events_of(sound), profile, model)
 
         def make() -> Recognizer:
             return Recognizer(model, hop=settings.hop, profile=known, adapt=settings.adapt)
 
         player = _Player(sound, channel, settings.start, settings.end, events, make)
-        used = load_model(known.model if known and model is None else model)
+        used = load_model(_model_of(model, known))
         player.compare(used.info.name, used.identity)
         if saving and saving.state is not None:
             player.restore(saving.state)
@@ -188,15 +187,27 @@ def opened(
     return Samples(source, sample_rate)
 
 
-def recorded_profile(path: str | Path) -> Profile | None:
-    """The profile that `listen` began a recording with; None without one.
+def judged_by(
+    sound: SoundFile | Samples, settings: ReplaySettings
+) -> tuple[str | Path, Profile | None]:
+    """The model and the profile that `play` judges a sound by.
 
     Raises:
-        AudioError: if the events beside the recording cannot be read.
-        ProfileError: if the profile among them cannot be.
+        AudioError: if the events beside a recording cannot be read.
+        ProfileError: if the profile, or that among the events, cannot be.
     """
-    found = (event for event in read_events(path) if event.kind == "profile")
-    return next((_profile_of(event) for event in found), None)
+    given = None if settings.profile is None else as_profile(settings.profile)
+    _, known = _beginning(_events_of(sound), given, settings.model)
+    return _model_of(settings.model, known), known
+
+
+def _model_of(model: str | Path | None, known: Profile | None) -> str | Path:
+    return model or (known.model if known else DEFAULT)
+
+
+def _events_of(sound: SoundFile | Samples) -> list[Event]:
+    """The events of the session that a recording is of; other files have none."""
+    return read_events(sound.path) if sound.path and sound.rate == SAMPLE_RATE else []
 
 
 def _profile_of(event: Event) -> Profile:

@@ -411,6 +411,7 @@ class Listener:
         with self._arrived:
             self._ended = True
         self._tell()
+        atexit.unregister(self.stop)  # or a listener that ended would be kept for good
 
     def _give(self, items: list[Item]) -> None:
         if self._on_reading and not self._async:

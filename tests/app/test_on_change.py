@@ -45,6 +45,17 @@ def test_one_that_fails_is_told_of_once() -> None:
         hook.write(reading(1, "sad"))
 
 
+def test_one_that_failed_is_not_run_again(tmp_path: Path) -> None:
+    command = f"echo $LIVESR_LABEL >> {tmp_path}/told; sleep 0.3; exit 7"
+    with OnChange(command) as hook:
+        for end, said in ((1, "sad"), (2, "angry")):
+            hook.write(reading(end, said))
+        time.sleep(0.6)
+        with pytest.raises(LivesrError, match="not run again"):
+            hook.write(reading(3, "angry"))
+    assert (tmp_path / "told").read_text() == "sad\n"
+
+
 @pytest.mark.slow
 def test_the_program_runs_it(tmp_path: Path) -> None:
     clip = str(DATA / "conversation.flac")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +12,14 @@ import pytest
 import soundfile as sf
 from typer.testing import CliRunner
 
-from livesr import Event, Profile, ProfileError
+from livesr import DeviceError, Event, Profile, ProfileError, Reading
 from livesr.app.cli import app
 from livesr.app.enrolment import Enrolment
 from livesr.app.profiles import keep_corrections, place
 from livesr.event import Item
 from livesr.files.recording import Recording
 from livesr.microphone.capture import Capture
+from livesr.profile_file import add_to_file
 from livesr.recognizer import Recognizer
 
 
@@ -174,18 +177,134 @@ def test_corrections_destroy_nothing_that_was_enrolled_meanwhile(
     assert Profile.load(talk.path).counts == {"neutral": 1, "happy": 1, "sad": 1}
 
 
-@pytest.mark.parametrize("gone", [True, False])
 def test_corrections_are_kept_where_the_profile_is_gone(
-    talk: Talk, gone: bool, capsys: pytest.CaptureFixture[str]
+    talk: Talk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     talk.path.unlink()
-    if not gone:
-        talk.path.write_bytes(b"no profile")
     talk.keep()
     assert Profile.load(talk.path).counts == {"angry": 1, "happy": 1, "sad": 1}
-    told = capsys.readouterr().err
-    assert "written again, as it was at the start" in told
-    assert "2 corrections were saved" in told
+    assert "2 corrections were saved" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_read_is_not_written_over(talk: Talk) -> None:
+    later = talk.path.read_bytes().replace(b"livesr-profile-1", b"livesr-profile-2")
+    talk.path.write_bytes(later)
+    with pytest.raises(ProfileError, match=r"2 corrections were not saved.*talk\.flac has them"):
+        talk.keep()
+    assert talk.path.read_bytes() == later
+
+
+def test_a_removed_profile_stays_removed(
+    clips: list[str], tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said("enrol", "me", "--label", "angry", "--model", str(tiny), clips[0])
+    path = place("me")
+    mine = Profile.load(path)
+    removed: list[Future[str]] = []
+    load = Profile.load.__func__  # type: ignore[attr-defined]
+
+    def slow(cls: type[Profile], file: Path) -> Profile:
+        found: Profile = load(cls, file)
+        if not removed:
+            removed.append(pool.submit(said, "profiles", "me", "--remove"))
+            with pytest.raises(TimeoutError):
+                removed[0].result(0.3)
+        return found
+
+    mine.append(mine.examples[0])
+    with ThreadPoolExecutor() as pool:
+        monkeypatch.setattr(Profile, "load", classmethod(slow))
+        assert add_to_file(path, mine, 1) == (1, "")
+        assert "is removed" in removed[0].result()
+    assert not path.exists()
+
+
+def test_a_link_to_a_profile_stays_one(clips: list[str], tiny: Path, tmp_path: Path) -> None:
+    real, link = tmp_path / "real.livesr-profile", tmp_path / "link.livesr-profile"
+    link.symlink_to(real)
+    for label, clip in zip(("angry", "sad"), clips, strict=False):  # first to a file yet to be made
+        said("enrol", str(link), "--label", label, "--model", str(tiny), clip)
+    assert link.is_symlink()
+    assert Profile.load(real).counts == {"angry": 1, "sad": 1}
+
+
+def test_a_profile_of_a_stranger_shows_no_control_characters(
+    tiny: Path, speech: np.ndarray, tmp_path: Path
+) -> None:
+    profile = Profile(tiny)
+    profile.add("angry", speech[:48_000], source="a\x1b[2Jb")
+    assert profile.examples[0].source == "a?[2Jb"
+    state = profile.state()
+    state["name"], state["created"] = "x\x1b]0;y\x07", "\x1b[31mred"
+    found = Profile.from_state(state)
+    assert (found.name, found.created) == ("x?]0;y?", "?[31mred")
+    for source in ("\x1b[2J", 7):
+        state["sources"] = [source]
+        with pytest.raises(ProfileError, match="source"):
+            Profile.from_state(state)
+
+
+@pytest.mark.parametrize("name", ["n" * 220, "", "a\x07b"])
+def test_a_reading_can_be_read_again_whatever_its_profile_is_called(
+    tiny: Path, speech: np.ndarray, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / f"{name}.livesr-profile"
+    profile = Profile(tiny)
+    for number, label in enumerate(("calm", "tense")):
+        profile.add(label, speech[number * 48_000 :][:48_000])
+    profile.save(path)
+    for reading in Recognizer(profile=path).push(speech[:16_000]):
+        assert Reading.from_dict(reading.to_dict()).profile == reading.profile
+
+
+def test_no_output_takes_the_place_of_a_profiles_model(
+    clips: list[str], tiny: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "mine.onnx"
+    shutil.copy(tiny, model)
+    said("enrol", "me", "--label", "angry", "--model", str(model), clips[0])
+    before = model.read_bytes()
+    for files in (clips[:1], clips):
+        command = ["replay", *files, "--profile", "me", "--csv", str(model), "--force"]
+        result = CliRunner().invoke(app, command)
+        assert "would destroy" in str(result.exception)
+        assert model.read_bytes() == before
+
+
+def test_a_microphone_that_goes_keeps_what_was_enrolled(
+    tiny: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    recorded = iter(np.split(speech[:96_000], 2))
+
+    def record(*_: object) -> tuple[np.ndarray, float]:
+        samples = next(recorded, None)
+        if samples is None:
+            raise DeviceError("The microphone is gone.")
+        return samples, -20.0
+
+    monkeypatch.setattr("builtins.input", lambda: "")
+    monkeypatch.setattr(Enrolment, "_record", record)
+    path = tmp_path / "me.livesr-profile"
+    words = ("--labels", "angry,sad", "--model", str(tiny))
+    result = CliRunner().invoke(app, ["enrol", str(path), *words])
+    assert result.exit_code == 3, result.output
+    assert "me: 1 angry" in result.output
+    assert Profile.load(path).counts == {"angry": 1}
+
+
+def test_nobody_speaks_in_vain_for_a_full_profile(
+    tiny: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "me.livesr-profile"
+    profile = Profile(tiny)
+    profile.add("angry", speech[:48_000])
+    profile.save(path)
+    monkeypatch.setattr("livesr.profile.MOST_EXAMPLES", 1)
+    monkeypatch.setattr("builtins.input", lambda: "")
+    heard = iter([(speech[:48_000], -20.0)])  # the level check alone
+    monkeypatch.setattr(Enrolment, "_record", lambda *_: next(heard))
+    result = CliRunner().invoke(app, ["enrol", str(path), "--labels", "sad"])
+    assert "as many as a profile may" in str(result.exception)
 
 
 def test_corrections_that_another_model_cannot_use(talk: Talk) -> None:

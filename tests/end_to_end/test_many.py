@@ -29,6 +29,7 @@ from tests.helpers import commands
 from tests.helpers.media import KINDS, convert, need_ffmpeg
 from tests.helpers.tiny import DATA
 
+ROOT = Path(__file__).parents[2]
 KINDS_OF_60 = list(KINDS)[:12]
 
 
@@ -195,16 +196,14 @@ def test_files_with_labels_of_their_own_are_in_one_table(
 
 def test_rows_that_are_held_are_kept_where_it_ends_early(tmp_path: Path) -> None:
     parts = [tmp_path / "0.csv", tmp_path / "1.csv"]
-    with (tmp_path / "all.csv").open("w+", newline="") as file:
-        with pytest.raises(KeyboardInterrupt), _Joined(file, alike=False) as joined:
-            for part, text in zip(
-                parts, ("file,x,end\na,1,2\n", "file,y,end\nb,3,4\n"), strict=True
-            ):
-                part.write_text(text)
-                assert joined.append(str(part))
-            assert (tmp_path / "all.csv").read_text() == ""
-            raise KeyboardInterrupt
-        assert (tmp_path / "all.csv").read_text() == "file,x,y,end\na,1,,2\nb,,3,4\n"
+    whole = tmp_path / "all.csv"
+    with pytest.raises(KeyboardInterrupt), _Joined(str(whole), force=False, alike=False) as joined:
+        for part, text in zip(parts, ("file,x,end\na,1,2\n", "file,y,end\nb,3,4\n"), strict=True):
+            part.write_text(text)
+            joined.append(str(part))
+        assert not whole.exists()
+        raise KeyboardInterrupt
+    assert whole.read_text() == "file,x,y,end\na,1,,2\nb,,3,4\n"
     assert not parts[0].exists()
 
 
@@ -216,9 +215,80 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, tiny: Path, heard: bool) ->
     if heard:
         events_path(tmp_path / "a.flac").write_text("")
     told = cli(tmp_path, "--model", tiny, "--csv", "/dev/full")
-    assert told.returncode == 2
+    assert told.returncode == 3
+    assert "a.flac" in told.stdout and "b.flac" in told.stdout  # which were processed
     assert "livesr: --csv cannot be written further: No space left" in told.stderr
     assert told.stderr.count("\n") == 1
+
+
+def test_a_csv_is_not_emptied_for_nothing(tmp_path: Path, tiny: Path) -> None:
+    (tmp_path / "bad.wav").write_text("no sound")
+    kept = tmp_path / "kept.csv"
+    kept.write_text("mine")
+    command = (tmp_path / "bad.wav", "--channel", "each", "--model", tiny)
+    assert cli(*command, "--csv", kept, "--force").returncode == 2
+    assert kept.read_text() == "mine"
+    assert cli(*command, "--csv", tmp_path / "new.csv").returncode == 2
+    assert not (tmp_path / "new.csv").exists()
+
+
+def test_what_cannot_be_written_is_told_before_the_work(tmp_path: Path, tiny: Path) -> None:
+    for name in ("a.flac", "b.flac"):
+        shutil.copy(DATA / "banglaser.flac", tmp_path / name)
+    long = tmp_path / ("y" * 300 + ".csv")
+    for option, path in (
+        ("--summary", tmp_path / "nowhere" / "s.csv"),
+        ("--summary", long),
+        ("--csv", long),
+        ("--jsonl", long),
+    ):
+        told = cli(tmp_path, "--model", tiny, option, path)
+        assert (told.returncode, told.stderr.count("\n")) == (2, 1), told.stderr
+        assert not told.stdout
+    for option in ("--jsonl", "--report"):
+        told = cli(tmp_path / "a.flac", "--model", tiny, option, long)
+        assert (told.returncode, told.stderr.count("\n")) == (2, 1), told.stderr
+
+
+def test_a_summary_that_fails_at_the_end_hides_no_verdict(tmp_path: Path, tiny: Path) -> None:
+    for name in ("a.flac", "b.flac"):
+        shutil.copy(DATA / "banglaser.flac", tmp_path / name)
+    if not Path("/dev/full").exists():
+        pytest.skip("only Linux has /dev/full")
+    told = cli(tmp_path, "--model", tiny, "--summary", "/dev/full")
+    assert told.returncode == 3
+    assert "b.flac" in told.stdout and "No space left" in told.stderr
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_costs_no_other_file(tmp_path: Path, tiny: Path) -> None:
+    for name in "abcd":
+        shutil.copy(DATA / "banglaser.flac", tmp_path / f"{name}.flac")
+    program = (
+        "import os, sys\n"
+        "from livesr.app import many\n"
+        "from livesr.app.console import PlainConsole\n"
+        "from livesr.app.how import How\n"
+        "from livesr.app.inputs import find_inputs\n"
+        "from livesr.app.progress import FileProgress\n"
+        "real = many.process\n"
+        "def deadly(job, how, tell):\n"
+        "    if job.input.path.endswith('b.flac'):\n"
+        "        os._exit(9)\n"
+        "    return real(job, how, tell)\n"
+        "many.process = deadly\n"
+        "if __name__ == '__main__':\n"
+        "    folder, model = sys.argv[1:]\n"
+        "    jobs = [many.Job(each, n, jsonl=f'{folder}/{n}.jsonl')\n"
+        "            for n, each in enumerate(find_inputs([folder]))]\n"
+        "    with FileProgress([1.0] * 4, PlainConsole(stderr=True), disable=True) as progress:\n"
+        "        for job, found in many._all(jobs, How(model=model), 2, progress):\n"
+        "            print(job.number, found.failed[-4:] or 'ok')\n"
+    )
+    (tmp_path / "deadly.py").write_text(program)
+    command = [sys.executable, str(tmp_path / "deadly.py"), str(tmp_path), str(tiny)]
+    told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert sorted(told.stdout.split("\n")[:-1]) == ["0 ok", "1 died", "2 ok", "3 ok"]
 
 
 def test_pages_of_channels_replace_nothing_unasked(

@@ -10,7 +10,7 @@ import pytest
 from livesr import Event, Profile, ProfileError, Reading, Recognizer
 from livesr.event import Item
 from livesr.files.recording import Recording, events_path
-from livesr.files.replay import ReplaySettings, play, recorded_profile
+from livesr.files.replay import ReplaySettings, judged_by, opened, play
 from livesr.microphone.capture import Capture
 from tests.helpers.tiny import save_tiny
 
@@ -51,9 +51,10 @@ def test_a_replay_repeats_profile_and_corrections(
         "profile", "teach", "teach", "untaught", "reset",
     ]  # fmt: skip
     assert "data" not in live[0].to_dict()
-    recorded = recorded_profile(path)
+    model, recorded = judged_by(opened(path), ReplaySettings())
     assert recorded is not None
     assert recorded.to_bytes() == known.to_bytes()
+    assert model == known.model
 
 
 def test_corrections_without_a_profile_are_repeated_too(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import hashlib
 import itertools
 import json
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -209,6 +211,22 @@ def test_async_without_with_starts_and_ends_by_itself(
     listener = asyncio.run(listen())
     until(lambda: not listener.running)
     assert len(readings(list(play(tmp_path / "a.flac", ReplaySettings(model=tiny))))) >= 4
+
+
+def test_a_listener_that_ended_is_not_kept(microphone: VirtualMicrophone, tiny: Path) -> None:
+    async def first() -> weakref.ref[livesr.Listener]:
+        listener = livesr.listen("vmic", model=tiny)
+        async for _ in listener:
+            break
+        return weakref.ref(listener)
+
+    kept = asyncio.run(first())
+
+    def gone() -> bool:
+        gc.collect()
+        return kept() is None
+
+    until(gone)
 
 
 def test_two_async_consumers_take_turns(microphone: VirtualMicrophone, tiny: Path) -> None:

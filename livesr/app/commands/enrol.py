@@ -12,6 +12,7 @@ import typer
 from livesr.app.commands.options import DeviceOption, ModelOption
 
 if TYPE_CHECKING:
+    from livesr.app.exit_status import ExitStatus
     from livesr.profile import Profile
 
 _EACH = 2  # sentences for each label
@@ -52,6 +53,7 @@ def enrol(
 
     A profile that exists gets more examples. It holds no sound.
     """
+    from livesr.app.exit_status import ExitStatus
     from livesr.app.profiles import place
     from livesr.errors import ProfileError
     from livesr.profile import Profile, check_label
@@ -63,9 +65,12 @@ def enrol(
         from livesr.model.load import load_model
 
         profile.check_model(load_model(model or profile.model))
+    status = ExitStatus.DONE
     if clips:
-        if label is None:
-            raise ProfileError("Say what the clips sound like: --label happy.")
+        if label is None or labels is not None:
+            raise ProfileError(
+                "Say what the clips sound like: --label happy. (--labels is for the microphone.)"
+            )
         _enrol_clips(profile, check_label(label), clips, path, any_voice)
     elif label is not None:
         raise ProfileError(
@@ -74,7 +79,14 @@ def enrol(
     else:
         words = labels.split(",") if labels else list(profile.judged)
         wanted = [check_label(word.strip()) for word in words]
-        _enrol_microphone(profile, wanted, path, device, seconds, channel)
+        status = _enrol_microphone(profile, wanted, path, device, seconds, channel)
+    _tell(profile, path, name, bool(clips))
+    if status:
+        raise typer.Exit(status)
+
+
+def _tell(profile: Profile, path: Path, name: str, clips: bool) -> None:
+    """What the profile holds now, and how good it expects to be."""
     counts = ", ".join(f"{count} {kept}" for kept, count in profile.counts.items())
     if not counts:
         print(f"{profile.name}: nothing is enrolled.")
@@ -158,14 +170,17 @@ def _enrol_microphone(
     device: str | None,
     seconds: float,
     channel: int | None,
-) -> None:
+) -> ExitStatus:
     """Sentence by sentence; each is kept as soon as it is accepted."""
     import sys
 
     from livesr.app.enrolment import Enrolment
+    from livesr.app.exit_status import ExitStatus
     from livesr.app.terminal import quiet_libraries
+    from livesr.errors import LivesrError
 
     _make_folder(path)
+    kept = ""
     with quiet_libraries(), Enrolment(device, channel, profile.model, seconds) as enrolment:
         try:
             enrolment.begin(profile, labels, _EACH)
@@ -173,7 +188,15 @@ def _enrol_microphone(
             for label in labels:
                 for number in range(1, _EACH + 1):
                     known = len(profile.examples)
+                    profile.check_room(label)  # before somebody speaks in vain
                     if enrolment.take(profile, label, number, _EACH):
                         _keep(profile, path, known)
+                        kept = " What was enrolled so far is kept."
         except (KeyboardInterrupt, EOFError):
-            print("\nEnded. What was enrolled so far is kept.", file=sys.stderr)
+            print(f"\nEnded.{kept}", file=sys.stderr)
+        except LivesrError as error:
+            if not kept:
+                raise
+            print(f"livesr: {error}{kept}", file=sys.stderr)
+            return ExitStatus.PARTLY
+    return ExitStatus.DONE

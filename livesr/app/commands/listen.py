@@ -67,7 +67,7 @@ def listen(
 
     from livesr.app.exit_status import ExitStatus
     from livesr.app.outputs import Outputs, Place
-    from livesr.app.profiles import keep_corrections, load
+    from livesr.app.profiles import keep_corrections, load, settings_read
     from livesr.app.terminal import OutputRun, quiet_libraries, show_listening
     from livesr.app.ui.view import View
     from livesr.errors import LivesrError
@@ -79,9 +79,7 @@ def listen(
     if seconds is not None and not seconds >= 0:
         raise LivesrError(f"--seconds {seconds:g} cannot be; give 0 or more.")
     path, known = load(profile)
-    inputs = [Place("the model", model)] if model else []
-    if path:
-        inputs.append(Place("the profile", path))
+    inputs = settings_read(model, path, known)
     recording = []
     if record:
         recording = [

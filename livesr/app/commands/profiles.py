@@ -43,19 +43,22 @@ def profiles(
     profile = Profile.load(path)
     if not remove:
         _show(profile, path)
-    elif label:
-        from livesr.profile_file import alone
+        return
+    from livesr.profile_file import alone
 
-        with alone(path):
+    with alone(path):
+        if label:
             profile = Profile.load(path)
             profile.remove(label, number)
             profile.save(path)
+        else:
+            try:
+                path.unlink()
+            except OSError as error:
+                raise ProfileError(f"{path} cannot be removed: {error.strerror}.") from None
+    if label:
         _show(profile, path)
     else:
-        try:
-            path.unlink()
-        except OSError as error:
-            raise ProfileError(f"{path} cannot be removed: {error.strerror}.") from None
         _tell(f"{path} is removed.")
 
 

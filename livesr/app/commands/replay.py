@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -175,11 +176,13 @@ def _replay_one(
     from livesr.app.gaps import Gaps
     from livesr.app.outputs import Place
     from livesr.app.playback import KEYS, Playback
+    from livesr.app.profiles import settings_read
     from livesr.app.terminal import OutputRun, quiet_libraries
     from livesr.app.ui.view import View
     from livesr.errors import LivesrError
     from livesr.files.jsonl import is_session, readings_from_jsonl
     from livesr.files.recording import events_path
+    from livesr.files.replay import judged_by
     from livesr.files.replay import play as readings_of
     from livesr.files.soundfile import STDIN, SoundFile
     from livesr.model.load import load_model
@@ -188,10 +191,7 @@ def _replay_one(
     inputs = [Place("the file to replay", file)]
     if file != STDIN:
         inputs.append(Place("its events", events_path(path)))
-    if how.model:
-        inputs.append(Place("the model", how.model))
-    if how.profile_path:
-        inputs.append(Place("the profile", how.profile_path))
+    inputs += settings_read(how.model, how.profile_path, how.profile)
     outputs = outputs.checked(inputs)
     with quiet_libraries():
         if is_session(path):
@@ -214,17 +214,21 @@ def _replay_one(
             view = View(source=path.name, model="", keys=KEYS)
             items = readings_from_jsonl(path)
         else:
-            if (play or with_sound) and not path.is_file():
+            a_file = os.path.isfile(path)
+            if (play or with_sound) and not a_file:
                 raise LivesrError(
                     f"{file} can be read only once; --play and --with-sound need a file."
                 )
             sound = SoundFile(file, raw=how.raw)
-            gaps = Gaps.beside(path, sound.rate) if path.is_file() else Gaps()
+            gaps = Gaps.beside(path, sound.rate) if a_file else Gaps()
             length = min(sound.seconds + gaps.seconds, math.inf if how.end is None else how.end)
             facts = {"rate": f"{sound.rate} Hz"}
             if how.channel:
                 facts["channel"] = f"{how.channel} of {sound.channels}"
-            used = _model_and_profile(file, how, facts)
+            model, known = judged_by(sound, how)
+            if known:
+                facts["profile"] = known.name
+            used = str(model)
             items = readings_of(file, how, sound=sound)  # opens the model while SciPy is imported
             view = View(
                 "standard input" if file == STDIN else path.name,
@@ -260,18 +264,6 @@ def _clock(path: Path, how: How, pace: bool, play: bool, gaps: Gaps, view: View)
             view.facts["sound"] = "off"
             print(f"livesr: {error} The replay goes on silently.", file=sys.stderr)
     return RealTime() if pace or play else None
-
-
-def _model_and_profile(file: str, how: How, facts: dict[str, str]) -> str:
-    """The model's name; the profile's goes among the facts, where there is one."""
-    from livesr.files.replay import recorded_profile
-    from livesr.files.soundfile import STDIN
-    from livesr.model.load import DEFAULT
-
-    known = how.profile or (recorded_profile(file) if file != STDIN else None)
-    if known:
-        facts["profile"] = known.name
-    return how.model or (known.model if known else DEFAULT)
 
 
 def _channel(text: str | None) -> Channel:

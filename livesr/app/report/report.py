@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from errno import EISDIR
 from itertools import cycle
@@ -75,6 +76,8 @@ class Report:
 
     def __enter__(self) -> Report:
         try:
+            with suppress(FileNotFoundError):
+                os.stat(self._path)  # a name that cannot be is refused now, not at the end
             if self._path.is_dir() and str(self._named) != STDOUT:
                 raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
             if not self._streams:
