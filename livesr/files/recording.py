@@ -2,8 +2,8 @@
 
 The sound is 16 kHz mono in 24 bits: `listen` rounds to that grid before it recognises, recorded
 or not, so that nothing is lost on the way to the file. What sound cannot say (gaps, resets,
-marks, a profile and corrections) goes beside it: for `talk.flac` in `talk.flac.events.jsonl`,
-only if there was any.
+marks, a profile and corrections), and how it was listened to, goes beside it: for `talk.flac` in
+`talk.flac.events.jsonl`.
 """
 
 from __future__ import annotations
