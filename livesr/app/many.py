@@ -91,6 +91,7 @@ def process(job: Job, how: How, tell: Callable[[int, float], None]) -> Outcome:
     try:
         with writers:
             sound = opened(job.input.path, raw=how.raw)
+            writers.enter_context(sound)
             items = play(job.input.path, how, sound=sound)
             outputs: list[Writer] = []
             if job.jsonl:
@@ -404,7 +405,8 @@ def _from_pool(
     try:
         futures: list[Future[Outcome]] = []
         with suppress(BrokenProcessPool):
-            futures += (pool.submit(_process, job, how) for job in jobs)
+            for job in jobs:
+                futures.append(pool.submit(_process, job, how))
         for job, future in zip_longest(jobs, futures):
             while future and not wait([future], _LOOK_SECONDS).done:
                 show(job.input.shown)
