@@ -24,7 +24,7 @@ from pathlib import Path
 
 import onnx
 
-from export.corpora.clips import CorpusError, named
+from export.corpora.clips import CorpusError, check, named
 from export.corpora.readers import read_corpora
 from export.evaluation.calibration import Calibration, left_out
 from export.evaluation.metrics import calibration_error
@@ -68,9 +68,14 @@ def main() -> None:
     options = parser.parse_args()
     try:
         info = load_model(options.model).info
+        if options.output.resolve().is_relative_to(options.left_out.resolve()):
+            raise CorpusError(f"{options.output} is among the models of --left-out; name another.")
+        if options.output.is_dir():
+            raise CorpusError(f"{options.output} is a folder; name the file to write.")
         clips = [c for c in read_corpora(options.corpora) if (options.left_out / c.corpus).is_dir()]
-        if not clips:
-            raise CorpusError(f"{options.left_out} left none of these corpora out.")
+        if not [c for c in clips if c.split != "test"]:
+            raise CorpusError(f"{options.left_out} left out none of these corpora's train and dev.")
+        check([clip for clip in clips if clip.split != "test"])
         pairs = left_out(options.left_out, clips, options.most)
         for file in sorted({file for _, file in pairs}):
             load_model(file)

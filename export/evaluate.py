@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.corpora.clips import SPLITS, CorpusError, in_split
+from export.corpora.clips import SPLITS, Clip, CorpusError, in_split
 from export.corpora.conditions import CONDITIONS
 from export.corpora.readers import read_corpora
 from export.evaluation.judging import (
@@ -58,29 +58,36 @@ def main() -> None:
         Recognizer(options.model)
         info = load_model(options.model).info
         clips = in_split(read_corpora(options.corpora), options.split)
+        if options.check and not options.check.is_file():
+            raise CorpusError(f"{options.check} is no model card: there is no such file.")
         results = judge_all(clips, Evaluation(options.model, warm=warm))
+        lines = table(clips, results)
+        how = "warm" if warm else "cold"
+        print(f"{heading(options.split, info)}, {how}\n", flush=True)
+        print("\n".join(lines), flush=True)
+        if options.conditions:
+            _print_conditions(clips, some(clips, options.most), options.model, warm)
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
-    lines = table(clips, results)
-    how = "warm" if warm else "cold"
-    print(f"{heading(options.split, info)}, {how}\n", flush=True)
-    print("\n".join(lines), flush=True)
-    if options.conditions:
-        few = some(clips, options.most)
-        print(f"\nConditions, {len(few)} clips:\n\n| condition | mean UAR |\n|---|---|")
-        for name, condition in CONDITIONS.items():
-            if why := condition.why_not():
-                print(f"| {name} | {why} |")
-                continue
-            results = judge_all(few, Evaluation(options.model, name, warm), clips)
-            print(f"| {name} | {score(few, results):.3f} |", flush=True)
     if options.check:
         check_card(options.check, lines)
 
 
+def _print_conditions(
+    clips: Sequence[Clip], few: Sequence[Clip], model: str | None, warm: float
+) -> None:
+    print(f"\nConditions, {len(few)} clips:\n\n| condition | mean UAR |\n|---|---|")
+    for name, condition in CONDITIONS.items():
+        if why := condition.why_not():
+            print(f"| {name} | {why} |")
+            continue
+        results = judge_all(few, Evaluation(model, name, warm), clips)
+        print(f"| {name} | {score(few, results):.3f} |", flush=True)
+
+
 def check_card(card: Path, lines: Sequence[str]) -> None:
     """Fail unless the card has every UAR that was printed, to within about one clip."""
-    text, compared = card.read_text(), 0
+    text, compared = card.read_text(encoding="utf-8"), 0
     for line in lines:
         found = re.match(r"\| ([^|]+) \| (\d+) \| (\d+) \| ([\d.]+) \|", line)
         if not found:

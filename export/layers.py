@@ -65,7 +65,9 @@ def main() -> None:
     parser.add_argument("--corpora", nargs="+", required=True, help="as for export.train")
     parser.add_argument("--most", type=above_zero, help="clips of each split of a corpus")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
-    parser.add_argument("--workers", type=int, default=2, help="processes that compute log-mels")
+    parser.add_argument(
+        "--workers", type=above_zero, default=2, help="processes that compute log-mels"
+    )
     options = parser.parse_args()
     try:
         clips = [clip for clip in read_corpora(options.corpora) if clip.split != "test"]

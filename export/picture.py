@@ -85,6 +85,7 @@ def photograph(page: Path, target: Path) -> bool:
 
 def draw_all(folder: Path) -> None:
     """Draw all of them into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     items = list(play(RECORDING))
     view = view_of(items)
     draw(view, folder / "view.svg")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -33,7 +34,7 @@ def recode(clip: Clip, folder: Path, kilobits: float) -> str:
     Raises:
         CorpusError: for a file that cannot be decoded.
     """
-    name = PurePosixPath(clip.name).with_suffix(".opus").as_posix()
+    name = _coded(clip)
     file = folder / name
     file.parent.mkdir(parents=True, exist_ok=True)
     if clip.path.suffix == ".opus":
@@ -44,6 +45,11 @@ def recode(clip: Clip, folder: Path, kilobits: float) -> str:
     samples = clip.samples().clip(-1, 1)
     sf.write(file, samples, RATE, "OPUS", format="OGG", compression_level=level)
     return name
+
+
+def _coded(clip: Clip) -> str:
+    """Where a clip is in the new corpus."""
+    return PurePosixPath(clip.name).with_suffix(".opus").as_posix()
 
 
 def write_corpus(
@@ -59,7 +65,8 @@ def write_corpus(
         kilobits: a second.
 
     Raises:
-        CorpusError: if the table cannot be used, has no clip of them, or `folder` is `root`.
+        CorpusError: if the table cannot be used, has no clip of them or two that would be one, or
+            `folder` is `root` or has such a table.
     """
     if folder.resolve() == root.resolve():
         raise CorpusError(f"{folder} is the corpus itself; give another folder.")
@@ -68,6 +75,11 @@ def write_corpus(
     ]
     if not clips:
         raise CorpusError(f"{root / table} has no clip of {', '.join(corpora or ())}.")
+    if (folder / table).exists():
+        raise CorpusError(f"{folder / table} exists; remove it, or give another folder.")
+    coded = Counter(_coded(clip) for clip in clips)
+    if twice := [name for name, count in coded.items() if count > 1]:
+        raise CorpusError(f"Two clips of {root / table} would become {twice[0]}; rename one.")
     with ProcessPoolExecutor() as pool:
         done = pool.map(partial(recode, folder=folder, kilobits=kilobits), clips, chunksize=32)
         names = list(tqdm(done, "clips", len(clips), disable=None))

@@ -161,7 +161,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("output", type=Path, help="the file to write")
-    onnx.save(build(weights(published())), parser.parse_args().output)
+    output = parser.parse_args().output
+    output.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(build(weights(published())), output)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from export.corpora.clips import (
     by_speaker,
     first_speakers,
     in_split,
+    of_corpora,
 )
 from export.corpora.readers import read_corpora
 from export.evaluation.judging import PAUSE_SECONDS, WARM_SECONDS, clips_before, result
@@ -287,9 +288,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         clips = read_corpora(options.corpora)
-        if options.only:
-            clips = [clip for clip in clips if clip.corpus in options.only]
-        clips = in_split(clips, options.split)
+        clips = in_split(of_corpora(clips, options.only), options.split)
         clips = first_speakers(clips, options.most)
         material = Material.of(clips, options.model, options.cache, options.examples)
         settings = load_model(options.model).info.decision

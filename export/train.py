@@ -132,7 +132,7 @@ def main() -> None:
     )
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
     parser.add_argument("--workers", type=above_zero, default=2, help="processes, for features")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=above_zero, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     try:

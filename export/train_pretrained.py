@@ -17,10 +17,18 @@ import numpy as np
 import onnx
 import torch
 
-from export.corpora.clips import Clip, CorpusError, check, leave_one_corpus_out, named
+from export.corpora.clips import (
+    Clip,
+    CorpusError,
+    check,
+    leave_one_corpus_out,
+    named,
+    of_corpora,
+)
 from export.corpora.licences import licence
 from export.corpora.readers import read_corpora
-from export.evaluation.judging import Evaluation, judge_all, score
+from export.evaluation.judging import Evaluation, above_zero, judge_all, score
+from export.features.encoder import encoder_weights
 from export.features.steps import heard
 from export.networks.head import Head
 from export.networks.pretrained_graph import build_pretrained
@@ -90,23 +98,23 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="of the corpora, to leave out")
     parser.add_argument("--output", type=Path, default=ROOT / "runs" / "acrnn-whisper.onnx")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
-    parser.add_argument("--workers", type=int, default=2, help="processes that compute log-mels")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--workers", type=above_zero, default=2, help="processes that compute log-mels"
+    )
+    parser.add_argument("--threads", type=above_zero, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     recipe = Recipe(seed=options.seed, epochs=options.epochs, tuning_batches=options.tuning_batches)
     try:
         clips = [clip for clip in read_corpora(options.corpora) if clip.split != "test"]
-        if options.train_on:
-            there = {clip.corpus for clip in clips}
-            if unknown := sorted(set(options.train_on) - there):
-                raise CorpusError(f"No corpus is {unknown[0]}; there are {named(clips)}.")
-            clips = [clip for clip in clips if clip.corpus in options.train_on]
+        clips = of_corpora(clips, options.train_on)
+        if not clips:
+            raise CorpusError("No clip is of the train or dev split; see the column split.")
+        of_corpora(clips, options.only)
+        encoder_weights()  # which may be missing
         check(clips)
         licence(clips)
         corpora = sorted({clip.corpus for clip in clips})
-        if unknown := sorted(set(options.only or ()) - set(corpora)):
-            raise CorpusError(f"No corpus is {unknown[0]}; there are {named(clips)}.")
         if options.left_out:
             leave_one_corpus_out(clips)  # refuses corpora of which none can be left out
         recorded = heard(clips, None, options.cache, workers=options.workers)

@@ -62,6 +62,9 @@ class _Session:
         self.ended: dict[str, Any] | None = None
         self.messages: deque[dict[str, Any]] = deque()
         self.received = -1
+        self._heard = 0.0  # end of the newest reading
+        self._since: list[str | bytes] = []  # other messages after it, which a server repeats
+        self._repeated: deque[str | bytes] = deque()
         self._sent: deque[tuple[int, int, str | bytes]] = deque()  # position, frames, message
         self._position = 0  # of the next frame to send
         self._first = True
@@ -73,6 +76,7 @@ class _Session:
         if self.created:
             session = self.created["session_id"]
             told = {**self._free(), "resume": session, "received": self.received}
+            self._repeated = deque(self._since)
             return json.dumps(told)
         return json.dumps(self.update)
 
@@ -115,7 +119,10 @@ class _Session:
         """This is sent now; it may have to be sent again."""
         self._sent.append((self._position, frames, message))
         self._position += frames
-        while self._sent and self._position - self._sent[0][0] > _KEPT_SECONDS * self.rate:
+        least = self._position - _KEPT_SECONDS * self.rate
+        if self.update.get("mode") == "lossless":  # a slow server may be minutes behind
+            least = min(least, self._heard * self.rate)
+        while self._sent and self._sent[0][0] < least:
             self._sent.popleft()
 
     def again(self) -> list[str | bytes]:
@@ -148,6 +155,10 @@ class _Session:
             ServerError: if it is a fatal error.
         """
         message: dict[str, Any] = json.loads(text)
+        if self._repeated and message["type"] != "session.created":
+            if text == self._repeated.popleft():
+                return message
+            self._repeated.clear()
         match message["type"]:
             case "session.created":
                 self.created = message
@@ -156,13 +167,27 @@ class _Session:
             case "reading":
                 if message["seq"] <= self.received:
                     return message  # it came before the connection dropped
-                self.received = message["seq"]
+                self.received, self._heard = message["seq"], message["end"]
+                self._since.clear()
             case "error" if message["fatal"]:
                 raise ServerError(message["code"], message["message"])
+            case "error":
+                if message["code"] == "cannot_teach":
+                    self._answered("teach")
+            case kind:
+                self._since.append(text)
+                self._answered("teach" if kind == "profile" else kind)
         if message["type"] != "session.created" or self._first:
             self.messages.append(message)
         self._first = False
         return message
+
+    def _answered(self, command: str) -> None:
+        """The oldest command of this type is done, and not sent again."""
+        for place, (_, _, sent) in enumerate(self._sent):
+            if isinstance(sent, str) and json.loads(sent)["type"] == command:
+                del self._sent[place]
+                return
 
     def drawn(self) -> list[Reading]:
         """The readings among what came, and only they; other messages stay."""
@@ -523,10 +548,14 @@ class AsyncVoice:
         for wait in _waits():
             await asyncio.sleep(wait)
             try:
-                self._socket = await self._opened()
-                self._session.ended = None
-                for message in self._session.again():
-                    await self._socket.send(message)
+                socket = await self._opened()
+                try:
+                    for message in self._session.again():
+                        await socket.send(message)
+                except BaseException:  # cancelled: whoever goes on connects again
+                    socket.transport.abort()
+                    raise
+                self._socket, self._session.ended = socket, None
             except ConnectionClosed:
                 continue
             except ServerError as error:

@@ -248,8 +248,7 @@ def read_clips(
     table = root / table_name
     if not table.is_file():
         raise CorpusError(f"{table} is missing; give the folder that holds {table_name}.")
-    with table.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = _rows(table)
     if not rows or not set(_COLUMNS) <= set(rows[0]):
         raise CorpusError(f"{table} needs the columns {', '.join(_COLUMNS)}, and clips.")
     if "split" not in rows[0]:
@@ -289,12 +288,35 @@ def sex(gender: str | None) -> str:
     return {"F": "F", "W": "F", "M": "M"}.get(first, "")
 
 
+def of_corpora(clips: Sequence[Clip], names: Sequence[str] | None) -> list[Clip]:
+    """The clips of these corpora; of all for None.
+
+    Raises:
+        CorpusError: for a name that no corpus has.
+    """
+    if unknown := sorted(set(names or ()) - {clip.corpus for clip in clips}):
+        raise CorpusError(f"No corpus is {unknown[0]}; there are {named(clips)}.")
+    return [clip for clip in clips if names is None or clip.corpus in names]
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    """Of a CSV in UTF-8, with or without the mark that Excel puts first.
+
+    Raises:
+        CorpusError: if it is none.
+    """
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            return list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"{table} cannot be read ({error}); save it as CSV in UTF-8.") from None
+
+
 def _ages(table: Path) -> dict[str, float]:
     """Speaker -> age in years; empty without the table."""
     if not table.is_file():
         return {}
-    with table.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = _rows(table)
     if not rows or not {"speaker", "age"} <= set(rows[0]):
         raise CorpusError(f"{table} needs the columns speaker and age.")
     ages = {}
@@ -320,8 +342,7 @@ def read_unlabelled(root: Path) -> list[Clip]:
     table = root / "unlabelled.csv"
     if not table.is_file():
         raise CorpusError(f"{table} is missing; give the folder that holds unlabelled.csv.")
-    with table.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = _rows(table)
     needed = ("path", "corpus", "speaker", "licence")
     if not rows or not set(needed) <= set(rows[0]):
         raise CorpusError(f"{table} needs the columns {', '.join(needed)}, and clips.")

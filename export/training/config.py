@@ -76,6 +76,8 @@ def read_config(file: Path | None, **changes: object) -> Config:
         settings = json.loads(file.read_text()) if file else {}
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file} cannot be read as JSON: {error}") from None
+    if not isinstance(settings, dict):
+        raise ConfigError(f'{file} holds no JSON object: {{"network": ...}}.')
     settings |= {name: value for name, value in changes.items() if value is not None}
     known = {field.name for field in fields(Config)}
     if unknown := sorted(set(settings) - known):

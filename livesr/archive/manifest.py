@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,11 +19,11 @@ import pyarrow.parquet as pq
 
 from livesr.app.inputs import SOUND_NAMES
 from livesr.app.profiles import is_path, place
-from livesr.archive.outputs import SUMMARY_NAMES
+from livesr.archive.outputs import summary_schema
 from livesr.archive.places import Place, local_path, opened
 from livesr.archive.settings import MIX, Scoring
 from livesr.archive.sound import open_sound
-from livesr.errors import AudioError, LivesrError
+from livesr.errors import LivesrError
 from livesr.profile import Profile
 
 _LISTS = {".txt", ".list", ".lst"}
@@ -41,7 +42,6 @@ SCHEMA = pa.schema(
         ("profile_sha256", pa.string()),
     ]
 )
-_OWN = frozenset(SCHEMA.names)
 
 
 @dataclass(slots=True)
@@ -129,7 +129,7 @@ def _of_source(source: str) -> tuple[Iterable[Found], pa.Schema]:
                 read = pyarrow.csv.read_csv if ending == ".csv" else pq.read_table
                 return _in_table(read(file), source)
         return [_entry(files, files.info(path), shown)], none
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         raise LivesrError(f"{source} cannot be read: {error!s:.200}") from None
     except OSError as error:
         raise LivesrError(f"{source} cannot be read: {error.strerror or error}.") from None
@@ -149,6 +149,12 @@ def _in_folder(files: Any, path: str, remote: bool) -> Iterator[Found]:
 
 def _entry(files: Any, entry: dict[str, Any], remote: bool) -> Found:
     uri = files.unstrip_protocol(entry["name"]) if remote else os.path.abspath(entry["name"])
+    try:
+        uri.encode()
+    except UnicodeEncodeError:
+        raise LivesrError(
+            f"The name of the file {uri!a} is not UTF-8, so no table can hold it; rename it."
+        ) from None
     return Found(uri, _size(entry), _mtime(entry))
 
 
@@ -198,11 +204,9 @@ def _in_table(table: pa.Table, source: str) -> tuple[list[Found], pa.Schema]:
         raise LivesrError(
             f"{source} has no column 'path'; its columns are {', '.join(table.column_names)}."
         )
+    if twice := [name for name, count in Counter(table.column_names).items() if count > 1]:
+        raise LivesrError(f"{source} has two columns {twice[0]!r}; rename one.")
     kept = [name for name in table.column_names if name not in ("path", "channel")]
-    if taken := [name for name in kept if name in _OWN or name in SUMMARY_NAMES]:
-        raise LivesrError(
-            f"{source} has a column {taken[0]!r}, which livesr writes itself; rename it."
-        )
     paths = [str(path) for path in table["path"].to_pylist()]
     channels = [None] * len(paths)
     if "channel" in table.column_names:
@@ -228,7 +232,7 @@ def probe(uri: str) -> Header | None:
     try:
         with open_sound(uri) as sound:
             return Header(sound.seconds, sound.channels)
-    except (AudioError, OSError):
+    except (LivesrError, OSError):
         return None
 
 
@@ -257,10 +261,16 @@ def build(
         columns.
 
     Raises:
-        LivesrError: if the channel is not a number from 1 or "each", or the column does not exist.
+        LivesrError: if the channel is not a number from 1 or "each", the column does not exist, or
+            a carried one has a name that livesr needs.
         ProfileError: if a profile cannot be used.
     """
     number = _channel(channel)
+    own = {*SCHEMA.names, *summary_schema(scoring.labels).names}
+    if taken := [name for name in carried.names if name in own]:
+        raise LivesrError(
+            f"The sources have a column {taken[0]!r}, which livesr writes itself; rename it."
+        )
     if profile_by is not None and profile_by not in carried.names:
         raise LivesrError(
             f"The sources have no column {profile_by!r} for --profile-by; they have "

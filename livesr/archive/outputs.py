@@ -181,9 +181,6 @@ def summary_schema(labels: Sequence[str]) -> pa.Schema:
     )
 
 
-SUMMARY_NAMES = frozenset(summary_schema(()).names)
-
-
 def summary_row(
     manifest_row: dict[str, Any],
     labels: Sequence[str],

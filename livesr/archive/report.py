@@ -294,6 +294,8 @@ def _groups(
         value = row.get(column)
         if isinstance(value, date | datetime):
             value = f"{value:%Y-%m}"
+        if isinstance(value, list | dict):
+            return []
         groups.setdefault(value, []).append(row)
     if not 1 < len(groups) <= _MOST_VALUES:
         return []

@@ -78,6 +78,14 @@ def survey(archive: Archive) -> tuple[Place, pa.Table, pa.Schema]:
         LivesrError: if the sources or the options cannot be used.
     """
     out = Place.of(archive.out)
+    if out.local and os.path.isfile(out.address):
+        raise LivesrError(f"OUT is {out.address}, a file; name a folder for the results, last.")
+    for source in archive.sources:  # else the results would take its place
+        address = Place.of(source).address
+        if address == out.address or address.startswith(out.address.rstrip("/") + "/"):
+            raise LivesrError(
+                f"The source {source} is in OUT, {archive.out}; name another folder for OUT."
+            )
     files, carried = manifest.find(archive.sources, out=out.address)
     known = manifest.load(out, MANIFEST)
     table = manifest.build(
@@ -90,7 +98,8 @@ def run(archive: Archive) -> int:
     """Score the rows that are not scored yet.
 
     Returns:
-        The exit status: 0 if every row of the manifest is scored, 3 while any is an error.
+        The exit status: 3 while any row of the manifest is an error, else 0. Rows that `limit`
+        leaves are no errors.
 
     Raises:
         LivesrError: if nothing can be scored, or the run cannot continue.
@@ -104,6 +113,8 @@ def run(archive: Archive) -> int:
             (out / name).sweep()
         out.sweep()
         again = _errors(out, table) if archive.retry_failed else set()
+        for key in again:  # its page is of what was heard before the error
+            (out / REPORTS).remove(f"{key}.html")
         done = settle(out, again | _outdated(out, table))
         out.write(MANIFEST, packed(table))
         todo = table.filter(pc.invert(pc.is_in(table["key"], pa.array(sorted(done), pa.string()))))

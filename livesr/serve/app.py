@@ -164,17 +164,27 @@ async def _replay(request: Request) -> Response:
         return refusal
     try:
         options = msgspec.convert(dict(request.query_params), Options, strict=False)
-        body = await body_of(request, hub.limits.replay_bytes, hub.limits.handshake_seconds)
+    except msgspec.ValidationError as error:
+        return _refused(400, str(error))
+    if reason := await hub.admit(address):  # before the file takes memory
+        return _refused(503, f"No new voice is accepted: {_WHY[reason]}.", retry=True)
+    refused: Response | None = None
+    try:
+        async with asyncio.timeout(hub.limits.sending_seconds):
+            body = await body_of(request, hub.limits.replay_bytes, hub.limits.handshake_seconds)
         sound, blocks = await asyncio.to_thread(opened, body)
     except TooLarge as error:
-        return _refused(413, str(error))
+        refused = _refused(413, str(error))
     except TimeoutError:
-        return _refused(408, "The file was sent too slowly.")
-    except (LivesrError, msgspec.ValidationError) as error:
-        return _refused(400, str(error))
-    if reason := await hub.admit(address):
-        sound.__exit__()
-        return _refused(503, f"No new voice is accepted: {_WHY[reason]}.", retry=True)
+        refused = _refused(408, "The file was sent too slowly.")
+    except LivesrError as error:
+        refused = _refused(400, str(error))
+    except BaseException:
+        hub.leave(address, 1.0, "dropped")
+        raise
+    if refused:
+        hub.leave(address, 1.0, "failed")
+        return refused
     replay = Replay(hub, sound, blocks, options)
 
     def over() -> None:

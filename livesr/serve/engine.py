@@ -24,6 +24,7 @@ from livesr.serve.voice import Outgoing, Voice
 from livesr.stages.model_stream import TOGETHER
 
 logger = logging.getLogger("livesr.serve")
+_Drawn = tuple[Voice, Array, float]  # samples, and when they arrived
 Deliver = Callable[[list[tuple[Voice, list[Outgoing]]]], None]
 
 
@@ -101,7 +102,7 @@ class Engine:
     def round(self, voices: list[Voice]) -> None:
         """Process the next hop, or the next commands, of each of these voices."""
         told: dict[Voice, list[Outgoing]] = {voice: [] for voice in voices}
-        drawn: dict[int, list[tuple[Voice, Array, float]]] = defaultdict(list)
+        drawn: dict[tuple[int, Voice | None], list[_Drawn]] = defaultdict(list)
         now = self._clock()
         for voice in voices:
             try:
@@ -113,20 +114,19 @@ class Engine:
                     samples, arrived, bad = chunk
                     if bad:
                         told[voice].append(Outgoing(_bad_samples(bad)))
-                    drawn[voice.update.sample_rate].append((voice, samples, arrived))
+                    group = voice.update.sample_rate, voice if voice.apart else None
+                    drawn[group].append((voice, samples, arrived))
             except Exception as error:
                 told[voice].append(self._broken(voice, error))
-        for rate, group in drawn.items():
-            self._infer(rate, group, told)
+        for (rate, _), voices_drawn in drawn.items():
+            self._infer(rate, voices_drawn, told)
         made = [(voice, messages) for voice, messages in told.items()]
         self._deliver(made)
         for voice in voices:
             if voice.due:
                 self.poke(voice)
 
-    def _infer(
-        self, rate: int, group: list[tuple[Voice, Array, float]], told: dict[Voice, list[Outgoing]]
-    ) -> None:
+    def _infer(self, rate: int, group: list[_Drawn], told: dict[Voice, list[Outgoing]]) -> None:
         began = time.perf_counter()
         try:
             found = push_all(

@@ -167,8 +167,7 @@ class Hub:
         last = self.sessions.pop(voice).last_messages()
         if not self.sessions:
             metrics.QUEUE.set(0)
-        told = b"" if state is None else msgspec.msgpack.encode((state, last))
-        self._link.tell("closed", session=voice.session_id, state=told)
+        self.keep(voice.session_id, state, last)
         then()
         if self._trim is None:
             self._trim = self._loop.call_later(_TRIM_SECONDS, self._return_memory)
@@ -177,6 +176,11 @@ class Hub:
         """The state of a voice that ends is some copies of a megabyte, which libc would keep."""
         self._trim = None
         self.engine.call(return_memory)
+
+    def keep(self, session_id: str, state: bytes | None, last: list[str]) -> None:
+        """Leave a session's state and last messages with the parent for a while; None for none."""
+        told = b"" if state is None else msgspec.msgpack.encode((state, last))
+        self._link.tell("closed", session=session_id, state=told)
 
     async def kept(self, session_id: str) -> tuple[bytes | None, list[str]]:
         """State and last messages of a dropped connection, once; None if they are not kept."""

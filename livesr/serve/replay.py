@@ -156,7 +156,7 @@ class Replay:
                 block = await self._read()
             except LivesrError as error:
                 self._error, block = str(error), None
-            while voice.waiting_seconds > 1.0 and not voice.ended:
+            while voice.waiting_seconds > 1.0 and voice.due and not voice.ended:
                 for line in await self._next():
                     yield line
         voice.command(voice.end)

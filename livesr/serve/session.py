@@ -306,6 +306,12 @@ class Session:
             name = update.profile if hub.profiles.path(update.profile) else None
             update = msgspec.structs.replace(update, profile=name)
         voice = Voice(hub.settings.model, update, given, session_id, hub.limits, profile)
+        if state is not None and session_id == update.resume:  # the server's own, taken once
+            try:
+                await asyncio.to_thread(voice.check_resume, state)
+            except ProtocolError:
+                hub.keep(session_id, state, recent)
+                raise
         self.voice = voice
         voice.command(lambda: voice.open(state))
         hub.opened(self, voice)

@@ -22,6 +22,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         handshake_seconds: how long the head of a request may take.
         kept_seconds: how long the state of a dropped connection is kept, in memory.
         kept_bytes: of all those states; beyond that the oldest are removed.
+        sending_seconds: how long a file for `/v1/replay` may take to arrive.
         replay_bytes: largest file for `/v1/replay`.
         lag_seconds: measured lag above which no new voice is admitted.
     """
@@ -37,6 +38,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     handshake_seconds: float = 10.0
     kept_seconds: float = 60.0
     kept_bytes: int = 256 << 20
+    sending_seconds: float = 600.0
     replay_bytes: int = 64 << 20
     lag_seconds: float = 0.5
 

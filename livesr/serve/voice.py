@@ -19,7 +19,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from livesr.arrays import Array, Float32
-from livesr.errors import LivesrError, ModelError, ProfileError
+from livesr.errors import AudioError, LivesrError, ModelError, ProfileError
 from livesr.model.load import load_model
 from livesr.profile import Profile
 from livesr.reading import Reading
@@ -50,6 +50,8 @@ NOTICE = (
 )
 _MOST_AT_ONCE = 8  # commands in a round
 _Count = Annotated[int, Meta(ge=0, le=10**15)]
+
+_PROVING_SECONDS = 4.0  # a window and more
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ class Voice:
         self.frames = 0  # position: the client's samples of each channel
         self._began = 0  # stream time at the recognizer's last reset, in 16 kHz samples
         self._origin = 0  # frames at that time
+        self._proved = 0  # position up to which a restored state may still fail
         self._utterances = Utterances()
 
     # Called by the event loop's thread.
@@ -161,6 +164,14 @@ class Voice:
         return not self.held and (
             self.received >= self.wanted or self._commands > self._commands_run
         )
+
+    @property
+    def apart(self) -> bool:
+        """Whether it shares no call of the network with other voices.
+
+        A client may have changed the state that it resumes; what then fails must be its own voice.
+        """
+        return self.frames < self._proved
 
     @property
     def commands_waiting(self) -> int:
@@ -199,8 +210,10 @@ class Voice:
         if saved:
             try:
                 self.recognizer.restore(stream)
-            except ModelError as error:
+                self.recognizer.push(np.zeros(0, np.float32), update.sample_rate)  # can it go on?
+            except (AudioError, ModelError) as error:
                 raise ProtocolError("bad_resume", str(error), fatal=True) from None
+            self._proved = saved.frames + round(_PROVING_SECONDS * update.sample_rate)
             self.frames, self.readings = saved.frames, saved.readings
             self.heard_frames, self.lost_frames = saved.heard, saved.lost
             self._began, self._origin = saved.began, saved.origin
@@ -231,6 +244,14 @@ class Voice:
                 )
             )
         ]
+
+    def check_resume(self, state: bytes) -> None:
+        """Refuse a state that `open` would refuse for its configuration; then it may be kept.
+
+        Raises:
+            ProtocolError: if it does.
+        """
+        self._agree(_saved(state)[0].update)
 
     def _agree(self, saved: SessionUpdate) -> None:
         """Use the configuration of the state; fields that the client gives must be the same."""

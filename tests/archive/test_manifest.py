@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import soundfile as sf
 from livesr import LivesrError
 from livesr.app.inputs import SOUND_NAMES, find_inputs
 from livesr.archive import manifest
+from livesr.archive.run import Archive, run
 from livesr.archive.settings import Scoring
 
 
@@ -70,14 +72,55 @@ def test_a_table_carries_its_columns(recordings: Path, tmp_path: Path, ending: s
         ({"file": ["a.wav"]}, "no column 'path'"),
         ({"path": ["a.wav"], "status": [1]}, "a column 'status', which livesr writes itself"),
         ({"path": ["a.wav"], "uri": [1]}, "a column 'uri'"),
+        ({"path": ["a.wav"], "share_angry": [1]}, "a column 'share_angry'"),
+        ({"path": ["a.wav"], "channel": [[1]]}, "cannot be read"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_told(
     tmp_path: Path, columns: dict[str, list[object]], told: str
 ) -> None:
-    pyarrow.csv.write_csv(pa.table(columns), tmp_path / "which.csv")
+    pq.write_table(pa.table(columns), tmp_path / "which.parquet")
     with pytest.raises(LivesrError, match=told):
+        manifest.build(*manifest.find([str(tmp_path / "which.parquet")]), Scoring())
+
+
+def test_a_column_that_is_there_twice_is_told(tmp_path: Path) -> None:
+    (tmp_path / "which.csv").write_text("path,who,who\na.wav,x,y\n")
+    with pytest.raises(LivesrError, match="two columns 'who'"):
         manifest.find([str(tmp_path / "which.csv")])
+
+
+def test_one_address_that_cannot_be_opened_is_one_row(recordings: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "which.txt"
+    listed.write_text(f"{recordings / 'short.wav'}\nnonsense://x/y.wav\n")
+    table = manifest.build(*manifest.find([str(listed)]), Scoring())
+    assert set(table["uri"].to_pylist()) == {
+        str(recordings / "short.wav"),
+        "nonsense://x/y.wav",
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_a_name_that_is_not_utf8_is_told(recordings: Path, tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/caf\xe9.wav"
+    with open(name, "wb") as file:
+        file.write((recordings / "short.wav").read_bytes())
+    with pytest.raises(LivesrError, match="is not UTF-8"):
+        list(manifest.find([str(tmp_path)])[0])
+
+
+@pytest.mark.parametrize("source", ["out/manifest.parquet", "out", "out/in/*.wav"])
+def test_results_take_no_sources_place(recordings: Path, tmp_path: Path, source: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    pq.write_table(pa.table({"path": [str(recordings / "short.wav")]}), out / "manifest.parquet")
+    archive = Archive([str(tmp_path / source)], str(out), Scoring(), limit=0)
+    with pytest.raises(LivesrError, match="is in OUT"):
+        run(archive)
+    assert pq.read_table(out / "manifest.parquet").column_names == ["path"]
+    file = str(recordings / "short.wav")
+    with pytest.raises(LivesrError, match="a file; name a folder"):
+        run(Archive([file], file, Scoring(), limit=0))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from websockets.exceptions import ConnectionClosedError
 
 from livesr import LivesrError, Reading, Recognizer
 from livesr.client import AsyncVoice, ServerError, Voice, _Session
@@ -130,6 +131,79 @@ def test_connections_that_break_lose_no_reading(
             time.sleep(rng.choice((0, 0, 0.05)))
         found += voice.finish()
     assert found == expected(tiny, sound, 48000, 0.1)
+
+
+def test_what_was_answered_is_not_done_again(network: Network, speech: np.ndarray) -> None:
+    with Voice(network.url, mode="lossless") as voice:
+        voice.push(speech[:64_000])
+        voice.mark("here")
+        voice.teach("happy")
+        told = voice.events()
+        while not any(message["type"] == "profile" for message in told):
+            voice.push(speech[:0])
+            told += voice.events()
+        for _ in range(2):
+            network.cut()
+            voice.push(speech[64_000:68_000])
+            time.sleep(0.3)
+        voice.finish()
+        told += voice.events()
+    kinds = [message["type"] for message in told]
+    assert (kinds.count("mark"), kinds.count("profile")) == (1, 1)
+
+
+def test_lossless_keeps_what_a_slow_server_has_not_read(speech: np.ndarray) -> None:
+    sessions = [_Session({"mode": mode}) for mode in ("live", "lossless")]
+    for session in sessions:
+        for _ in range(4 * 60):
+            session.remember(b"\0" * 8000, 4000)
+    kept = [session._sent[0][0] for session in sessions]
+    assert kept[0] > 0 and kept[1] == 0
+
+
+def test_a_cancelled_reconnection_sends_all_of_it_the_next_time() -> None:
+    class Socket:
+        def __init__(self, slow: bool) -> None:
+            self.sent: list[bytes] = []
+            self.slow, self.dead, self.transport = slow, False, self
+
+        async def send(self, message: bytes) -> None:
+            if self.dead:
+                raise ConnectionClosedError(None, None)
+            if self.slow and len(self.sent) == 2:
+                await asyncio.sleep(10)
+            self.sent.append(message)
+
+        async def recv(self) -> str:
+            if self.dead:
+                raise ConnectionClosedError(None, None)
+            await asyncio.sleep(100)
+            return ""
+
+        def abort(self) -> None:
+            self.dead = True
+
+    async def talk() -> list[bytes]:
+        voice: Any = AsyncVoice("http://x", reconnect=True)
+        voice._session.created = {"position": 0, "session_id": "s"}
+        first, *later = [Socket(False), Socket(True), Socket(False)]
+        voice._socket = first
+        for number in range(5):
+            await voice.push(bytes([number]) * 8000)
+        first.dead = True
+
+        async def opened() -> Socket:
+            return later.pop(0)
+
+        voice._opened = opened
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.6):
+                await voice.push(b"\5" * 8000)
+        await voice.push(b"\6" * 8000)
+        sent: list[bytes] = voice._socket.sent
+        return sent
+
+    assert [message[0] for message in asyncio.run(talk())] == list(range(7))
 
 
 def test_an_async_voice_loses_no_reading_when_connections_break(

@@ -38,7 +38,7 @@ def server(tiny: Path) -> Iterator[Server]:
         yield server
 
 
-@pytest.mark.parametrize("query", ["", "?hop=0.1&attention=false"])
+@pytest.mark.parametrize("query", ["", "?hop=0.1&attention=false", "?hop=3&attention=false"])
 @pytest.mark.parametrize("name", ["conversation.flac", "banglaser.flac"])
 def test_a_file_gives_what_replay_gives(server: Server, tiny: Path, name: str, query: str) -> None:
     answer = httpx.post(
@@ -46,7 +46,7 @@ def test_a_file_gives_what_replay_gives(server: Server, tiny: Path, name: str, q
     )
     assert answer.headers["content-type"].startswith("application/x-ndjson")
     lines = [json.loads(line) for line in answer.text.splitlines()]
-    hop = 0.1 if query else 0.25
+    hop = float(query[5:].partition("&")[0] or 0.25)
     expected = livesr.replay(DATA / name, model=tiny, hop=hop)
     assert lines == [reading.to_dict(attention=not query) for reading in expected]
 

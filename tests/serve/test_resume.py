@@ -93,6 +93,10 @@ def test_a_dropped_connection_goes_on_in_another_worker(
         worker = server.wait_logged("session closed")[0]["process"]
         os.kill(worker, signal.SIGKILL)  # the state is with the parent by now
         server.wait_logged("worker died")
+        with server.connect() as client:  # a mistake does not cost the state
+            tell(client, "session.update", resume=session, hop=0.5)
+            (error,) = collected(client)
+            assert error["code"] == "bad_resume" and "leave hop out" in error["message"]
         with server.connect() as client:
             tell(client, "session.update", resume=session)
             created = until(client, "session.created")[-1]

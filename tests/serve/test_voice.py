@@ -23,7 +23,7 @@ from livesr.serve.protocol import (
 from livesr.serve.settings import Limits
 from livesr.serve.voice import Outgoing, Voice
 from livesr.stages.model_stream import TOGETHER
-from livesr.state import pack
+from livesr.state import pack, unpack
 
 
 class Uncounted:
@@ -167,6 +167,15 @@ def test_the_state_of_a_session_that_ended_goes_on_as_if_it_had_not(
     assert bench.messages(Reading) == Recognizer(tiny).push(sound[:80_000])[12:]
 
 
+def changed(state: bytes, *, finished: bool = False, rate: int = 0) -> bytes:
+    """As somebody who knows the format could change it."""
+    values = unpack(state)
+    stream = values["stream"]
+    stream["finished"] = finished
+    stream["resampler"]["input_rate"] = rate or stream["resampler"]["input_rate"]
+    return pack(values)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -176,6 +185,8 @@ def test_the_state_of_a_session_that_ended_goes_on_as_if_it_had_not(
         lambda state: pack({"session": 3}),
         lambda state: pack({"a": {"b": 1}}),
         lambda state: state.replace(b'\\"frames\\":30000', b'\\"frames\\":40000'),
+        lambda state: changed(state, finished=True),
+        lambda state: changed(state, rate=8000),
     ],
 )
 def test_a_state_that_cannot_be_is_refused(bench: Bench, speech: np.ndarray, damage: Any) -> None:
@@ -200,6 +211,24 @@ def test_a_resumed_session_may_not_be_another(bench: Bench, speech: np.ndarray) 
     bench.voice(state, sample_rate=16000)
     (error,) = bench.messages(ErrorMessage)
     assert "sample_rate" in error.message
+
+
+def test_a_state_that_breaks_the_network_ends_only_its_own_voice(
+    bench: Bench, tiny: Path, speech: np.ndarray
+) -> None:
+    sound = ints(speech, 40_000)
+    voice = bench.voice()
+    voice.sound(sound[:20_000].tobytes(), bench.now)
+    bench.run(voice)
+    well, bad = bench.voice(), bench.voice(voice.state())
+    bad.recognizer._network.memory = {}  # as if the state had held what no network takes
+    bench.told.clear()
+    for one in (well, bad):
+        one.sound(sound.tobytes(), bench.now)
+    while well.due:
+        bench.engine.round([one for one in (well, bad) if one.due])
+    assert [error.code for error in bench.messages(ErrorMessage)] == ["internal"]
+    assert bench.messages(Reading) == Recognizer(tiny).push(sound)
 
 
 def test_one_voice_that_fails_does_not_end_the_others(
