@@ -73,9 +73,12 @@ def main() -> None:
         if options.output.is_dir():
             raise CorpusError(f"{options.output} is a folder; name the file to write.")
         clips = [c for c in read_corpora(options.corpora) if (options.left_out / c.corpus).is_dir()]
-        if not [c for c in clips if c.split != "test"]:
-            raise CorpusError(f"{options.left_out} left out none of these corpora's train and dev.")
-        check([clip for clip in clips if clip.split != "test"])
+        if not clips:
+            raise CorpusError(f"{options.left_out} left none of these corpora out.")
+        clips = [clip for clip in clips if clip.split != "test"]
+        if not clips:
+            raise CorpusError("No clip is of the train or dev split; see the column split.")
+        check(clips)
         pairs = left_out(options.left_out, clips, options.most)
         for file in sorted({file for _, file in pairs}):
             load_model(file)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile as sf
 
 from export import compare, recode, train
 from export.corpora.clips import Clip, CorpusError, labelled, read_clips
@@ -159,6 +160,21 @@ def test_a_corpus_goes_through_one_codec(corpora: Path, others: Path, tmp_path: 
         recode.write_corpus(corpora, "clips.csv", folder, ["z"], 24)
     with pytest.raises(CorpusError, match="the corpus itself"):
         recode.write_corpus(corpora, "clips.csv", corpora, None, 24)
+    kept = (folder / "clips.csv").read_bytes()
+    with pytest.raises(CorpusError, match=r"clips\.csv exists"):
+        recode.write_corpus(corpora, "clips.csv", folder, None, 24)
+    assert (folder / "clips.csv").read_bytes() == kept
+
+
+def test_two_clips_that_would_be_one_are_not_recoded(tmp_path: Path) -> None:
+    rows = ["path,corpus,speaker,emotion,text_id,licence,split"]
+    for name, emotion in (("x.wav", "happy"), ("x.flac", "sad")):
+        sf.write(tmp_path / name, np.zeros(16_000), 16_000)
+        rows.append(f"{name},a,s1,{emotion},t,CC0-1.0,train")
+    (tmp_path / "clips.csv").write_text("\n".join(rows))
+    with pytest.raises(CorpusError, match=r"would become x\.opus"):
+        recode.write_corpus(tmp_path, "clips.csv", tmp_path / "coded", None, 24)
+    assert not (tmp_path / "coded").exists()
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from export.corpora.clips import (
     in_split,
     leave_one_corpus_out,
     leave_one_speaker_out,
+    of_corpora,
     read_clips,
     read_unlabelled,
     split_speakers,
@@ -32,6 +33,28 @@ from export.corpora.clips import (
 from export.corpora.readers import read_corpora, read_iemocap, read_named
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "speech"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told"), [("utf-8", ""), ("utf-8-sig", ""), ("latin-1", "save it as CSV in UTF-8")]
+)
+def test_the_encoding_of_a_table(tmp_path: Path, encoding: str, told: str) -> None:
+    wav(tmp_path / "é.wav")
+    text = "path,corpus,speaker,emotion,text_id,licence,split\né.wav,a,s,happy,t,CC0-1.0,train\n"
+    (tmp_path / "clips.csv").write_text(text, encoding=encoding)
+    if told:
+        with pytest.raises(CorpusError, match=told):
+            read_clips(tmp_path)
+    else:
+        assert [clip.name for clip in read_clips(tmp_path)] == ["é.wav"]
+
+
+def test_the_clips_of_some_corpora(tmp_path: Path) -> None:
+    clips = [Clip(tmp_path, name, "s", "sad", "t", "CC0-1.0", "train") for name in "aba"]
+    assert of_corpora(clips, None) == clips
+    assert of_corpora(clips, ["b"]) == clips[1:2]
+    with pytest.raises(CorpusError, match="No corpus is c; there are a, b"):
+        of_corpora(clips, ["b", "c"])
 
 
 def wav(path: Path, rate: int = 16000, seconds: float = 0.1, channels: int = 1) -> Path:

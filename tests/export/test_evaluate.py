@@ -202,6 +202,11 @@ def test_what_others_make_of_corpora_left_out_calibrates_a_model(
     command = ["calibrate", str(model), "--corpora", str(tmp_path), "--left-out", str(folder)]
     command += ["--most", "3", "--output", str(target)]
     monkeypatch.setattr("sys.argv", command)
+    for wrong, why in ((other, "among the models"), (tmp_path, "is a folder")):
+        monkeypatch.setattr("sys.argv", [*command[:-1], str(wrong)])
+        with pytest.raises(SystemExit, match=why):
+            calibrate.main()
+    monkeypatch.setattr("sys.argv", command)
     calibrate.main()
     assert "| 0.55 | 0% | 0% |" in capsys.readouterr().out
     info = load_model(target).info
