@@ -24,7 +24,7 @@ from pathlib import Path
 
 import onnx
 
-from export.corpora.clips import CorpusError, check, named
+from export.corpora.clips import CorpusError, check, in_split, named
 from export.corpora.readers import read_corpora
 from export.evaluation.calibration import Calibration, left_out
 from export.evaluation.metrics import calibration_error
@@ -75,9 +75,7 @@ def main() -> None:
         clips = [c for c in read_corpora(options.corpora) if (options.left_out / c.corpus).is_dir()]
         if not clips:
             raise CorpusError(f"{options.left_out} left none of these corpora out.")
-        clips = [clip for clip in clips if clip.split != "test"]
-        if not clips:
-            raise CorpusError("No clip is of the train or dev split; see the column split.")
+        clips = in_split(clips, "train", "dev")
         check(clips)
         pairs = left_out(options.left_out, clips, options.most)
         for file in sorted({file for _, file in pairs}):

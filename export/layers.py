@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.corpora.clips import CorpusError, check, leave_one_corpus_out
+from export.corpora.clips import CorpusError, check, in_split, leave_one_corpus_out
 from export.corpora.readers import read_corpora
 from export.evaluation.judging import above_zero, some
 from export.evaluation.metrics import confusion, uar
@@ -70,7 +70,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     try:
-        clips = [clip for clip in read_corpora(options.corpora) if clip.split != "test"]
+        clips = in_split(read_corpora(options.corpora), "train", "dev")
         check(clips)
         leave_one_corpus_out(clips)  # refuses corpora of which none can be left out
         chosen = {clip.key for clip in some(clips, options.most)}

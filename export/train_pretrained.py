@@ -21,6 +21,7 @@ from export.corpora.clips import (
     Clip,
     CorpusError,
     check,
+    in_split,
     leave_one_corpus_out,
     named,
     of_corpora,
@@ -106,10 +107,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     recipe = Recipe(seed=options.seed, epochs=options.epochs, tuning_batches=options.tuning_batches)
     try:
-        clips = [clip for clip in read_corpora(options.corpora) if clip.split != "test"]
+        clips = in_split(read_corpora(options.corpora), "train", "dev")
         clips = of_corpora(clips, options.train_on)
-        if not clips:
-            raise CorpusError("No clip is of the train or dev split; see the column split.")
         of_corpora(clips, options.only)
         encoder_weights()  # which may be missing
         check(clips)

@@ -156,15 +156,18 @@ def check(clips: Iterable[Clip]) -> None:
             raise CorpusError(f"{clip.path} holds no samples.")
 
 
-def in_split(clips: Iterable[Clip], split: str) -> list[Clip]:
-    """The clips of a split.
+def in_split(clips: Iterable[Clip], *splits: str) -> list[Clip]:
+    """The clips of these splits.
 
     Raises:
         CorpusError: if there are none.
     """
-    found = [clip for clip in clips if clip.split == split]
+    found = [clip for clip in clips if clip.split in splits]
     if not found:
-        raise CorpusError(f"No clip is of the {split} split; see the column split of clips.csv.")
+        named_splits = " or ".join(splits)
+        raise CorpusError(
+            f"No clip is of the {named_splits} split; see the column split of clips.csv."
+        )
     return found
 
 

@@ -65,7 +65,7 @@ class Found:
     source: str = ""
 
 
-def find(sources: Sequence[str], *, out: str | None = None) -> tuple[list[Found], pa.Schema]:
+def find(sources: Sequence[str], *, out: Place | None = None) -> tuple[list[Found], pa.Schema]:
     """Find the files of folders, globs, lists and tables, each once; and their carried columns.
 
     Args:
@@ -83,7 +83,7 @@ def find(sources: Sequence[str], *, out: str | None = None) -> tuple[list[Found]
         files, columns = _of_source(source)
         carried.append(columns)
         for file in files:
-            if out is None or not file.uri.startswith(out.rstrip("/") + "/"):
+            if out is None or not out.holds(file.uri):
                 found.setdefault((file.uri, file.channel), file)
     if not found:
         raise LivesrError(

@@ -62,6 +62,10 @@ class Place:
         """The folder at a path (made absolute) or URL."""
         return cls((local_path(address) or address).rstrip("/") or "/")
 
+    def holds(self, address: str) -> bool:
+        """Whether an absolute path or URL lies in this folder, or is it."""
+        return f"{address}/".startswith(self.address.rstrip("/") + "/")
+
     def __truediv__(self, name: str) -> Place:
         return Place(f"{self.address}/{name}")
 

@@ -81,12 +81,11 @@ def survey(archive: Archive) -> tuple[Place, pa.Table, pa.Schema]:
     if out.local and os.path.isfile(out.address):
         raise LivesrError(f"OUT is {out.address}, a file; name a folder for the results, last.")
     for source in archive.sources:  # else the results would take its place
-        address = Place.of(source).address
-        if address == out.address or address.startswith(out.address.rstrip("/") + "/"):
+        if out.holds(Place.of(source).address):
             raise LivesrError(
                 f"The source {source} is in OUT, {archive.out}; name another folder for OUT."
             )
-    files, carried = manifest.find(archive.sources, out=out.address)
+    files, carried = manifest.find(archive.sources, out=out)
     known = manifest.load(out, MANIFEST)
     table = manifest.build(
         files, carried, archive.scoring, archive.channel, known, archive.profile_by

@@ -16,11 +16,12 @@ import soundfile as sf
 from livesr import LivesrError
 from livesr.app.inputs import SOUND_NAMES, find_inputs
 from livesr.archive import manifest
+from livesr.archive.places import Place
 from livesr.archive.run import Archive, run
 from livesr.archive.settings import Scoring
 
 
-def uris(sources: list[str], **options: str) -> list[str]:
+def uris(sources: list[str], **options: Place) -> list[str]:
     return sorted(file.uri for file in manifest.find(sources, **options)[0])
 
 
@@ -45,7 +46,7 @@ def test_files_in_the_output_folder_are_no_sources(recordings: Path, tmp_path: P
     out.mkdir(parents=True)
     for folder in (out.parent, out):
         (folder / "a.flac").write_bytes((recordings / "long.flac").read_bytes())
-    assert uris([str(tmp_path / "in")], out=str(out)) == [str(tmp_path / "in" / "a.flac")]
+    assert uris([str(tmp_path / "in")], out=Place(str(out))) == [str(tmp_path / "in" / "a.flac")]
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])

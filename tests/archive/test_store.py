@@ -61,7 +61,7 @@ def test_a_store_gives_the_rows_of_a_disk(bucket: str, recordings: Path, tiny: P
         store.pipe_file(f"{root}/{name}", (recordings / name).read_bytes())
     scoring = Scoring(str(tiny))
     out = Place.of(f"{bucket}/out")
-    found, carried = manifest.find([f"{bucket}/in"], out=out.address)
+    found, carried = manifest.find([f"{bucket}/in"], out=out)
     rows = manifest.build(found, carried, scoring)
     assert [row["uri"].partition("archive/in/")[2] for row in rows.to_pylist()] == [
         "long.flac",
