@@ -559,7 +559,7 @@ class AsyncVoice:
             except ConnectionClosed:
                 continue
             except ServerError as error:
-                if error.code in ("unreachable", "503", "closed"):
+                if error.code in ("unreachable", "503", "closed", "busy"):
                     continue
                 raise
             return

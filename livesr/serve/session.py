@@ -91,6 +91,7 @@ class Session:
         self._outbox: deque[Outgoing] = deque()
         self._recent: deque[Outgoing] = deque(maxlen=_RECENT)  # sent, but perhaps not received
         self._missed: list[str] = []  # messages that a client has missed that resumes
+        self._resumed = False  # from a state of the server's own, which is taken once
         self._opened = asyncio.Event()
         self._waiting = asyncio.Event()  # the outbox has a message
         self._space = asyncio.Event()  # there is room for more sound
@@ -139,6 +140,7 @@ class Session:
             note("session closed", cause=self.cause, unread=self._unread)
             return
         keep = self.cause in ("dropped", "slow_reader", "idle", "taken_over")
+        keep = keep or (self.cause == "busy" and self._resumed)  # it may come again later
         if self.cause == "dropped" and _GONE.intersection(codes):
             self.cause, keep = "left", False
         told = partial(
@@ -312,6 +314,7 @@ class Session:
             except ProtocolError:
                 hub.keep(session_id, state, recent)
                 raise
+            self._resumed = True
         self.voice = voice
         voice.command(lambda: voice.open(state))
         hub.opened(self, voice)
@@ -348,7 +351,8 @@ class Session:
                 continue
             self._put(one)
             if isinstance(message, SessionCreated):
-                for text in self._missed:
+                missed, self._missed = self._missed, []
+                for text in missed:
                     self._put(Outgoing(text))
         self._opened.set()
         if self._has_room():
@@ -425,6 +429,7 @@ class Session:
     def last_messages(self) -> list[str]:
         """Take the messages that were sent last, and those still to be sent."""
         found = [self._text_of(told) for told in (*self._recent, *self._outbox)]
+        found, self._missed = [*self._missed, *found], []
         self._recent.clear()
         self._outbox.clear()
         return found

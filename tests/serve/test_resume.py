@@ -25,8 +25,10 @@ def ints(speech: np.ndarray, count: int) -> np.ndarray:
     return (speech[:count] * 32767).astype("<i2")
 
 
-def expected(model: Path, sound: np.ndarray, rate: int = 16000) -> list[dict[str, Any]]:
-    own = Recognizer(model)
+def expected(
+    model: Path, sound: np.ndarray, rate: int = 16000, hop: float = 0.25
+) -> list[dict[str, Any]]:
+    own = Recognizer(model, hop=hop)
     return [reading.to_dict() for reading in own.push(sound, rate) + own.finish()]
 
 
@@ -133,6 +135,36 @@ def test_a_resume_takes_over_a_connection_that_is_still_open(
         assert readings(found) == expected(tiny, sound)
         (error,) = collected(old)
         assert error["code"] == "taken_over"
+
+
+def test_a_refusal_for_want_of_capacity_costs_no_state(
+    tiny: Path, speech: np.ndarray, tmp_path: Path
+) -> None:
+    """A voice with a short hop counts for several; meanwhile others have taken their places."""
+    sound = ints(speech, 60_000)
+    with serving("--model", str(tiny), "--max-voices", "3", log=tmp_path / "log") as server:
+        client = server.connect()
+        tell(client, "session.update", mode="lossless", hop=0.1)
+        session = until(client, "session.created")[-1]["session_id"]
+        client.send(sound[:30_000].tobytes())
+        found = heard_up_to(client, 1.0)
+        cut(client)
+        server.wait_logged("session closed")
+        with server.connect() as other:
+            tell(other, "session.update")
+            until(other, "session.created")
+            with server.connect() as client:
+                tell(client, "session.update", resume=session, received=found[-1]["seq"])
+                (error,) = collected(client)
+                assert (error["code"], client.close_code) == ("busy", 1013)
+        server.wait_logged("session closed", 3)
+        with server.connect() as client:
+            tell(client, "session.update", resume=session, received=found[-1]["seq"])
+            position = until(client, "session.created")[-1]["position"]
+            client.send(sound[position:].tobytes())
+            tell(client, "session.end")
+            found += collected(client)
+        assert readings(found) == expected(tiny, sound, hop=0.1)
 
 
 @pytest.mark.slow
