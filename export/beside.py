@@ -119,6 +119,12 @@ def main() -> None:
         first, second = (load_model(f).info for f in (options.pretrained, options.acrnn))
     except LivesrError as error:
         raise SystemExit(str(error)) from None
+    if first.encoder is None or second.encoder is not None or first.labels != second.labels:
+        raise SystemExit(
+            f"{options.pretrained} must have a pretrained encoder and {options.acrnn} none, and "
+            "their labels must be the same; give a model of export.train_pretrained, then one of "
+            "export.train."
+        )
     info = described(first, second, options.output.stem)
     own, other = onnx.load(options.pretrained), onnx.load(options.acrnn)
     options.output.parent.mkdir(parents=True, exist_ok=True)

@@ -264,22 +264,38 @@ def by_sound(clips: Sequence[Clip], file: str) -> Iterator[str]:
     yield ""
 
 
+def shared(runs: Sequence[Path], clips: Sequence[Clip]) -> list[str]:
+    """The corpora that every run left out.
+
+    Raises:
+        CorpusError: if there are none.
+        LivesrError: if a model file cannot be used; hours later it would be too late.
+    """
+    corpora = sorted({clip.corpus for clip in clips})
+    corpora = [corpus for corpus in corpora if all((run / corpus).is_dir() for run in runs)]
+    if not corpora:
+        raise CorpusError("The folders of --left-out share no corpus that was left out.")
+    for run in runs:
+        for corpus in corpora:
+            load_model(_file(run, corpus))
+    return corpora
+
+
+def _file(run: Path, corpus: str) -> str:
+    return str(run / corpus / f"{corpus}.onnx")
+
+
 def left_out(
-    folders: Mapping[str, Sequence[Path]], clips: Sequence[Clip], most: int | None = None
+    folders: Mapping[str, Sequence[Path]],
+    corpora: Sequence[str],
+    clips: Sequence[Clip],
+    most: int | None = None,
 ) -> Iterator[str]:
     """A row per network: UAR of each corpus by the model that was trained without it.
 
-    Only corpora that every run left out; at most so many clips of each split of a corpus.
+    At most so many clips of each split of a corpus.
     """
     clips = some(clips, most)
-    runs_of_all = [run for runs in folders.values() for run in runs]
-    corpora = sorted(
-        corpus
-        for corpus in {clip.corpus for clip in clips}
-        if all((run / corpus).is_dir() for run in runs_of_all)
-    )
-    if not corpora:
-        raise CorpusError("The folders of --left-out share no corpus that was left out.")
     yield "### Leave one corpus out\n"
     yield f"{len([clip for clip in clips if clip.corpus in corpora])} clips, all splits.\n"
     yield "| network | runs | " + " | ".join(corpora) + " | mean |"
@@ -288,7 +304,7 @@ def left_out(
         found: dict[str, list[float]] = {}
         for corpus in corpora:
             own = [clip for clip in clips if clip.corpus == corpus]
-            files = [str(run / corpus / f"{corpus}.onnx") for run in runs]
+            files = [_file(run, corpus) for run in runs]
             found[corpus] = [Judged(own, judge_all(own, Evaluation(f))).uar for f in files]
         means = np.mean(list(found.values()), axis=0)
         cells = [spread(found[corpus]) for corpus in corpora]
@@ -375,10 +391,13 @@ def main() -> None:
         folders: dict[str, list[Path]] = defaultdict(list)
         for folder in options.left_out:
             folders[folder.name.rsplit("-seed", 1)[0]].append(folder)
+        corpora = shared(options.left_out, clips) if folders else []
         options.output.mkdir(parents=True, exist_ok=True)
         with (options.output / "report.md").open("w") as file:
-            found = told(clips, models, options.output, options.most) if models else ()
-            for line in chain(found, left_out(folders, clips, options.most) if folders else ()):
+            found = told(clips, models, options.output, options.most) if models else iter(())
+            if folders:
+                found = chain(found, left_out(folders, corpora, clips, options.most))
+            for line in found:
                 print(line, flush=True)
                 file.write(line + "\n")
     except (CorpusError, LivesrError) as error:

@@ -269,6 +269,28 @@ def test_metrics() -> None:
     assert metrics.spread([0.4, 0.6]) == "0.500 ± 0.141"
 
 
+def test_folders_left_out_are_looked_at_before_anything_is_judged(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    from export import report  # noqa: PLC0415
+
+    model = str(save_tiny(tmp_path / "a.onnx"))
+    run = tmp_path / "runs" / "one-seed1"
+    run.mkdir(parents=True)
+    written = ["--output", str(tmp_path / "written")]
+    monkeypatch.setattr(
+        "sys.argv", ["report", model, "--corpora", str(tmp_path), *written, "--left-out", str(run)]
+    )
+    with pytest.raises(SystemExit, match="share no corpus"):
+        report.main()
+    (run / "made").mkdir()
+    (run / "made" / "made.onnx").write_bytes(b"no model")
+    with pytest.raises(SystemExit, match=r"made\.onnx"):
+        report.main()
+    assert not (tmp_path / "written").exists()
+
+
 @pytest.mark.slow
 def test_the_report_has_every_network_and_seed(
     clips: list[Clip],

@@ -393,6 +393,17 @@ def test_the_papers_network_beside_it_says_the_mean_of_both(
     assert found == Recognizer(both).push(samples)
 
 
+def test_only_a_network_on_log_mels_goes_beside_one_on_an_encoder(
+    file: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = ["--output", str(tmp_path / "both.onnx")]
+    for pair in ((file, file), (tiny, tiny), (tiny, file)):
+        monkeypatch.setattr("sys.argv", ["beside", *map(str, pair), *output])
+        with pytest.raises(SystemExit, match="must have a pretrained encoder"):
+            beside.main()
+    assert not (tmp_path / "both.onnx").exists()
+
+
 @pytest.mark.slow
 def test_the_command_trains_and_leaves_a_corpus_out(
     speech: np.ndarray,
