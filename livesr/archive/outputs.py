@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from livesr.archive.places import Place
+from livesr.archive.places import OutputError, Place
 from livesr.reading import Reading
 from livesr.summary import Summary
 
@@ -277,15 +278,25 @@ def read_table(place: Place) -> pa.Table | None:
 def _tables(
     place: Place, columns: list[str] | None = None
 ) -> Iterable[tuple[str, pa.Table | None]]:
+    """Each file and its table, of these columns only; None for a damaged file.
+
+    Raises:
+        OutputError: if a file lacks one of the columns.
+    """
     for name in sorted(place.names()):
         if not name.endswith(_SUFFIX) or name.startswith("."):
             continue
-        try:
-            data = place.read(name)
-            buffer = None if data is None else pa.BufferReader(data)
-            yield name, None if buffer is None else pq.read_table(buffer, columns=columns)
-        except (pa.ArrowInvalid, OSError):
-            yield name, None
+        table = None
+        with suppress(pa.ArrowInvalid, OSError):
+            if (data := place.read(name)) is not None:
+                file = pq.ParquetFile(pa.BufferReader(data))
+                if not set(columns or ()) <= set(file.schema_arrow.names):
+                    raise OutputError(
+                        f"{(place / name).address} was not written by livesr archive; move it to "
+                        "another folder."
+                    )
+                table = file.read(columns=columns)
+        yield name, table
 
 
 def settle(out: Place, again: set[str] | None = None) -> set[str]:
@@ -302,9 +313,14 @@ def settle(out: Place, again: set[str] | None = None) -> set[str]:
 
     Returns:
         The keys that are done.
+
+    Raises:
+        OutputError: if a table there is another program's; then nothing was changed.
     """
     summary, checkpoint = out / SUMMARY, out / CHECKPOINT
-    rows, checks = list(_tables(summary, ["key"])), list(_tables(checkpoint, ["key"]))
+    # Other programs' tables may have keys too.
+    rows = list(_tables(summary, ["key", "model_sha256"]))
+    checks = list(_tables(checkpoint, ["key"]))
     written = {key for _, table in rows if table is not None for key in _keys(table)}
     committed = {
         key

@@ -16,7 +16,8 @@ from livesr.archive.places import OutputError, Place
 
 def put(out: Place, folder: str, name: str, keys: str) -> None:
     (out / folder).make()
-    (out / folder).write(name, packed(pa.table({"key": list(keys), "value": list(keys)})))
+    columns = {"key": list(keys), "model_sha256": [""] * len(keys)}
+    (out / folder).write(name, packed(pa.table(columns)))
 
 
 def keys(out: Place, folder: str) -> list[str]:
@@ -55,6 +56,19 @@ def test_a_file_cut_short_is_removed_with_its_checkpoint(out: Place) -> None:
     whole.write_bytes(whole.read_bytes()[:100])
     assert settle(out) == set("ab")
     assert keys(out, SUMMARY) == keys(out, CHECKPOINT) == ["a", "b"]
+
+
+@pytest.mark.parametrize("columns", [("value",), ("key", "value")])
+def test_another_program_s_table_stays_as_it_was(out: Place, columns: tuple[str, ...]) -> None:
+    for folder in (SUMMARY, CHECKPOINT):
+        put(out, folder, "a.parquet", "ab")
+    put(out, CHECKPOINT, "b.pending.parquet", "cd")
+    foreign = Path(out.address, SUMMARY, "mine.parquet")
+    pq.write_table(pa.table({name: ["x"] for name in columns}), foreign)
+    before = {path: path.read_bytes() for path in Path(out.address).rglob("*.parquet")}
+    with pytest.raises(OutputError, match=r"mine\.parquet was not written by livesr archive"):
+        settle(out)
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_settle_removes_double_rows(out: Place) -> None:
