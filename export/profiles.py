@@ -11,6 +11,11 @@ words are all emotions of the speakers whose other emotions `other-emotions.csv`
 What the network says is kept in --cache: the command can be rerun for another classifier in a
 minute, and for another model in a quarter of an hour.
 
+--left-out: instead, how the constants of the classifier were chosen. Of each corpus, `train` and
+`dev` speakers are judged by the model in this folder that was trained without it (see
+`export.train_pretrained --left-out`). A row for each choice: UAR, mean of the corpora, and the
+calibration error.
+
 --voices: instead, how often a profile refuses or doubts examples of one voice, and of two that take
 turns, each label by both. No network is asked.
 """
@@ -20,7 +25,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +35,7 @@ from tqdm import tqdm
 from export.corpora.clips import SPLITS, Clip, CorpusError, first_speakers, in_split, read_clips
 from export.corpora.conditions import AS_RECORDED, sound
 from export.corpora.readers import read_corpora
+from export.evaluation.judging import file_without
 from export.evaluation.known_voices import Judged, Voice, judged_clip, voices_of
 from export.evaluation.metrics import calibration_error
 from export.evaluation.speakers import DRAWS, interval
@@ -41,11 +47,17 @@ from livesr.model.metadata import LABELS
 from livesr.profile import Example, doubtful, two_voices
 from livesr.reading import MOST_LABELS
 from livesr.stages.highpass import HighPass
+from livesr.stages.known_voice import KnownSettings
 from livesr.stages.pitch import pitch
 
 COUNTS = (1, 2, 3, 5)  # examples of each emotion
 _FOR_PITCH = 6  # clips of each speaker and emotion, for `two_voice_table`
 _NO_VECTOR = np.zeros(0, np.float16)
+_CHOICES = tuple(KnownSettings(penalty=penalty) for penalty in (0.005, 0.01, 0.02, 0.04))
+_OWN_CHOICES = tuple(
+    KnownSettings(own_penalty=penalty, logs_weight=weight)
+    for penalty, weight in ((0.0075, 0.6), (0.015, 0.6), (0.03, 0.6), (0.015, 0.3), (0.015, 1.2))
+)
 OTHER_DAYS = ("telephone band", "a room", "white noise, 10 dB", "Opus", "gain -20 dB")
 
 
@@ -167,11 +179,18 @@ def curve(voices: Sequence[Voice], count: int, draws: int, others: Sequence[Voic
 
 
 def listen(
-    clips: Sequence[Clip], model: str | None, cache: Path | None, what: str, condition: str = ""
+    clips: Sequence[Clip],
+    model: str | None,
+    cache: Path | None,
+    what: str,
+    condition: str = "",
+    left_out: Path | None = None,
 ) -> list[Judged]:
-    """All clips, corpus by corpus."""
-    settings, found = load_model(model).info.decision, []
+    """All clips, corpus by corpus; each by the model in `left_out` that never heard it."""
+    found: list[Judged] = []
     for corpus in sorted({clip.corpus for clip in clips}):
+        model = str(file_without(left_out, corpus)) if left_out else model
+        settings = load_model(model).info.decision
         own = [clip for clip in clips if clip.corpus == corpus]
         named: list[tuple[str, Sound]]
         if condition:
@@ -218,6 +237,46 @@ def table(voices: Sequence[Voice], draws: int) -> Iterator[str]:
         if not own_words:
             line += f"; speakers: {found.losers()}"
         yield line
+
+
+def choices(said: Sequence[Judged], words: Sequence[Judged], draws: int) -> Iterator[str]:
+    """A row for each choice of the classifier's constants: UAR and calibration error.
+
+    Args:
+        said: clips of the model's labels.
+        words: clips of all emotions of the speakers who have others too.
+        draws: of each speaker.
+    """
+    yield "| penalty | known_sharpness | " + " | ".join(map(str, COUNTS)) + " |"
+    yield "|---" * (len(COUNTS) + 2) + "|"
+    usual = KnownSettings()
+    for settings, sharpness in (
+        *((settings, 1.75) for settings in _CHOICES),
+        (usual, 1.25),
+        (usual, 2.25),
+    ):
+        tried = [replace(one, settings=settings, sharpness=sharpness) for one in said]
+        cells = _cells(voices_of(tried), draws)
+        yield f"| {settings.penalty:g} | {sharpness:g} | {cells} |"
+    if not words:
+        return
+    yield "\nWords of the speaker's own:\n"
+    yield "| penalty | weight of the log-probabilities | " + " | ".join(map(str, COUNTS)) + " |"
+    yield "|---" * (len(COUNTS) + 2) + "|"
+    for settings in _OWN_CHOICES:
+        tried = [replace(one, settings=settings, sharpness=1.75) for one in words]
+        cells = _cells(voices_of(tried, None), draws)
+        yield f"| {settings.own_penalty:g} | {settings.logs_weight:g} | {cells} |"
+
+
+def _cells(voices: Sequence[Voice], draws: int) -> str:
+    found = [curve(voices, count, draws) for count in COUNTS]
+    return " | ".join(
+        f"{np.mean(list(one.corpora(one.scores).values())):.3f}, {one.error:.3f}"
+        if one.truth
+        else "-"  # nobody has so many clips
+        for one in found
+    )
 
 
 def other_days(
@@ -353,13 +412,15 @@ def main() -> None:
     parser.add_argument("--model", help="a bundled model's name or an .onnx file")
     parser.add_argument("--draws", type=int, default=10, help="of each speaker")
     parser.add_argument("--most", type=int, default=1000, help="speakers of a corpus")
+    parser.add_argument("--left-out", type=Path, help="a folder of models, each without a corpus")
     parser.add_argument("--conditions", action="store_true", help="another day, instead")
     parser.add_argument("--voices", action="store_true", help="two voices in a profile, instead")
     parser.add_argument("--cache", type=Path, default=Path(".cache/windows"))
     options = parser.parse_args()
     model, cache = options.model, options.cache
     try:
-        clips = in_split(read_corpora(options.corpora), options.split)
+        splits = ("train", "dev") if options.left_out else (options.split,)
+        clips = in_split(read_corpora(options.corpora), *splits)
         clips = first_speakers(clips, options.most)
         if options.voices:
             for each in (2, 3):
@@ -370,15 +431,22 @@ def main() -> None:
             for line in other_days(clips, model, cache, options.draws, 2):
                 print(line, flush=True)
             return
-        said = listen(clips, model, cache, "clips")
-        for line in table(voices_of(said), options.draws):
-            print(line, flush=True)
+        said = listen(clips, model, cache, "clips", left_out=options.left_out)
+        words = []
         if options.others:
             found = read_clips(options.others, "other-emotions.csv", None)
-            others = in_split(found, options.split)
+            who = {clip.speaker for clip in clips}
+            others = [clip for clip in in_split(found, *splits) if clip.speaker in who]
             kept = {clip.speaker for clip in others}
             words = [one for one in said if one.clip.speaker in kept]
-            words += listen(others, model, cache, "others")
+            words += listen(others, model, cache, "others", left_out=options.left_out)
+        if options.left_out:
+            for line in choices(said, words, options.draws):
+                print(line, flush=True)
+            return
+        for line in table(voices_of(said), options.draws):
+            print(line, flush=True)
+        if words:
             print("\nWords of the speaker's own:\n")
             for line in table(voices_of(words, None), options.draws):
                 print(line, flush=True)

@@ -40,6 +40,7 @@ from export.evaluation.judging import (
     ClipResult,
     Evaluation,
     above_zero,
+    file_without,
     judge_all,
     some,
 )
@@ -277,12 +278,8 @@ def shared(runs: Sequence[Path], clips: Sequence[Clip]) -> list[str]:
         raise CorpusError("The folders of --left-out share no corpus that was left out.")
     for run in runs:
         for corpus in corpora:
-            load_model(_file(run, corpus))
+            load_model(str(file_without(run, corpus)))
     return corpora
-
-
-def _file(run: Path, corpus: str) -> str:
-    return str(run / corpus / f"{corpus}.onnx")
 
 
 def left_out(
@@ -304,7 +301,7 @@ def left_out(
         found: dict[str, list[float]] = {}
         for corpus in corpora:
             own = [clip for clip in clips if clip.corpus == corpus]
-            files = [_file(run, corpus) for run in runs]
+            files = [str(file_without(run, corpus)) for run in runs]
             found[corpus] = [Judged(own, judge_all(own, Evaluation(f))).uar for f in files]
         means = np.mean(list(found.values()), axis=0)
         cells = [spread(found[corpus]) for corpus in corpora]

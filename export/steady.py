@@ -13,6 +13,9 @@ Three measures of adaptation, taken together:
   that is shown with its label, the seconds until it first is, and the share of the last 25 s that
   is shown as neutral.
 
+With --left-out, each corpus is judged by the model in this folder that was trained without it (see
+`export.train_pretrained --left-out`).
+
 With --examples N a row more: the same voices, with a profile of N clips of each emotion that are
 in none of the talks, drawn at random.
 
@@ -42,7 +45,13 @@ from export.corpora.clips import (
     of_corpora,
 )
 from export.corpora.readers import read_corpora
-from export.evaluation.judging import PAUSE_SECONDS, WARM_SECONDS, clips_before, result
+from export.evaluation.judging import (
+    PAUSE_SECONDS,
+    WARM_SECONDS,
+    clips_before,
+    file_without,
+    result,
+)
 from export.evaluation.known_voices import Voice, judged_clip
 from export.evaluation.metrics import mean_uar
 from export.evaluation.talks import Talk
@@ -139,7 +148,12 @@ class Material:
 
     @classmethod
     def of(
-        cls, clips: Sequence[Clip], model: str | None, cache: Path | None, examples: int = 0
+        cls,
+        clips: Sequence[Clip],
+        model: str | None,
+        cache: Path | None,
+        examples: int = 0,
+        left_out: Path | None = None,
     ) -> Material:
         """Corpus by corpus, so that what was computed is cached early.
 
@@ -148,10 +162,12 @@ class Material:
             model: a bundled name or a file.
             cache: a folder to keep what the network says in.
             examples: of each emotion, that a profile of each speaker has.
+            left_out: a folder of models, each without a corpus, in place of `model`.
         """
         all_of = cls([], [], [], [], {})
         for corpus in sorted({clip.corpus for clip in clips}):
             own = [clip for clip in clips if clip.corpus == corpus]
+            model = str(file_without(left_out, corpus)) if left_out else model
             named = [(clip.key, clip.samples) for clip in own]
             said = judge_sounds(named, model, cache, f"{corpus}-clips")
             known, enrolled = enrol(own, said, load_model(model).info.decision, examples)
@@ -281,6 +297,7 @@ def main() -> None:
     parser.add_argument("--split", choices=SPLITS, default="dev")
     parser.add_argument("--most", type=int, default=1000, help="speakers of a corpus")
     parser.add_argument("--model", help="a bundled model's name or an .onnx file")
+    parser.add_argument("--left-out", type=Path, help="a folder of models, each without a corpus")
     parser.add_argument(
         "--examples", type=int, default=0, help="of each emotion: a row for known voices"
     )
@@ -290,7 +307,9 @@ def main() -> None:
         clips = read_corpora(options.corpora)
         clips = in_split(of_corpora(clips, options.only), options.split)
         clips = first_speakers(clips, options.most)
-        material = Material.of(clips, options.model, options.cache, options.examples)
+        material = Material.of(
+            clips, options.model, options.cache, options.examples, options.left_out
+        )
         settings = load_model(options.model).info.decision
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None

@@ -28,7 +28,7 @@ from export.corpora.clips import (
 )
 from export.corpora.licences import licence
 from export.corpora.readers import read_corpora
-from export.evaluation.judging import Evaluation, above_zero, judge_all, score
+from export.evaluation.judging import Evaluation, above_zero, file_without, judge_all, score
 from export.features.encoder import encoder_weights
 from export.features.steps import heard
 from export.networks.head import Head
@@ -125,7 +125,7 @@ def main() -> None:
         for out in options.only or corpora:
             parts = [[one for one in part if one.clip.corpus != out] for part in (recorded, scenes)]
             rest = [clip for clip in clips if clip.corpus != out]
-            file = options.left_out / out / f"{out}.onnx"
+            file = file_without(options.left_out, out)
             export(train(parts[0], parts[1], recipe), file, rest, recipe)
             left = [clip for clip in clips if clip.corpus == out]
             print(f"without {out}: UAR {score(left, judge_all(left, Evaluation(str(file)))):.3f}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from export.corpora.clips import Clip
-from export.evaluation.judging import result, spread_out
+from export.evaluation.judging import file_without, result, spread_out
 from export.evaluation.metrics import confusion, uar
 from livesr.arrays import Float64
 from livesr.model.load import load_model
@@ -105,5 +105,5 @@ def left_out(folder: Path, clips: Sequence[Clip], most: int) -> list[tuple[Clip,
     for corpus in sorted({clip.corpus for clip in clips}):
         own = [clip for clip in clips if clip.corpus == corpus and clip.split != "test"]
         order = np.random.default_rng(0).permutation(len(own))[:most]
-        found += [(own[i], str(folder / corpus / f"{corpus}.onnx")) for i in order]
+        found += [(own[i], str(file_without(folder, corpus))) for i in order]
     return found

@@ -17,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice, zip_longest
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -37,6 +38,11 @@ Result = TypeVar("Result")
 _LEAST_WEIGHT = 0.001  # of a reading without speech
 WARM_SECONDS, PAUSE_SECONDS = 30.0, 3.0
 SPEECH_SECONDS = (0.5, 1.0, 2.0, 3.0, 5.0)
+
+
+def file_without(folder: Path, corpus: str) -> Path:
+    """Where the model lies that was trained without this corpus: `--left-out` writes it there."""
+    return folder / corpus / f"{corpus}.onnx"
 
 
 @dataclass(frozen=True, slots=True)

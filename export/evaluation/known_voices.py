@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from livesr.arrays import Array, Float64
 from livesr.model.metadata import LABELS
 from livesr.settings import DecisionSettings
 from livesr.stages.evidence import factor, tempered
-from livesr.stages.known_voice import LEAST_PROBABILITY, KnownVoice
+from livesr.stages.known_voice import LEAST_PROBABILITY, KnownSettings, KnownVoice
 
 _LEFT = 2  # clips of each emotion that must be left to judge
 
@@ -33,6 +33,7 @@ class Judged:
         example: c of it as an example, float64 [c].
         logs: log-probabilities of it as an example, float64 [labels].
         sharpness: of a known voice, by the model's settings.
+        settings: of the classifier of a known voice.
     """
 
     clip: Clip
@@ -43,6 +44,7 @@ class Judged:
     example: Float64
     logs: Float64
     sharpness: float
+    settings: KnownSettings = field(default_factory=KnownSettings)
 
     @property
     def sentence(self) -> str:
@@ -103,6 +105,7 @@ class Voice:
             self.labels,
             LABELS,
             self.clips[0].sharpness,
+            self.clips[0].settings,
         )
 
     def draw(self, count: int, rng: np.random.Generator) -> list[int] | None:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from livesr.arrays import Float64
 
 LEAST_PROBABILITY = 1e-4  # of a label, where its logarithm is taken
-_PENALTY = 0.01  # on the weights, of one example of each label; falls as examples are added
-_OWN_PENALTY = 0.015  # where the network has no opinion of the labels
-_LOGS_WEIGHT = 0.6  # of log-probabilities beside the context, where they are no prior
 _STEPS = 60
-# How the factor on the scores goes with what is enrolled, fitted by `export.profiles` on networks
-# that were not trained on the corpus judged: with more examples of each label a right verdict is
-# more often right than the penalised scores say; without the network's opinion they say it less.
-_SHARPNESS_EXAMPLES, _SHARPNESS_POWER = 2.0, 0.25
-_OWN_SHARPNESS = 1.75
+_SHARPNESS_EXAMPLES = 2.0  # of each label, for which the model's `known_sharpness` is
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSettings:
+    """The constants of the classifier.
+
+    Chosen by `python -m export.profiles --left-out`, with models that were not trained on the
+    corpus judged: with more examples of each label a right verdict is more often right than the
+    penalised scores say; without the network's opinion they say it less.
+    """
+
+    penalty: float = 0.01  # on the weights, of one example of each label; falls with their number
+    own_penalty: float = 0.015  # where the network has no opinion of the labels
+    logs_weight: float = 0.6  # of log-probabilities beside the context, where they are no prior
+    sharpness_power: float = 0.25  # with which the sharpness grows with the number of examples
+    own_sharpness: float = 1.75  # times the model's, where the network has no opinion
 
 
 class KnownVoice:
@@ -43,6 +53,7 @@ class KnownVoice:
         sharpness: factor on the scores before the softmax, where `complete`: the penalty on the
             weights, and an offset taken out, leave probabilities too even. It is the factor for
             two examples of each of the model's labels; see `_sharpened`.
+        settings: the constants.
 
     Attributes:
         complete: whether at most one label has no examples: then the voice's offset is known.
@@ -62,7 +73,9 @@ class KnownVoice:
         labels: Sequence[str],
         model_labels: Sequence[str],
         sharpness: float = 1.0,
+        settings: KnownSettings | None = None,
     ) -> None:
+        self._settings = settings = settings or KnownSettings()
         self.labels = tuple(labels)
         self._prior = self.labels == tuple(model_labels)
         truth = np.asarray(label)
@@ -83,7 +96,8 @@ class KnownVoice:
         # Among the labels that have examples: of the others they say nothing.
         scores = self._priors(logs)[:, present]
         target = (truth[:, None] == present).astype(np.float64)
-        penalty = (_PENALTY if self._prior else _OWN_PENALTY) * len(present) / count
+        penalty = settings.penalty if self._prior else settings.own_penalty
+        penalty *= len(present) / count
         gram = features @ features.T
         step = np.linalg.inv(0.5 * weights[:, None] * gram + penalty * np.eye(count))
         dual = np.zeros_like(target)
@@ -110,8 +124,8 @@ class KnownVoice:
     def _sharpened(self, sharpness: float, examples: float) -> float:
         """The factor on the scores for so many examples of each label."""
         if not self._prior:
-            return _OWN_SHARPNESS * sharpness
-        return sharpness * float((examples / _SHARPNESS_EXAMPLES) ** _SHARPNESS_POWER)
+            return self._settings.own_sharpness * sharpness
+        return sharpness * float((examples / _SHARPNESS_EXAMPLES) ** self._settings.sharpness_power)
 
     def _offset_of(self, logs: Float64, truth: Float64, present: Float64) -> Float64:
         """The voice's offset in the log-probabilities.
@@ -138,7 +152,7 @@ class KnownVoice:
         if self._prior:
             return np.asarray(scaled)
         centred = logs - logs.mean(axis=-1, keepdims=True)
-        return np.concatenate((scaled, _LOGS_WEIGHT * centred), axis=-1)
+        return np.concatenate((scaled, self._settings.logs_weight * centred), axis=-1)
 
 
 def _softmax(scores: Float64) -> Float64:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from export.corpora.clips import Clip, first_speakers, read_clips
+from export.evaluation.judging import file_without
 from export.evaluation.talks import Talk
 from export.evaluation.windows import BLOCK_SECONDS, Windows, decide, judge_sounds
 from export.steady import Material, enrol, measure, strung, talks
@@ -19,6 +20,7 @@ from livesr.stages.adaptation import Adaptation
 from livesr.stages.decision import Decision
 from livesr.stages.evidence import Evidence, factor, tempered
 from tests.helpers.corpora import Cut, save_corpus
+from tests.helpers.tiny import save_tiny
 
 SETTINGS = DecisionSettings()
 
@@ -90,6 +92,21 @@ def test_a_profile_is_enrolled_from_clips_that_are_in_no_talk(
     )
     assert enrol(twice, windows, SETTINGS, 0) == ({}, set())
     assert len(enrol(twice, windows, SETTINGS, 5)[1]) == 8  # one of each is left to judge
+
+
+def test_each_corpus_is_judged_by_the_model_that_never_heard_it(
+    tmp_path: Path, speech: np.ndarray
+) -> None:
+    cuts = (Cut(n * 24_000, f"made{n // 4}", "s0", LABELS[0], "dev") for n in range(8))
+    two = read_clips(save_corpus(tmp_path / "two", speech, cuts, 32_000))
+    for number in (0, 1):
+        (tmp_path / f"made{number}").mkdir()
+        save_tiny(file_without(tmp_path, f"made{number}"), seed=number)
+    found = Material.of(two, None, None, left_out=tmp_path)
+    for clip, windows in zip(found.clips, found.windows, strict=True):
+        file = str(file_without(tmp_path, clip.corpus))
+        (alone,) = judge_sounds([(clip.key, clip.samples)], file, None, "clips")
+        np.testing.assert_array_equal(windows.probabilities, alone.probabilities)
 
 
 def _made(label: int, *parts: tuple[int, float]) -> tuple[Talk, Windows]:
