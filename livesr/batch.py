@@ -35,7 +35,7 @@ def push_all(
 
     Raises:
         AudioError: if one of them cannot use its samples or the rate; nothing is pushed then.
-        LivesrError: if a Recognizer is there twice, or the two lists differ in length.
+        LivesrError: if a Recognizer is there twice or is none, or the two lists differ in length.
 
     Example:
         >>> import numpy as np
@@ -48,6 +48,8 @@ def push_all(
         raise LivesrError(
             f"{len(samples)} chunks were given for {len(recognizers)} Recognizers; give one each."
         )
+    if not all(isinstance(recognizer, Recognizer) for recognizer in recognizers):
+        raise LivesrError("Give Recognizers and, for each of them, its samples.")
     if len(set(map(id, recognizers))) < len(recognizers):
         raise LivesrError("A Recognizer is for one voice; give each of them once.")
     readings: list[list[Reading]] = [[] for _ in recognizers]

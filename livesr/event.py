@@ -93,8 +93,11 @@ class Event:
         if isinstance(values["event"], str) and values["event"] not in get_args(Kind):
             raise UnknownKindError(f"no such event: {values['event']:.40}")
         kind, text = values["event"], values.get("text", "")
-        at, seconds = float(values["at"]), float(values.get("seconds", 0.0))
-        silence = None if values.get("silence") is None else float(values["silence"])
+        try:
+            at, seconds = float(values["at"]), float(values.get("seconds", 0.0))
+            silence = None if values.get("silence") is None else float(values["silence"])
+        except OverflowError:
+            raise ValueError("a number that cannot be") from None
         data = values.get("data", "")
         known = kind in get_args(Kind) and isinstance(text, str) and isinstance(data, str)
         if not (known and math.isfinite(at) and math.isfinite(seconds) and min(at, seconds) >= 0):

@@ -33,14 +33,16 @@ def plot(
 
     Args:
         readings: of one stream, in order.
-        samples: of the same stream, from its beginning, as for `Recognizer.push`.
+        samples: of the same stream, as for `Recognizer.push`; the first is where the first
+            reading starts.
         sample_rate: of the samples, in Hz.
 
     Returns:
         A matplotlib figure, which a notebook shows and `savefig` writes.
 
     Raises:
-        LivesrError: if matplotlib is not installed, or there are no readings.
+        LivesrError: if matplotlib is not installed, there are no readings, or they are of several
+            channels or have other labels than the first.
         AudioError: if the samples cannot be.
 
     Example:
@@ -54,19 +56,27 @@ def plot(
     found = [item for item in readings if isinstance(item, Reading)]
     if not found:
         raise LivesrError("There are no readings to plot.")
+    labels = tuple(found[0].smoothed)
+    if any((tuple(r.smoothed), r.channel) != (labels, found[0].channel) for r in found):
+        raise LivesrError(
+            "These readings are of several streams; plot one channel, or one profile."
+        )
     figure = Figure(figsize=(10, 5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     ends = np.array([reading.end for reading in found])
-    colours = _colours(tuple(found[0].smoothed))
-    for label, colour in colours.items():
-        above.plot(ends, [r.smoothed[label] for r in found], color=colour, label=label)
+    colours = _colours(labels)
+    lines = [
+        above.plot(ends, [r.smoothed[label] for r in found], color=colour, label=label)[0]
+        for label, colour in colours.items()
+    ]
     for reading, start in zip(found, [found[0].start, *ends[:-1]], strict=True):
         if reading.label is not None:
             above.axvspan(start, reading.end, color=colours[reading.label], alpha=0.15, lw=0)
     above.set(ylim=(0, 1), ylabel="probability, smoothed")
-    above.legend(loc="upper right", ncols=len(colours), fontsize="small")
+    words = [label.replace("$", r"\$") for label in labels]  # matplotlib's sign for a formula
+    above.legend(lines, words, loc="upper right", ncols=len(colours), fontsize="small")
     if samples is not None:
-        _outline(below, as_mono(samples), check_rate(sample_rate))
+        _outline(below, as_mono(samples), check_rate(sample_rate), found[0].start)
     times, weights = _attention(found)
     shown = below.twinx()
     shown.fill_between(times, weights, step="mid", color="#cc79a7", alpha=0.5)
@@ -80,19 +90,21 @@ def _colours(labels: tuple[str, ...]) -> dict[str, str]:
     return {label: _COLOURS.get(label) or next(spare) for label in labels}
 
 
-def _outline(axes: Any, mono: np.ndarray, rate: int) -> None:
+def _outline(axes: Any, mono: np.ndarray, rate: int, start: float) -> None:
     """The highest and lowest sample of every column."""
     step = max(1, len(mono) // _MOST_POINTS)
     columns = mono[: len(mono) // step * step].reshape(-1, step)
-    times = np.arange(len(columns)) * step / rate
+    times = start + np.arange(len(columns)) * step / rate
     axes.fill_between(times, columns.min(axis=1), columns.max(axis=1), color="#999999", lw=0)
 
 
 def _attention(readings: list[Reading]) -> tuple[np.ndarray, np.ndarray]:
     """Times, and the highest weight that any reading gave each; 1 is the average of a window."""
-    cells = np.zeros(int(readings[-1].end / _CELL_SECONDS) + 2)
+    start = readings[0].start
+    cells = np.zeros(int((readings[-1].end - start) / _CELL_SECONDS) + 2)
     for reading in readings:
-        places = np.clip(reading.attention_times / _CELL_SECONDS, 0, len(cells) - 1).astype(int)
+        since = (reading.attention_times - start) / _CELL_SECONDS
+        places = np.clip(since, 0, len(cells) - 1).astype(int)
         # A young stream's window has few moments, and each a larger part of the whole.
         np.maximum.at(cells, places, reading.attention * len(places))
-    return np.arange(len(cells)) * _CELL_SECONDS, cells
+    return start + np.arange(len(cells)) * _CELL_SECONDS, cells

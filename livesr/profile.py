@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +19,7 @@ from numpy.typing import ArrayLike
 from livesr.arrays import Array, Float32, Float64
 from livesr.errors import LivesrError, ModelError, ProfileError
 from livesr.model.load import Model, load_model
-from livesr.reading import LONGEST_LABEL, MOST_LABELS
+from livesr.reading import LONGEST_LABEL, MOST_LABELS, printable
 from livesr.settings import SAMPLE_RATE
 from livesr.stages.highpass import HighPass
 from livesr.stages.known_voice import LEAST_PROBABILITY, KnownVoice
@@ -34,6 +36,15 @@ _LONGEST_SECONDS = 600.0  # of sound in an example
 _LONGEST_SOURCE = 120
 _LONGEST_NAME = 100
 _LARGEST_BYTES = 4 * 2**20
+_UNREADABLE = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    LivesrError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
 _HOP_SAMPLES = SAMPLE_RATE // 4
 _HIGHEST_PITCH = 1000.0  # Hz, in a file
 # Mean difference in pitch between two examples of one label, in semitones, by the number of labels
@@ -100,7 +111,7 @@ class Profile:
         name: what readings call it.
 
     Attributes:
-        name: as given; of a file that was loaded, its name without the ending.
+        name: as given; once it was loaded or saved, the file's name without the ending.
         examples: in the order in which they were added.
         created: when the first example was added, or it was first saved, ISO 8601, UTC.
         changed: when `add` or `remove` last changed it.
@@ -116,10 +127,14 @@ class Profile:
     """
 
     def __init__(self, model: str | Path | None = None, *, name: str = "profile") -> None:
-        loaded = load_model(model)
-        self.model, self.identity = loaded.source, loaded.identity
-        self.model_labels = loaded.info.labels
-        self._context_size = loaded.context_size
+        self._begin(load_model(model), name)
+
+    def _begin(self, model: Model, name: str) -> None:
+        if not isinstance(name, str):
+            raise ProfileError(f"A profile's name is a text, not {name!r:.60}.")
+        self.model, self.identity = model.source, model.identity
+        self.model_labels = model.info.labels
+        self._context_size = model.context_size
         self.name = _shown(name)
         self.examples: tuple[Example, ...] = ()
         self.created = self.changed = ""
@@ -177,11 +192,14 @@ class Profile:
         """
         from livesr.stages.pitch import pitch  # noqa: PLC0415  (SciPy: only where a voice is added)
 
-        check_label(label)
+        label = check_label(label)
+        if not isinstance(source, str):
+            raise ProfileError(f"A source is a text, not {source!r:.60}.")
         model = self.load_model()
         sound = _resampled(samples, sample_rate)
-        context, logs, seconds = summary(model, sound)
-        height = pitch(HighPass().push(sound))
+        with np.errstate(all="ignore"):  # a program may have made underflows errors
+            context, logs, seconds = summary(model, sound)
+            height = pitch(HighPass().push(sound))
         example = Example(
             label, _half(context), _half(logs), seconds, _clean(source)[:_LONGEST_SOURCE], height
         )
@@ -295,13 +313,18 @@ class Profile:
         """Refuse any model but the one that the examples were made with.
 
         Raises:
-            ProfileError: naming both.
+            ProfileError: naming both; or if it says other things of the model than are true.
         """
         if model.identity != self.identity:
             raise ProfileError(
                 f"The profile {self.name} was made with the model {self.model} "
                 f"({self.identity[:8]}), not with {model.source} ({model.identity[:8]}): its "
                 "vectors say nothing to another. Use that model, or enrol again with this one."
+            )
+        if (self.model_labels, self._context_size) != (model.info.labels, model.context_size):
+            raise ProfileError(
+                f"The profile {self.name} has other labels or vectors than its model "
+                f"{model.source}; enrol again."
             )
 
     def known_voice(self, sharpness: float = 1.0) -> KnownVoice | None:
@@ -390,12 +413,18 @@ class Profile:
                 setattr(profile, name, _clean(state[name]))
             profile.name = _shown(profile.name)
             profile.model_labels = tuple(map(check_label, state["model_labels"]))
+            if len(set(profile.model_labels)) < len(profile.model_labels):
+                raise ValueError("a label that is there twice")
             contexts, logs = state["context"], state["logs"]
             labels, seconds, sources = state["labels"], state["seconds"], state["sources"]
             pitches = state.get("pitches", [0.0] * len(labels))  # 0.2.0 wrote none
             rows = list(zip(labels, contexts, logs, seconds, sources, pitches, strict=True))
             if len(rows) > MOST_EXAMPLES or not 2 <= len(profile.model_labels) <= MOST_LABELS:
                 raise ValueError("too many examples or labels")
+            if not all(type(number) in (int, float) for number in (*seconds, *pitches)):
+                raise ValueError("a length or a pitch that is no number")
+            if logs.shape[1] != len(profile.model_labels):
+                raise ValueError("vectors of other labels")
             profile._context_size = int(contexts.shape[1])
             profile.examples = tuple(
                 Example(label, context.copy(), row.copy(), float(spoken), source, float(height))
@@ -405,7 +434,7 @@ class Profile:
                 _check(example, profile._context_size, len(profile.model_labels))
             if len(profile.labels) > MOST_LABELS:
                 raise ValueError("too many labels")
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, LivesrError) as error:
+        except _UNREADABLE as error:
             raise ProfileError(f"It is no profile of livesr's ({error!s:.200}).") from None
         return profile
 
@@ -469,9 +498,12 @@ class Profile:
         """
         path = Path(path)
         try:
-            if path.stat().st_size > _LARGEST_BYTES:
+            if not stat.S_ISREG(path.stat().st_mode):  # a device may never end, a pipe never begin
+                raise ProfileError(f"The profile {path} is not a file.")
+            with path.open("rb") as file:
+                data = file.read(_LARGEST_BYTES + 1)
+            if len(data) > _LARGEST_BYTES:
                 raise ProfileError(f"{path} is too large to be a profile of livesr's.")
-            data = path.read_bytes()
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             raise ProfileError(
@@ -483,22 +515,19 @@ class Profile:
 
 
 def check_label(label: object) -> str:
-    """A label as it is, if it can be one.
+    """A label, if it can be one, in Unicode's composed form: what looks alike is one label.
 
     Raises:
         ProfileError: if it cannot.
     """
-    if not (
-        isinstance(label, str)
-        and 0 < len(label) <= LONGEST_LABEL
-        and label.isprintable()
-        and label == label.strip()
-    ):
-        raise ProfileError(
-            f"{label!r:.60} cannot be a label; give a word of 1 to {LONGEST_LABEL} printable "
-            "characters."
-        )
-    return label
+    if isinstance(label, str) and len(label) <= 4 * LONGEST_LABEL:
+        composed = unicodedata.normalize("NFC", label)
+        if printable(composed, LONGEST_LABEL) and composed == composed.strip():
+            return composed
+    raise ProfileError(
+        f"{label!r:.60} cannot be a label; give a word of 1 to {LONGEST_LABEL} printable "
+        "characters."
+    )
 
 
 def _clean(text: str) -> str:
@@ -626,6 +655,13 @@ def log_probabilities(probabilities: Float32) -> Float64:
     shares = probabilities.astype(np.float64)
     logs: Float64 = np.log(np.maximum(shares / shares.sum(), LEAST_PROBABILITY))
     return logs
+
+
+def empty_profile(model: Model, name: str) -> Profile:
+    """One for a model that is loaded already; the model's file may be gone by now."""
+    profile = Profile.__new__(Profile)
+    profile._begin(model, name)
+    return profile
 
 
 def as_profile(profile: Profile | str | Path) -> Profile:

@@ -13,6 +13,7 @@ from livesr.arrays import Float32, Float64
 from livesr.settings import MOST_CHANNELS
 
 MOST_SECONDS = 1e8  # of stream time: three years
+LATEST_START_SECONDS = MOST_SECONDS / 2  # of a stream, which then may last as long again
 _LEAST_TOLD = 0.05  # a smaller share is not worth a language model's attention
 LONGEST_TEXT = 200  # characters of a reason, or of an event's text, from a file
 LONGEST_LABEL = 40  # characters
@@ -28,7 +29,10 @@ class Reading:
 
     Attributes:
         start: first second of stream time that it covers.
-        end: last second of it; all sound up to here was used, and none after.
+        end: last second of it; no sound after it was used, and all up to here, but that a
+            pretrained encoder (the default model) takes whole quarter seconds of the stream: at a
+            hop that is none, up to 0.25 s wait for the next reading, and `attention_times` says
+            which moments count.
         status: "speech" (there is a label), "no-speech", "unsure" (too little speech, or too
             close between emotions) or "warming-up" (less than 1 s of sound).
         label: the emotion, held against flicker; None unless `status` is "speech".
@@ -82,6 +86,8 @@ class Reading:
             False
         """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in ("probabilities", "smoothed"):
+            values[name] = dict(values[name])
         for name in ("channel", "profile"):
             if values[name] is None:
                 del values[name]
@@ -122,16 +128,20 @@ class Reading:
         """
         later = ("attention", "attention_times", "gap", "channel", "profile")
         known = {field.name: values[field.name] for field in fields(cls) if field.name not in later}
-        with np.errstate(over="ignore"):  # an infinity is refused below
-            reading = cls(
-                **known,
-                attention=np.asarray(values.get("attention", ()), np.float32),
-                attention_times=np.asarray(values.get("attention_times", ()), np.float64),
-                gap=values.get("gap", 0.0),
-                channel=values.get("channel"),
-                profile=values.get("profile"),
-            )
-        if fault := _fault(reading):
+        try:
+            with np.errstate(over="ignore"):  # an infinity is refused below
+                reading = cls(
+                    **known,
+                    attention=np.asarray(values.get("attention", ()), np.float32),
+                    attention_times=np.asarray(values.get("attention_times", ()), np.float64),
+                    gap=values.get("gap", 0.0),
+                    channel=values.get("channel"),
+                    profile=values.get("profile"),
+                )
+            fault = _fault(reading)
+        except OverflowError:
+            fault = "a number that cannot be"
+        if fault:
             raise ValueError(fault)
         return reading
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from livesr.arrays import Bool, Float32, Float64
 from livesr.errors import AudioError, LivesrError, ModelError, ProfileError
 from livesr.model.load import load_model, opening
-from livesr.profile import Profile, as_profile, taught
+from livesr.profile import Profile, as_profile, empty_profile, taught
 from livesr.reading import Reading
 from livesr.settings import HOP_SECONDS, MOST_CHANNELS, SAMPLE_RATE
 from livesr.stages.adaptation import Adaptation
@@ -33,6 +33,15 @@ from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
 from livesr.state import State, pack, unpack
 
 _SILENT_DBFS = -120.0
+_UNREADABLE = (  # what may be found wrong with a saved state
+    AttributeError,
+    IndexError,
+    KeyError,
+    LivesrError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
 _LEAST_TAUGHT_SECONDS = 1.0  # of speech in the window
 CORRECTIONS = "corrections"  # the profile of a voice of which nothing was known
 _BLOCK_SECONDS = BLOCK_SAMPLES / SAMPLE_RATE
@@ -104,24 +113,30 @@ class Recognizer:
             model = given.model
         with opening(model):
             # Late: SciPy takes longer to import than a model to open, so both are done at once.
-            from livesr.stages.frontend import FrontEnd  # noqa: PLC0415
+            import livesr.stages.frontend  # noqa: F401, PLC0415
+        if not isinstance(adapt, (bool, np.bool_)):
+            raise LivesrError(f"adapt is {adapt!r:.60}; give True or False.")
         self._model = load_model(model)
+        self.labels: tuple[str, ...] = self._model.info.labels
+        self._adapt = bool(adapt)
+        self._threshold = np.float32(self._model.info.decision.speech_threshold)
+        self._make_stages(hop)
+        self._use(given)
+        self.reset()
+
+    def _make_stages(self, hop: float) -> None:
+        from livesr.stages.frontend import FrontEnd  # noqa: PLC0415  (see __init__)
+
         info = self._model.info
-        window = self._model.window_seconds
         self._resampler = InputResampler(SAMPLE_RATE)
-        self._cutter = HopCutter(hop, info.front_end, window)
+        self._cutter = HopCutter(hop, info.front_end, self._model.window_seconds)
+        self.hop = self._cutter.hop_samples / SAMPLE_RATE
         self._high_pass = HighPass()
         self._vad = VoiceActivity()
         self._front_end = FrontEnd(info.front_end, info.mean, info.deviation, info.encoder)
         self._network = ModelStream(self._model)
         self._evidence = Evidence(info.decision, _BLOCK_SECONDS)
-        self.labels: tuple[str, ...] = info.labels
-        self.hop = self._cutter.hop_samples / SAMPLE_RATE
-        self._adapt = adapt
         self._make_decision()
-        self._use(given)
-        self._threshold = np.float32(info.decision.speech_threshold)
-        self.reset()
 
     def _use(self, profile: Profile | None, taught_examples: int = 0) -> None:
         """Judge by this profile from now on."""
@@ -227,7 +242,7 @@ class Recognizer:
                 f"{_LEAST_TAUGHT_SECONDS:g}; correct while you speak, or just after."
             )
         network, at = self._network, self.position / SAMPLE_RATE
-        profile = self.profile or Profile(self._model.source, name=CORRECTIONS)
+        profile = self.profile or empty_profile(self._model, CORRECTIONS)
         profile.append(taught(label, network.context, network.probabilities, spoken, at))
         self._use(profile, self._taught + 1)
 
@@ -246,7 +261,10 @@ class Recognizer:
 
     @property
     def position(self) -> int:
-        """Stream time of the newest sample pushed or skipped, in 16 kHz samples."""
+        """Stream time of the newest sample that readings can use, in 16 kHz samples.
+
+        At other rates than 16 kHz, the resampler keeps what was pushed last (0.12 s at most).
+        """
         return self._cutter.now
 
     @property
@@ -304,7 +322,10 @@ class Recognizer:
             [(0.25, 0.25)]
         """
         count = check_gap(count)
-        readings = self._read(self._cut(self._resampler.skip(count, self._checked(sample_rate))))
+        rate = self._checked(sample_rate)
+        with _own_arithmetic():
+            held_back = self._resampler.skip(count, rate)
+        readings = self._read(self._cut(held_back))
         target = self._cutter.start + self._resampler.passed
         lost = max(0, target - self.position)
         silence = self.silence_of(lost)
@@ -329,7 +350,9 @@ class Recognizer:
         """
         if self._finished or self._failed:
             return []
-        readings = self._read(self._cut(self._resampler.finish()))
+        with _own_arithmetic():
+            held_back = self._resampler.finish()
+        readings = self._read(self._cut(held_back))
         self._finished = True
         rest = self._cutter.finish()
         if len(rest):
@@ -344,7 +367,8 @@ class Recognizer:
     def state(self) -> bytes:
         """All that the stream keeps in memory, to continue it elsewhere with `restore`.
 
-        It holds some seconds of a voice: protect it like a recording.
+        It holds some seconds of a voice: protect it like a recording. After `finish` it holds the
+        clock and the profile alone, so that nothing can be taught from it.
 
         Example:
             >>> import numpy as np
@@ -384,13 +408,13 @@ class Recognizer:
             0
         """
         saved = unpack(state)
-        self._check_same(saved)
-        before = None if self._failed else unpack(self.state())
+        before = vars(self).copy()
         try:
+            self._check_same(saved)
+            self._make_stages(self.hop)  # the old ones stay as they are, for `before`
             self._restore(saved)
-        except (KeyError, TypeError, ValueError, AttributeError, LivesrError) as error:
-            if before:
-                self._restore(before)
+        except _UNREADABLE as error:
+            vars(self).update(before)
             if isinstance(error, ModelError):
                 raise
             raise ModelError(
@@ -492,7 +516,9 @@ class Recognizer:
             AudioError: as `push`.
         """
         array = shaped(samples, self._channels)
-        mono, rate = as_mono(array, channel, self._channels), self._checked(sample_rate)
+        with _own_arithmetic():
+            mono = as_mono(array, channel, self._channels)
+        rate = self._checked(sample_rate)
         channels = array.shape[1] if array.ndim == 2 and array.size else self._channels
         return self._resampled(mono, rate, channels)
 
@@ -521,7 +547,8 @@ class Recognizer:
     def _failing(self) -> Iterator[None]:
         """An error in the midst of a hop leaves stages that disagree: only `reset` helps then."""
         try:
-            yield
+            with _own_arithmetic():
+                yield
         except BaseException:
             self._failed = True
             raise
@@ -532,7 +559,7 @@ class Recognizer:
         if len(speech):
             self._speech = float(speech.mean())
         cutter = self._cutter
-        gap = cutter.cover(len(samples)) / SAMPLE_RATE
+        lost, missing = cutter.cover(len(samples))
         end = (cutter.ahead + cutter.position) / SAMPLE_RATE
         probabilities = self._evidence.push(self._judged(), spoken)
         spoken_seconds = float(np.count_nonzero(spoken)) * _BLOCK_SECONDS
@@ -540,7 +567,7 @@ class Recognizer:
         if self._adapt and not (self._known and self._known.complete):
             probabilities = adapted
         verdict = self._decision.push(
-            probabilities, spoken, cutter.position / SAMPLE_RATE, missing=gap >= self.hop
+            probabilities, spoken, cutter.position / SAMPLE_RATE, missing=missing
         )
         return Reading(
             start=max(cutter.start / SAMPLE_RATE, end - self._model.window_seconds),
@@ -554,7 +581,7 @@ class Recognizer:
             attention_times=self._network.attention_times + cutter.ahead / SAMPLE_RATE,
             speech=self._speech,
             level_dbfs=_level_dbfs(samples),
-            gap=gap,
+            gap=lost / SAMPLE_RATE,
             profile=self._profile.name if self._profile is not None else None,
         )
 
@@ -569,6 +596,11 @@ class Recognizer:
         return self._known.push(
             network.context.astype(np.float64), network.probabilities.astype(np.float64)
         )
+
+
+def _own_arithmetic() -> np.errstate:
+    """Small numbers become 0, also where the program has made that an error for its own."""
+    return np.errstate(all="ignore")
 
 
 def _level_dbfs(samples: Float32) -> float:

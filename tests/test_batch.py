@@ -70,4 +70,6 @@ def test_what_does_not_fit_together(tiny: Path, speech: np.ndarray) -> None:
         push_all([voice], [])
     with pytest.raises(LivesrError, match="once"):
         push_all([voice, voice], [speech[:10], speech[:10]])
+    with pytest.raises(LivesrError, match="Give Recognizers"):
+        push_all([1], [speech[:10]])  # type: ignore[list-item]
     assert push_all([], []) == []

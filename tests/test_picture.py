@@ -55,6 +55,29 @@ def test_attention_is_relative_to_a_window_s_average() -> None:
         assert max(y for x, y in shown if abs(x - at) < 0.05) == pytest.approx(height)
 
 
+def test_a_part_of_a_stream_is_drawn_where_it_is(tiny: Path, speech: np.ndarray) -> None:
+    recognizer = livesr.Recognizer(tiny)
+    recognizer.reset(start=4e7)
+    _, below, attention = plot(recognizer.push(speech[:48_000]), speech[:48_000]).axes
+    for axes in (below, attention):
+        corners: Any = axes.collections[0].get_paths()[0].vertices
+        assert corners[:, 0].min() == pytest.approx(4e7, abs=0.1)
+        assert corners[:, 0].max() == pytest.approx(4e7 + 3, abs=0.1)
+
+
+def test_labels_are_no_formulas(tmp_path: Path) -> None:
+    shares = {"_calm": 0.5, r"$\bad$": 0.5}
+    figure = plot([dataclasses.replace(reading(), label="_calm", smoothed=shares)])
+    figure.savefig(tmp_path / "a.png")
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["_calm", r"\$\bad\$"]
+    with pytest.raises(LivesrError, match="several streams"):
+        plot([reading(), dataclasses.replace(reading(), smoothed=shares)])
+    with pytest.raises(LivesrError, match="several streams"):
+        plot([dataclasses.replace(reading(), channel=n) for n in (1, 2)])
+
+
 def test_without_samples_there_is_no_waveform() -> None:
     below = plot([reading()]).axes[1]
     assert not below.collections

@@ -122,6 +122,7 @@ def test_what_is_no_profile_is_refused_in_a_sentence(voice: Profile, tmp_path: P
         (crafted(b'"angry", "neutral"', b'"angry", "\\u001b["'), "label"),
         (crafted(b'"seconds": [', b'"seconds": [1e400, '), "no profile"),
         (crafted(b'"labels": [', b'"labels": [["angry"], '), "no profile"),
+        (crafted(b'"model_labels": ["angry"', b'"model_labels": ["happy"'), "twice"),
     ):
         path.write_bytes(data)
         with pytest.raises(ProfileError, match=words) as caught:
@@ -129,6 +130,45 @@ def test_what_is_no_profile_is_refused_in_a_sentence(voice: Profile, tmp_path: P
         assert len(str(caught.value)) < 500
     with pytest.raises(ProfileError, match="cannot be read"):
         Profile.load(tmp_path / "none")
+
+
+def test_a_profile_that_says_other_things_of_its_model_is_refused(
+    voice: Profile, tiny: Path
+) -> None:
+    state = voice.state()
+    for change in (
+        {"model_labels": state["model_labels"][::-1]},
+        {"context": state["context"][:, :5]},
+    ):
+        with pytest.raises(ProfileError, match="other labels or vectors"):
+            Recognizer(tiny, profile=Profile.from_state({**state, **change}))
+    for change in (
+        {"model_labels": state["model_labels"][:2]},
+        {"seconds": [str(number) for number in state["seconds"]]},
+        {"seconds": [10**400, *state["seconds"][1:]]},
+    ):
+        with pytest.raises(ProfileError, match="no profile"):
+            Profile.from_state({**state, **change})
+
+
+def test_what_is_no_file_is_no_profile(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/zero", tmp_path / "pipe", tmp_path):
+        with pytest.raises(ProfileError, match="is not a file"):
+            Profile.load(path)
+
+
+def test_what_looks_alike_is_one_label(voice: Profile, speech: np.ndarray) -> None:
+    for label in ("m\u00fcde", "mu\u0308de"):
+        voice.add(label, speech[:48_000], any_voice=True)
+    assert voice.counts["m\u00fcde"] == 2
+
+
+def test_names_and_sources_are_texts(voice: Profile, tiny: Path, speech: np.ndarray) -> None:
+    with pytest.raises(ProfileError, match="name is a text"):
+        Profile(tiny, name=5)  # type: ignore[arg-type]
+    with pytest.raises(ProfileError, match="source is a text"):
+        voice.add("sad", speech[:48_000], source=None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("label", ["", " angry", "a" * 10_000, "a\nb", "\x1b[2J", None, 3])

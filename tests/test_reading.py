@@ -95,6 +95,8 @@ def test_plain_values_and_back(values: dict[str, Any]) -> None:
         ({"reason": "\x1b[2J"}, "a reason that is no text"),
         ({"profile": ""}, "a profile that cannot be shown"),
         ({"attention": [1e300]}, "an attention that cannot be"),
+        ({"attention": [10**400]}, "a number that cannot be"),
+        ({"speech": 10**400}, "a number that cannot be"),
         ({"attention_times": [[0.5]]}, "an attention that cannot be"),
     ],
 )
@@ -103,6 +105,13 @@ def test_values_of_no_reading_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=told):
         Reading.from_dict({**values, **changed})
+
+
+def test_a_change_of_the_plain_values_leaves_the_reading_as_it_was() -> None:
+    one = reading()
+    one.to_dict()["probabilities"].clear()
+    one.to_dict(attention=False)["smoothed"].clear()
+    assert one == reading()
 
 
 @pytest.mark.parametrize("name", ["start", "status", "smoothed", "level_dbfs"])

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from livesr import AudioError, LivesrError, ModelError, Reading, Recognizer, push_all
+from livesr import AudioError, LivesrError, ModelError, Profile, Reading, Recognizer, push_all
 from livesr.model.load import Model
 from livesr.model.metadata import LABELS
 from livesr.stages.samples import Mixdown, as_mono
@@ -176,6 +176,9 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(
         (("resampler", "input_rate"), "44100"),
         (("high_pass", "_output"), float("inf")),
         (("finished",), 1),
+        (("cutter",), np.zeros(0, np.float32)),
+        (("model",), np.zeros(4)),
+        (("hop_samples",), np.zeros(4)),
     ],
 )
 def test_states_that_no_stream_leaves(
@@ -192,6 +195,92 @@ def test_states_that_no_stream_leaves(
     with pytest.raises(ModelError):
         recognizer.restore(pack(made_up))
     assert recognizer.state() == saved
+
+
+@pytest.mark.parametrize("rate", [16_000, 192_000])
+def test_a_stream_of_years_is_saved_and_restored(tiny: Path, speech: np.ndarray, rate: int) -> None:
+    recognizer = Recognizer(tiny)
+    recognizer.reset(start=4e7)
+    recognizer.push(speech[:20_000], rate)
+    recognizer.skip(2 * 10**12, rate)
+    other = Recognizer(tiny)
+    other.restore(recognizer.state())
+    found = recognizer.push(speech[20_000:120_000], rate)
+    assert found
+    assert other.push(speech[20_000:120_000], rate) == found
+
+
+def test_a_start_is_a_number_of_any_type_and_leaves_room(tiny: Path, speech: np.ndarray) -> None:
+    recognizer = Recognizer(tiny)
+    for start in (3, 3.0, np.float32(3), np.int64(3)):
+        recognizer.reset(start=start)  # type: ignore[arg-type]
+        assert recognizer.push(speech[:4000])[0].end == 3.25
+    recognizer.reset(start=5e7)
+    (reading,) = recognizer.push(speech[:4000])
+    assert Reading.from_dict(reading.to_dict()).end == reading.end
+    for wrong in (1e8, -1, float("nan"), "3", None):
+        with pytest.raises(AudioError, match="cannot start at"):
+            recognizer.reset(start=wrong)  # type: ignore[arg-type]
+
+
+def test_adapt_is_yes_or_no(tiny: Path) -> None:
+    own = Recognizer(tiny, adapt=np.True_)  # type: ignore[arg-type]
+    Recognizer(tiny).restore(own.state())
+    for wrong in ("no", 1, None):
+        with pytest.raises(LivesrError, match="give True or False"):
+            Recognizer(tiny, adapt=wrong)  # type: ignore[arg-type]
+
+
+def test_a_refused_state_changes_nothing_also_after_the_end_or_a_failure(
+    tiny: Path, speech: np.ndarray
+) -> None:
+    profile = Profile(tiny)
+    for number, label in enumerate(("calm", "tense")):
+        profile.add(label, speech[number * 40_000 : (number + 1) * 40_000])
+    bad = unpack(Recognizer(profile=profile).state())
+    bad["decision"]["_label"] = 99
+    finished, failed = Recognizer(tiny), Recognizer(tiny)
+    whole(finished, speech[:50_000])
+    failed._failed = True
+    for recognizer in (finished, failed):
+        with pytest.raises(ModelError):
+            recognizer.restore(pack(bad))
+        assert recognizer.labels == Recognizer(tiny).labels
+        assert recognizer.profile is None
+    finished.teach("happy")  # what was said last is still there
+    assert failed._failed
+
+
+def test_what_is_taught_needs_no_file(tmp_path: Path, speech: np.ndarray) -> None:
+    file = save_tiny(tmp_path / "gone.onnx")
+    recognizer = Recognizer(file)
+    recognizer.push(speech[:50_000])
+    file.unlink()
+    recognizer.teach("happy")
+    assert recognizer.profile is not None
+    assert recognizer.profile.counts == {"happy": 1}
+
+
+def test_only_a_hop_that_was_lost_is_missing(tiny: Path, speech: np.ndarray) -> None:
+    recognizer = Recognizer(tiny)
+    lost = recognizer.skip(60 * 16_000 + 1000)
+    assert {reading.reason for reading in lost[4:]} == {"the sound is missing"}
+    after = recognizer.push(speech[:11_000])
+    assert after[0].gap > 50  # so much was lost since the reading before
+    assert all(reading.reason != "the sound is missing" for reading in after)
+    after = recognizer.skip(9_000)
+    assert [reading.reason == "the sound is missing" for reading in after] == [True, True]
+
+
+def test_a_program_s_own_rules_for_underflow_do_not_matter(tiny: Path, speech: np.ndarray) -> None:
+    quiet = speech[:50_000] * np.float32(1e-18)
+    with np.errstate(all="raise"):
+        recognizer = Recognizer(tiny)
+        found = recognizer.push(quiet, 44_100) + recognizer.skip(5, 44_100)
+        found += recognizer.finish()
+        Profile(tiny).add("happy", speech[:50_000])
+    plain = Recognizer(tiny)
+    assert found == plain.push(quiet, 44_100) + plain.skip(5, 44_100) + plain.finish()
 
 
 def test_a_state_outlives_a_new_version(

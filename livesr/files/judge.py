@@ -11,6 +11,7 @@ from livesr.files.replay import Source, replay
 from livesr.profile import Profile
 from livesr.reading import Reading
 from livesr.settings import HOP_SECONDS, SAMPLE_RATE
+from livesr.stages.samples import check_channel
 from livesr.summary import Summary
 
 
@@ -47,6 +48,7 @@ def judge(
         >>> judge("talk.flac").label in ("angry", "happy", "neutral", "sad")
         True
     """
+    check_channel(channel)  # "each" would be several voices
     summary = Summary()
     for reading in replay(
         path_or_samples,

@@ -11,7 +11,7 @@ import numpy as np
 
 from livesr.arrays import Float64
 from livesr.errors import ModelError
-from livesr.reading import LONGEST_LABEL, MOST_LABELS, printable
+from livesr.reading import LONGEST_LABEL, LONGEST_TEXT, MOST_LABELS, printable
 from livesr.settings import DecisionSettings, EncoderSettings, FrontEndSettings
 
 METADATA_KEY = "livesr"
@@ -21,9 +21,11 @@ _KIND = "emotion"
 _LARGEST = 1000.0  # of log-mels and of their deviations; the least deviation is its inverse
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ModelInfo:
     """The description that a model file carries; `export.networks.graph` describes the graph.
+
+    Equal to itself alone: it holds arrays.
 
     Example:
         >>> import livesr
@@ -108,8 +110,10 @@ class ModelInfo:
                 and (deviation <= _LARGEST).all()
             ):
                 raise ValueError("standardisation")
+            if not printable(about["name"], LONGEST_TEXT):
+                raise ValueError("name")
             return cls(
-                name=str(about["name"]),
+                name=about["name"],
                 labels=tuple(labels),
                 mean=mean,
                 deviation=deviation,

@@ -10,7 +10,7 @@ import numpy as np
 
 from livesr.arrays import Float32
 from livesr.errors import AudioError, LivesrError, ModelError
-from livesr.reading import MOST_SECONDS
+from livesr.reading import LATEST_START_SECONDS
 from livesr.settings import FrontEndSettings
 from livesr.stages.samples import in_words
 from livesr.stages.stage import Stage
@@ -34,12 +34,13 @@ class HopCutter(Stage):
         start: stream time before the first of them.
         jumped: what long gaps moved the clock by, unheard.
         lost: samples lost since the last reading.
+        unheard: of them, what a long gap moved the clock by.
 
     Raises:
         LivesrError: if the hop is not one of those.
     """
 
-    _fields = ("waiting", "position", "start", "jumped", "lost")
+    _fields = ("waiting", "position", "start", "jumped", "lost", "unheard")
 
     def __init__(self, hop: float, settings: FrontEndSettings, window_seconds: float) -> None:
         self._rate = settings.sample_rate
@@ -55,15 +56,17 @@ class HopCutter(Stage):
         Raises:
             AudioError: if it cannot be a time. Nothing is changed then.
         """
-        if not (isinstance(start, (int, float)) and 0 <= start <= MOST_SECONDS):
+        if not (isinstance(start, _NUMBERS) and 0 <= start <= LATEST_START_SECONDS):
             raise AudioError(
-                f"A stream cannot start at {in_words(start)} s; give 0 to {MOST_SECONDS:.0f} s."
+                f"A stream cannot start at {in_words(start)} s; give 0 to "
+                f"{LATEST_START_SECONDS:.0f} s."
             )
         self.waiting: Float32 = np.zeros(0, np.float32)
-        self.start = round(start * self._rate)
-        self.position = self.jumped = self.lost = 0
+        self.start = round(float(start) * self._rate)
+        self.position = self.jumped = self.lost = self.unheard = 0
 
     def restore(self, state: Mapping[str, Any], taken: int) -> None:
+        state = {"unheard": 0, **state}  # 0.2.0's first states have none
         for name in self._fields[1:]:
             if type(state.get(name)) is not int or not 0 <= state[name] <= _MOST_SAMPLES:
                 raise ModelError(f"The saved state cannot be used: {name} is no sample count.")
@@ -108,11 +111,16 @@ class HopCutter(Stage):
         rest, self.waiting = self.waiting, self.waiting[:0]
         return rest
 
-    def cover(self, count: int) -> int:
-        """A reading covers so many more; returns how many were lost since the one before."""
-        lost, self.lost = self.lost, 0
+    def cover(self, count: int) -> tuple[int, bool]:
+        """A reading covers so many more.
+
+        Returns:
+            How many were lost since the one before, and whether all that it covers was.
+        """
+        lost, missing = self.lost, self.lost - self.unheard >= count
+        self.lost = self.unheard = 0
         self.position += count
-        return lost
+        return lost, missing
 
     def silence_of(self, lost: int) -> int:
         """How many of `lost` samples count as silence; the others are whole hops."""
@@ -123,6 +131,7 @@ class HopCutter(Stage):
         """Move the clock on by `count` samples without readings."""
         self.jumped += count
         self.lost += count
+        self.unheard += count
 
 
 def _whole_shifts(hop: Any, settings: FrontEndSettings) -> int:

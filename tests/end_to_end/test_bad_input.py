@@ -143,6 +143,8 @@ def changed(**changes: Any) -> dict[str, Any]:
         (changed(labels=["angry", "happy"]), r"probabilities are float32 \(1, 4\)"),
         (changed(labels=["angry", "happy", "sad", "sad"]), r"cannot be read .*labels"),
         (changed(labels="sad"), r"cannot be read .*labels"),
+        (changed(name="\x1b[31mred"), r"cannot be read .*name"),
+        (changed(name="a" * 50_000), r"cannot be read .*name"),
         (changed(format=99), "format is 99, livesr needs 1"),
         (
             changed(front_end={**FrontEndSettings().to_dict(), "sample_rate": 8000}),

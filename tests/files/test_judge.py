@@ -53,6 +53,11 @@ def test_every_kind_of_source_gives_the_same(tiny: Path) -> None:
     assert livesr.judge(both, rate, model=tiny, channel=2).to_dict() == expected
 
 
+def test_a_verdict_is_of_one_voice(tiny: Path) -> None:
+    with pytest.raises(livesr.AudioError, match="no channel 'each'"):
+        livesr.judge(CLIP, model=tiny, channel="each")  # type: ignore[arg-type]
+
+
 def test_silence_has_no_verdict(tiny: Path) -> None:
     verdict = livesr.judge(np.zeros(32_000, np.float32), model=tiny)
     assert verdict.label is None
