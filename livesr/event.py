@@ -24,6 +24,7 @@ Kind = Literal[
     "teach",
     "untaught",
 ]
+PAUSED = "paused"  # text of a gap that the user made
 _MOST_ABOUT = 32  # values of a session, from a file
 _LONGEST_DATA = 2**20  # characters
 

@@ -75,6 +75,13 @@ class Example:
     source: str = ""
     pitch: float = 0.0
 
+    def same(self, other: Example) -> bool:
+        """Whether it is of the same sound, with the same label."""
+        return self.label == other.label and all(
+            np.array_equal(own, theirs)
+            for own, theirs in ((self.context, other.context), (self.logs, other.logs))
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Expectation:

@@ -90,7 +90,7 @@ def defaults(values: Mapping[str, Any], context: typer.Context, path: Path) -> d
             option = _option(commands[name], key)
             if option is None:
                 raise LivesrError(
-                    f"{path}: {name}.{key} is no option of it; see 'livesr {name} -h'."
+                    f"{path}: livesr {name} has no option {key}; see 'livesr {name} -h'."
                 )
             found.setdefault(name, {})[_name(option)] = _checked(
                 option, value, f"{path}: {name}.{key}", context

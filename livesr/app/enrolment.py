@@ -102,17 +102,19 @@ class Enrolment:
                 print(f"{_told(example, profile)}.")
                 if doubt := profile.doubt():
                     print(doubt)
-                answer = _ask("Return keeps it, r repeats, s skips: ")
+                answer = None
+                while answer not in ("", "r", "s"):
+                    answer = _ask("Return keeps it, r repeats, s skips: ").strip().lower()
             except ProfileError as error:
                 print(f"{error} Try again.")
                 continue
             except (KeyboardInterrupt, EOFError):
                 profile.examples = before  # nobody has said that it is to be kept
                 raise
-            if answer.strip().lower() not in ("r", "s"):
+            if not answer:
                 return True
             profile.pop()
-            if answer.strip().lower() == "s":
+            if answer == "s":
                 return False
 
     def _record(self, seconds: float) -> tuple[Float32, float]:

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from livesr.errors import LivesrError
-from livesr.event import Item
+from livesr.event import PAUSED, Item
 from livesr.microphone.devices import Device, check_query
 from livesr.microphone.stream import Microphone
-from livesr.microphone.worker import PAUSED, Worker
+from livesr.microphone.worker import Worker
 from livesr.profile import Profile
 from livesr.reading import Reading
 from livesr.recognizer import Recognizer

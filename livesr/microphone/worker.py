@@ -17,7 +17,7 @@ import numpy as np
 
 from livesr.arrays import Float32
 from livesr.errors import DeviceError, LivesrError
-from livesr.event import Item
+from livesr.event import PAUSED, Item
 from livesr.files.recording import Recording
 from livesr.microphone.capture import Capture
 from livesr.microphone.devices import (
@@ -47,7 +47,7 @@ _PERMIT = {
     "darwin": "System Settings, Privacy & Security, Microphone",
     "win32": "Settings, Privacy & security, Microphone",
 }
-TOO_SLOW, GONE, PAUSED = "the machine was too slow", "the microphone had gone", "paused"
+TOO_SLOW, GONE = "the machine was too slow", "the microphone had gone"
 _log = logging.getLogger(__name__)
 
 

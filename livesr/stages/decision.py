@@ -88,7 +88,9 @@ class Decision(Stage):
         second, first = np.sort(self._smoothed)[-2:]
         best = int(np.argmax(self._smoothed))
         margin = settings.keep_margin if best == self._label else settings.least_margin
-        if first < settings.least_probability or first - second < margin:
+        if first < settings.least_probability:
+            return self._none("unsure", "not sure enough")
+        if first - second < margin:
             return self._none("unsure", "too close to call")
         self._label = best
         return Verdict("speech", best, None, self._smoothed.copy())

@@ -32,6 +32,17 @@ def test_it_says_how_long_how_it_sounded_and_when_it_turned() -> None:
     ]
 
 
+def test_a_pause_is_no_loss() -> None:
+    summary = Summary(LABELS)
+    summary.add(reading(1.0, "sad"))
+    summary.add(reading(5.0, "sad", gap=2.5))
+    assert closing(summary, paused=2.5)[1] == "It was paused for 2.5 s."
+    assert closing(summary, paused=2.0)[1:3] == [
+        "It was paused for 2.0 s.",
+        "0.5 s of sound were lost.",
+    ]
+
+
 def test_of_nothing_and_of_many_turns() -> None:
     assert len(closing(Summary(LABELS))) == 1
     summary = Summary(LABELS)

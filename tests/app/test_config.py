@@ -83,7 +83,7 @@ def test_the_file_is_shown_and_keeps_its_comments(config: Config) -> None:
     [
         ("hop = ", "is not TOML"),
         ('colour = "red"', "colour is an option of no command"),
-        ('[replay]\ncolour = "red"', "replay.colour is no option of it"),
+        ('[replay]\ncolour = "red"', "livesr replay has no option colour"),
         ("[reply]\nhop = 1", "[reply] is not a command; there are replay, listen"),
         ('hop = "fast"', "hop = 'fast' cannot be"),
         ("hop = true", "hop = True is no value of --hop"),

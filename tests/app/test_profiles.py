@@ -90,9 +90,35 @@ def test_clips_are_enrolled_all_or_none(clips: list[str], tiny: Path, tmp_path: 
     assert not path.exists()
 
 
+def test_a_clip_is_enrolled_once_and_patterns_are_matched(
+    clips: list[str], tiny: Path, tmp_path: Path
+) -> None:
+    pattern = str(tmp_path / "[01].wav")
+    said("enrol", "me", "--label", "sad", "--model", str(tiny), pattern)
+    out = said("enrol", "me", "--label", "sad", clips[1], clips[2], clips[2])
+    assert Profile.load(place("me")).counts == {"sad": 3}
+    assert "1.wav: it is enrolled already" in out.replace("\n", "")
+    before = place("me").read_bytes()
+    said("enrol", "me", "--label", "sad", clips[0])
+    assert place("me").read_bytes() == before
+    said("enrol", "me", "--label", "happy", clips[0])  # as another emotion it is news
+    assert Profile.load(place("me")).counts == {"sad": 3, "happy": 1}
+
+
+def test_a_word_of_ones_own_says_what_is_judged_no_longer(clips: list[str], tiny: Path) -> None:
+    out = said("enrol", "me", "--label", "happy", "--model", str(tiny), clips[0])
+    assert "no longer" not in out and "your own words" not in out
+    out = said("enrol", "me", "--label", "hapy", clips[1]).replace("\n", " ")
+    assert "happy, hapy are all that is judged; no angry, neutral, sad" in out
+    assert "If hapy is a misspelt happy: livesr profiles me --remove --label hapy" in out
+
+
 def test_what_cannot_be_is_told(clips: list[str], tiny: Path) -> None:
     for arguments, words in (
         (["enrol", "me", clips[0]], "--label happy"),
+        (["enrol", "me", "--labels", "calm,tense", "--label", "calm", clips[0]], "--label alone"),
+        (["enrol", "a/b", "--label", "sad", clips[0]], "a path that ends in .livesr-profile"),
+        (["enrol", clips[0], "--label", "sad", clips[1]], "first word after enrol is the profile"),
         (["enrol", "me", "--label", "x" * 10_000, clips[0]], "cannot be a label"),
         (["enrol", "", "--label", "sad", clips[0]], "cannot be a profile's name"),
         (["profiles", "--remove"], "Name the profile"),
@@ -107,7 +133,7 @@ def test_enrolling_by_the_microphone_asks_until_it_is_right(
 ) -> None:
     """The person's part is played here; tests/microphone has a real one."""
     recorded = iter([np.zeros(48_000, np.float32), *np.split(speech[:192_000], 4)])
-    answers = iter(["", "", "r", "", "", "", "s"])
+    answers = iter(["", "", "r", "", "q", "keep", "", "", "s"])
     monkeypatch.setattr("builtins.input", lambda: next(answers))
     monkeypatch.setattr(Enrolment, "_record", lambda *_: (next(recorded), -20.0))
     profile = Profile(tiny)

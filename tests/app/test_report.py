@@ -26,7 +26,7 @@ from livesr.app.gaps import Gaps
 from livesr.app.report import report
 from livesr.app.report.report import Report
 from livesr.app.ui.theme import COLOURS, GLYPHS
-from livesr.event import Item
+from livesr.event import PAUSED, Item
 from livesr.files.jsonl import readings_from_jsonl
 from livesr.model.metadata import LABELS
 from tests.helpers.browser import chromium
@@ -37,7 +37,7 @@ HOSTILE = (
     "</script><img src=x onerror=\"document.documentElement.dataset.pwned='1'\">"
     "<!--\u2028{{data}}\ud800&amp;\u202e'"
 )
-SHOWN = HOSTILE.replace("\ud800", "?")
+SHOWN = "".join(sign if sign.isprintable() else "\ufffd" for sign in HOSTILE)
 END, KIND, WITHIN, LEVEL, SPEECH, LOST, SMOOTHED = range(7)
 WHY = {
     "no-speech": "nobody is speaking",
@@ -288,7 +288,8 @@ def test_nothing_from_outside_leaves_the_data(tmp_path: Path) -> None:
     outside = re.compile(r'(id="data">).*?(</script>)', re.DOTALL)
     assert outside.sub(r"\1\2", page) == outside.sub(r"\1\2", plain)
     data = data_of(page)
-    assert data["source"] == data["model"] == data["labels"][0][0] == SHOWN
+    assert data["source"] == data["model"] == SHOWN
+    assert data["labels"][0][0] == HOSTILE.replace("\ud800", "?")
     assert "\u2028" not in page
 
 
@@ -430,7 +431,7 @@ def test_an_event_of_a_later_livesr_is_skipped(tmp_path: Path) -> None:
         ({"end": 0.25}, "do not increase"),
         ({"end": 0.1}, "do not increase"),
         ({"end": 1e9}, "time that cannot be"),
-        ({"end": 10**400}, "too large"),
+        ({"end": 10**400}, "a number that cannot be"),
         ({"start": -1}, "time that cannot be"),
         ({"level_dbfs": float("inf")}, "no number"),
         ({"level_dbfs": 1e30}, "level"),
@@ -640,13 +641,39 @@ def test_all_emotions_are_in_the_picture_and_nothing_overflows(
     assert answer["colours"] == [True] * 4
     assert answer["overflow"] <= 0
     assert answer["heading"] == "x" * 300 + SHOWN
-    assert "The voice sounded sad for 47% of the labelled speech" in answer["story"]
+    assert "Of the labelled speech, 48% sounded sad, 42% angry, " in answer["story"]
     assert "12.5 s lost" in answer["story"]
     for words in ("faint: unsure", "empty: no speech", "sound lost", "clipping", "mark"):
         assert words in answer["key"]
     assert answer["turns"] == 5
     assert "Ccorrection: sad0:20.3" in answer["events"]
     assert answer["events"][1] == "G12.5 s sound lost: the computer was busy0:07.0"
+
+
+def test_numbers_add_up_and_a_pause_is_no_loss(
+    chromium: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["angry", "happy", "sad", "angry", "happy", "sad", "unsure"]
+    items: list[Reading | Event] = [reading((n + 1) / 12, name) for n, name in enumerate(names)]
+    items += [Event("gap", 0.6, 2.0, PAUSED), reading(3.0, "sad", gap=2.25)]
+    script = """
+      dispatchEvent(new ErrorEvent("error", { message: "once it is drawn" }));
+      return {
+        story: byId("story").innerText,
+        shares: [...document.querySelectorAll("#shares b")].map((one) => one.textContent),
+        events: [...byId("events").children].map((item) => item.textContent),
+        trouble: byId("trouble").hidden,
+      };
+    """
+    answer = asked(chromium, monkeypatch, tmp_path, items, script)
+    assert sum(int(share.removesuffix("%")) for share in answer["shares"]) == 100
+    tenths = [float(found) for found in re.findall(r"([\d.]+) s", answer["story"])]
+    assert tenths[0] == 3.0
+    assert sum(tenths[1:]) == pytest.approx(3.0)
+    assert "2.0 s paused" in answer["story"]
+    assert "0.3 s lost" in answer["story"] or "0.2 s lost" in answer["story"]
+    assert answer["events"] == ["G2.0 s paused0:00.6"]
+    assert answer["trouble"]
 
 
 def test_the_cursor_and_the_zoom(

@@ -60,7 +60,9 @@ def reading(
         end=end,
         status=status,  # type: ignore[arg-type]
         label=label if status == "speech" else None,
-        reason=WAITS.get(status),
+        reason="not sure enough"
+        if status == "unsure" and max(shares) < 0.55
+        else WAITS.get(status),
         probabilities=dict(zip(LABELS, (0.2, 0.5, 0.2, 0.1), strict=True)),
         smoothed=named,
         attention=(weights / weights.sum()).astype(np.float32),
@@ -166,7 +168,7 @@ def test_other_absences_say_their_rules() -> None:
     ("status", "words"),
     [
         ("no-speech", " no speech  nobody is speaking"),
-        ("unsure", " unsure  not sure enough: happy 60 %"),
+        ("unsure", " unsure  too close to call"),
         ("warming-up", " warming up  listening"),
     ],
 )

@@ -63,7 +63,8 @@ def test_close_probabilities_are_unsure() -> None:
 
 
 def test_weak_probabilities_are_unsure() -> None:
-    assert Hops().push(np.array([0.39, 0.21, 0.2, 0.2]), SPEECH, 8).status == "unsure"
+    verdict = Hops().push(np.array([0.39, 0.21, 0.2, 0.2]), SPEECH, 8)
+    assert (verdict.status, verdict.reason) == ("unsure", "not sure enough")
 
 
 def test_a_label_is_kept_by_a_smaller_margin_than_it_takes() -> None:

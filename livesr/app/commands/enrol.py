@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,21 +57,29 @@ def enrol(
     from livesr.app.exit_status import ExitStatus
     from livesr.app.profiles import place
     from livesr.errors import ProfileError
-    from livesr.profile import Profile, check_label
+    from livesr.profile import SUFFIX, Profile, check_label
 
     path = place(name)
     exists = os.path.exists(path)  # unlike Path.exists, raises nothing where one may not look
-    profile = Profile.load(path) if exists else Profile(model, name=path.name.split(".")[0])
+    if not exists and not path.name.endswith(SUFFIX):
+        raise ProfileError(f"{path}: give a name, or a path that ends in {SUFFIX}.")
+    try:
+        profile = Profile.load(path) if exists else Profile(model, name=path.name.split(".")[0])
+    except ProfileError as error:
+        first = (
+            f" The first word after enrol is the profile: enrol NAME {name} ..." if label else ""
+        )
+        raise ProfileError(f"{error}{first}") from None
     if exists:
         from livesr.model.load import load_model
 
         profile.check_model(load_model(model or profile.model))
     status = ExitStatus.DONE
     if clips:
-        if label is None or labels is not None:
-            raise ProfileError(
-                "Say what the clips sound like: --label happy. (--labels is for the microphone.)"
-            )
+        if labels is not None:
+            raise ProfileError("--labels is for the microphone; with clips, give --label alone.")
+        if label is None:
+            raise ProfileError("Say what the clips sound like: --label happy.")
         _enrol_clips(profile, check_label(label), clips, path, any_voice)
     elif label is not None:
         raise ProfileError(
@@ -92,6 +101,19 @@ def _tell(profile: Profile, path: Path, name: str, clips: bool) -> None:
         print(f"{profile.name}: nothing is enrolled.")
         return
     print(f"{profile.name}: {counts}  ({path})")
+    dropped = [known for known in profile.model_labels if known not in profile.judged]
+    if dropped:
+        alone = ", ".join(profile.judged)
+        print(
+            f"Because of your own words, {alone} are all that is judged; no {', '.join(dropped)}."
+        )
+        for word in profile.judged:
+            near = get_close_matches(word, profile.model_labels, 1, 0.7)
+            if near and word not in profile.model_labels:
+                print(
+                    f"If {word} is a misspelt {near[0]}: "
+                    f"livesr profiles {shlex.quote(name)} --remove --label {shlex.quote(word)}"
+                )
     if clips and (doubt := profile.doubt()):
         print(doubt)
     if expected := profile.expectation():
@@ -130,23 +152,30 @@ def _enrol_clips(
     """All of them or none."""
     import numpy as np
 
+    from livesr.app.inputs import find_inputs
     from livesr.errors import AudioError, ProfileError
     from livesr.files.soundfile import SoundFile
 
     _make_folder(path)
     known = len(profile.examples)
-    for clip in clips:
+    for clip in (Path(each.path) for each in find_inputs(map(str, clips))):
         try:
             with SoundFile(clip) as sound:
                 blocks, rate = list(sound.blocks()), sound.rate
             samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+            before = profile.examples
             example = profile.add(label, samples, rate, source=clip.name[:120], any_voice=any_voice)
+            if any(example.same(other) for other in before):
+                profile.pop()
+                print(f"{clip}: it is enrolled already, and left out")
+                continue
         except ProfileError as error:
             raise ProfileError(f"{clip}: {error} Nothing was enrolled.") from None
         except AudioError as error:
             raise AudioError(f"{error} Nothing was enrolled.") from None
         print(f"{clip}: {example.seconds:.1f} s of speech, {label}")
-    _keep(profile, path, known)
+    if len(profile.examples) > known:
+        _keep(profile, path, known)
 
 
 def _keep(profile: Profile, path: Path, known: int) -> None:

@@ -104,7 +104,7 @@ def listen(
         settings = load_model(used).info.decision
         view = View(source="", model=used, keys=_KEYS, settings=settings, corrects=True)
         with listener:
-            view.source = listener.device.name + (f"  ● recording {record}" if record else "")
+            view.source, view.recording = listener.device.name, str(record or "")
             view.facts["rate"] = f"{listener.rate} Hz"
             if known:
                 view.facts["profile"] = known.name

@@ -20,10 +20,11 @@ import numpy as np
 
 from livesr.app.gaps import Gaps
 from livesr.app.outputs import STDOUT
+from livesr.app.ui.closing import rounded
 from livesr.app.ui.theme import CLIPPING_DBFS, COLOURS, FAINT_DBFS, GLYPHS
 from livesr.arrays import Float64
 from livesr.errors import LivesrError
-from livesr.event import Event, Item
+from livesr.event import PAUSED, Event, Item
 from livesr.reading import LONGEST_TEXT, Reading, Status
 from livesr.summary import Summary
 from livesr.version import __version__
@@ -59,7 +60,8 @@ class Report:
     def __init__(
         self, source: str, model: str, path: str | Path, sound: bytes | None = None
     ) -> None:
-        self._source, self._model, self._named, self._sound = source, model, path, sound
+        self._source, self._model = _shown(source), _shown(model)
+        self._named, self._sound = path, sound
         self._path = Path(os.path.realpath(path))
         self._streams = str(path) == STDOUT or (os.path.exists(path) and not self._path.is_file())
         self._part = self._path.with_name(f".livesr-{secrets.token_hex(8)}.part")
@@ -71,6 +73,7 @@ class Report:
         self._events: list[dict[str, Any]] = []
         self._unlisted = 0
         self._gaps: list[Event] = []
+        self._paused = 0.0  # seconds
         self._profiles: list[str] = []
         self._started = ""
 
@@ -121,6 +124,8 @@ class Report:
         if event.kind == "session":
             self._started = str(event.about.get("started") or "")
             return
+        if event.kind == "gap" and event.text == PAUSED:
+            self._paused += event.seconds
         if event.silence is not None and len(self._gaps) < _MOST_LISTED:
             self._gaps.append(event)
         if len(self._events) < _MOST_LISTED:
@@ -221,14 +226,23 @@ class Report:
             "attention": self._cells(),
             "cell": self._cell,
             "shares": list(summary.shares.values()),
+            "percents": rounded([100 * share for share in summary.shares.values()]),
             "labelled": [summary.labelled.get(name, 0.0) for name in labels],
-            "seconds": summary.seconds,
-            "lost": summary.lost,
+            **self._lasting(),
             "turns": [[at, labels.index(name)] for at, name in summary.turns],
             "turnsInAll": summary.turned,
             "events": self._events,
             "eventsInAll": len(self._events) + self._unlisted,
         }
+
+    def _lasting(self) -> dict[str, Any]:
+        """Seconds by status, paused and lost: tenths that add up."""
+        paused = min(self._paused, self._summary.lost)
+        lost = {"paused": paused, "lost": self._summary.lost - paused}
+        seconds: dict[str, float] = {**lost, **dict(self._summary.seconds.items())}
+        tenths = rounded([10 * value for value in seconds.values()])
+        found = {name: count / 10 for name, count in zip(seconds, tenths, strict=True)}
+        return {"paused": found.pop("paused"), "lost": found.pop("lost"), "seconds": found}
 
     def _cells(self) -> str:
         """The attention timeline: a byte a cell, in tenths, as base64."""
@@ -248,6 +262,11 @@ class Report:
         numbers = row[_LEVEL], row[_SPEECH] / row[_SECONDS], row[_LOST], *shares
         rounded = [round(float(number), 3) for number in numbers]
         return [round(float(row[_END]), 4), kind, within, *rounded]
+
+
+def _shown(name: str) -> str:
+    """Without signs that turn the direction of writing, which would show another name."""
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in name)
 
 
 def _as_address(sound: bytes | None) -> str | None:

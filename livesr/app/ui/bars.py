@@ -15,6 +15,7 @@ _NAME_CELLS = 11
 _ROOMY = 56  # cells from which this window's own number fits beside the smoothed one
 _MARKED = 10  # cells of a bar from which a mark in it says something
 _MOST_NUMBERS = 9  # keys
+_LEAST_BAR = 4  # cells; a shorter bar is left out
 _WIDEST = 72  # cells from which the usual number fits too
 
 
@@ -41,7 +42,9 @@ class Bars:
         # Without speech the shares are only where they start from: no claim, so no colour.
         spoken = self.reading.status in ("speech", "unsure")
         left = _NAME_CELLS + 2 * self.numbered
-        width = max(4, options.max_width - left - (6 + 10 * roomy + (12 if widest else 0)))
+        width = options.max_width - left - (6 + 10 * roomy + (12 if widest else 0))
+        width = max(width, min(_LEAST_BAR, options.max_width - left - 5))
+        width = width if width >= _LEAST_BAR else 0
         for number, (label, share) in enumerate(self.reading.smoothed.items(), start=1):
             leads = label == self.reading.label
             style = palette.style(label) if spoken else palette.quiet
@@ -50,6 +53,7 @@ class Bars:
                 row.append(f" {number}" if number <= _MOST_NUMBERS else "  ", palette.quiet)
             row.append(f" {palette.glyph(label)} {label:<8}", f"bold {style}" if leads else style)
             row.append_text(self._bar(share, usual.get(label), width, style, palette))
+            row.truncate(max(0, options.max_width - 5))  # the name is cut, but not the number
             row.append(f"{share:5.0%}", "bold" if leads else "" if spoken else palette.quiet)
             if roomy:
                 row.append(f"  now {self.reading.probabilities[label]:4.0%}", palette.quiet)

@@ -36,12 +36,12 @@ def rule(
     if reading.reason == "too little speech yet":
         needs = f": needs {settings.least_speech_seconds:g} s" if settings else ""
         return f"too little speech yet{needs}"
-    if reading.reason != "too close to call":
-        return reading.reason or ""
     (first, most), *others = sorted(reading.smoothed.items(), key=lambda item: -item[1])
-    if settings is None or most < settings.least_probability:
+    if reading.reason == "not sure enough":
         needs = f", needs {settings.least_probability:.0%}" if settings else ""
         return _spaced(f"not sure enough: {first} {most:.0%}{needs}")
+    if reading.reason != "too close to call" or settings is None or not others:
+        return reading.reason or ""
     second, next_most = others[0]
     margin = settings.keep_margin if first == held else settings.least_margin
     return _spaced(

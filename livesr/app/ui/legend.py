@@ -45,12 +45,12 @@ class Legend:
         table = Table.grid(padding=(0, 2))
         table.add_column(style="bold", no_wrap=True)
         table.add_column()
-        for name, words in _ROWS:
-            table.add_row(f" {name}", words.format(**values))
+        if self.keys:  # first: a small window shows no more
+            table.add_row(" keys", palette.printable(self.keys))
         if self.labels:
             numbered = ", ".join(f"{n} {label}" for n, label in enumerate(self.labels[:9], start=1))
             table.add_row(" correct", f"you just said: {numbered}; u: undo")
-        if self.keys:
-            table.add_row(" keys", palette.printable(self.keys))
+        for name, words in _ROWS:
+            table.add_row(f" {name}", words.format(**values))
         yield Text(" What you see (? closes it)", palette.quiet)
         yield table

@@ -11,6 +11,8 @@ from livesr.app.ui.theme import CLIPPING_DBFS, FAINT_DBFS, Palette
 from livesr.reading import Reading
 from livesr.settings import SPEECH_THRESHOLD
 
+_LEAST_BAR = 3  # cells; a shorter bar is left out
+
 
 @dataclass(frozen=True, slots=True)
 class Meter:
@@ -33,8 +35,12 @@ class Meter:
         words = f" {level:6.1f} dBFS"
         warning = f" CLIPS, peak {peak:.1f} " if clips else ""
         speaks = self.reading.speech > SPEECH_THRESHOLD
-        voice = f"  {'speech  ' if speaks else 'no voice'} {self.reading.speech:4.0%}"
-        width = max(4, options.max_width - 12 - len(words) - len(warning) - len(voice))
+        voice = f"  {'speech  ' if speaks else 'no voice'}"
+        share = f" {self.reading.speech:4.0%}"
+        room = options.max_width - 12 - len(words) - len(warning) - len(voice)
+        if room - len(share) >= _LEAST_BAR:  # else there is no room for a whole number
+            voice, room = voice + share, room - len(share)
+        width = room if room >= _LEAST_BAR else 0
         row = Text().append("   level   ", palette.quiet)
         row.append(palette.across(1 - level / FAINT_DBFS, width))
         row.append(words, palette.quiet)

@@ -107,7 +107,8 @@ class Picture:
         view = self.view
         now = max(view.now, view.readings[-1].end if view.readings else 0.0)
         clock = _clock(now) + (f" / {_clock(view.duration)}" if view.duration else "")
-        source = palette.printable(view.source)
+        source = view.source + (f"  ● recording {view.recording}" if view.recording else "")
+        source = palette.printable(source)
         top = Text(" ").append(" livesr ", "bold reverse").append(f"  {source}")
         top.truncate(max(1, width - len(clock) - 2))
         top.append(clock.rjust(max(0, width - top.cell_len - 1)))

@@ -33,6 +33,7 @@ class View:
         readings: of the last minute.
         events: of the last minute.
         usual: what the voice sounded like so far.
+        recording: the file that a microphone is recorded to; empty for none.
     """
 
     source: str
@@ -50,6 +51,7 @@ class View:
     readings: deque[Reading] = field(default_factory=deque)
     events: deque[Event] = field(default_factory=deque)
     usual: Usual = field(default_factory=Usual)
+    recording: str = ""
 
     def take(self, item: Item) -> None:
         """Show a reading as the newest, or an event in the history."""
