@@ -44,8 +44,8 @@ class Writer:
             raise
         except OSError as error:
             raise LivesrError(
-                f"{self._name} cannot be written further: {error.strerror}; "
-                "the readings so far are in it."
+                f"{self._name} cannot be written further: {error.strerror}"
+                + ("; the readings so far are in it." if self._written else ".")
             ) from None
 
     def _write(self, file: TextIO, item: Item) -> None:
