@@ -77,10 +77,7 @@ def test_a_reader_that_went_away_costs_no_file(tmp_path: Path) -> None:
 def test_an_output_that_fails_costs_no_other(tmp_path: Path) -> None:
     told = shell(f"{REPLAY} --jsonl /dev/full --csv {tmp_path}/c")
     assert told.returncode == 3
-    assert told.stderr == (
-        "livesr: /dev/full cannot be written further: No space left on device; "
-        "the readings so far are in it.\n"
-    )
+    assert told.stderr == "livesr: /dev/full cannot be written further: No space left on device.\n"
     assert (tmp_path / "c").read_text().count("\n") == READINGS + 1
     assert shell(f"{REPLAY} --csv {tmp_path}/d > /dev/full").returncode == 3
     assert (tmp_path / "d").read_text().count("\n") == READINGS + 1

@@ -650,11 +650,6 @@ def test_all_emotions_are_in_the_picture_and_nothing_overflows(
     assert answer["events"][1] == "G12.5 s sound lost: the computer was busy0:07.0"
 
 
-def test_corrections_alone_are_no_profile(tmp_path: Path) -> None:
-    items = [reading(0.25, "sad", profile="corrections"), reading(0.5, "sad", profile="me")]
-    assert data_of(made(items, tmp_path / "a.html"))["profiles"] == ["me"]
-
-
 def test_numbers_add_up_and_a_pause_is_no_loss(
     chromium: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,6 @@ from livesr.arrays import Float64
 from livesr.errors import LivesrError
 from livesr.event import PAUSED, Event, Item
 from livesr.reading import LONGEST_TEXT, Reading, Status
-from livesr.recognizer import CORRECTIONS
 from livesr.summary import Summary
 from livesr.version import __version__
 
@@ -140,7 +139,7 @@ class Report:
         if not self._readings:
             self._begin = summary.end = reading.start
             summary.labels = tuple(reading.smoothed)
-        name = "" if reading.profile == CORRECTIONS else (reading.profile or "")[:LONGEST_TEXT]
+        name = (reading.profile or "")[:LONGEST_TEXT]
         if name and name not in self._profiles and len(self._profiles) < _MOST_PROFILES:
             self._profiles.append(name)
         # What was wholly lost still has a status, so it must weigh something.
