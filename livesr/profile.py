@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from livesr.arrays import Array, Float32, Float64
-from livesr.errors import LivesrError, ModelError, ProfileError
+from livesr.errors import ModelError, ProfileError
 from livesr.model.load import Model, load_model
 from livesr.reading import LONGEST_LABEL, MOST_LABELS, printable
 from livesr.settings import SAMPLE_RATE
@@ -27,7 +27,7 @@ from livesr.stages.model_stream import ModelStream
 from livesr.stages.resample import InputResampler
 from livesr.stages.samples import as_mono, check_rate
 from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
-from livesr.state import State, pack, unpack
+from livesr.state import UNREADABLE, State, pack, unpack
 
 SUFFIX = ".livesr-profile"
 MOST_EXAMPLES = 400
@@ -36,15 +36,6 @@ _LONGEST_SECONDS = 600.0  # of sound in an example
 _LONGEST_SOURCE = 120
 _LONGEST_NAME = 100
 _LARGEST_BYTES = 4 * 2**20
-_UNREADABLE = (
-    AttributeError,
-    IndexError,
-    KeyError,
-    LivesrError,
-    OverflowError,
-    TypeError,
-    ValueError,
-)
 _HOP_SAMPLES = SAMPLE_RATE // 4
 _HIGHEST_PITCH = 1000.0  # Hz, in a file
 # Mean difference in pitch between two examples of one label, in semitones, by the number of labels
@@ -441,7 +432,7 @@ class Profile:
                 _check(example, profile._context_size, len(profile.model_labels))
             if len(profile.labels) > MOST_LABELS:
                 raise ValueError("too many labels")
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise ProfileError(f"It is no profile of livesr's ({error!s:.200}).") from None
         return profile
 

@@ -30,18 +30,9 @@ from livesr.stages.model_stream import ModelStream
 from livesr.stages.resample import InputResampler
 from livesr.stages.samples import as_mono, check_gap, check_rate, shaped
 from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
-from livesr.state import State, pack, unpack
+from livesr.state import UNREADABLE, State, pack, unpack
 
 _SILENT_DBFS = -120.0
-_UNREADABLE = (  # what may be found wrong with a saved state
-    AttributeError,
-    IndexError,
-    KeyError,
-    LivesrError,
-    OverflowError,
-    TypeError,
-    ValueError,
-)
 _LEAST_TAUGHT_SECONDS = 1.0  # of speech in the window
 CORRECTIONS = "corrections"  # the profile of a voice of which nothing was known
 _BLOCK_SECONDS = BLOCK_SAMPLES / SAMPLE_RATE
@@ -413,7 +404,7 @@ class Recognizer:
             self._check_same(saved)
             self._make_stages(self.hop)  # the old ones stay as they are, for `before`
             self._restore(saved)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             vars(self).update(before)
             if isinstance(error, ModelError):
                 raise

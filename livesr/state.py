@@ -10,10 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from livesr.errors import ModelError
+from livesr.errors import LivesrError, ModelError
 
 State = dict[str, Any]
 
+# What using values that were unpacked may raise, where somebody has changed them.
+UNREADABLE = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    LivesrError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
 _FORMATS = {"state": "2", "profile": "1"}
 _NEXT = {"state": "pass what Recognizer.state() gave", "profile": "give a file that livesr wrote"}
 _HEADER = struct.Struct("<II")  # length of the JSON text, CRC-32 of all that follows

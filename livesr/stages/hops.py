@@ -13,11 +13,10 @@ from livesr.errors import AudioError, LivesrError, ModelError
 from livesr.reading import LATEST_START_SECONDS
 from livesr.settings import FrontEndSettings
 from livesr.stages.samples import in_words
-from livesr.stages.stage import Stage
+from livesr.stages.stage import MOST_SAMPLES, Stage
 
 _NUMBERS = (int, float, np.integer, np.floating)
 _LEAST_SILENCE_SECONDS = 4  # that stand for a long gap
-_MOST_SAMPLES = 10**18
 
 
 class HopCutter(Stage):
@@ -68,7 +67,7 @@ class HopCutter(Stage):
     def restore(self, state: Mapping[str, Any], taken: int) -> None:
         state = {"unheard": 0, **state}  # 0.2.0's first states have none
         for name in self._fields[1:]:
-            if type(state.get(name)) is not int or not 0 <= state[name] <= _MOST_SAMPLES:
+            if type(state.get(name)) is not int or not 0 <= state[name] <= MOST_SAMPLES:
                 raise ModelError(f"The saved state cannot be used: {name} is no sample count.")
         super().restore(state, taken)
 

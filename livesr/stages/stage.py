@@ -24,7 +24,7 @@ from livesr.errors import ModelError
 from livesr.state import State
 
 _LARGEST = 1e12  # sound 40 dB over full scale, squared and summed, stays below
-_MOST_SAMPLES = 10**18  # that a stream may count
+MOST_SAMPLES = 10**18  # that a stream may count
 
 
 class Stage:
@@ -94,6 +94,6 @@ def _same_kind(name: str, value: Any, like: Any) -> Any:
     elif type(value) is not type(like):
         raise _unlike(name)
     # Written so that NaN is refused too.
-    if not np.all(np.abs(value) <= (_MOST_SAMPLES if type(value) is int else _LARGEST)):
+    if not np.all(np.abs(value) <= (MOST_SAMPLES if type(value) is int else _LARGEST)):
         raise _unlike(name)
     return value

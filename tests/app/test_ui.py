@@ -539,10 +539,22 @@ def test_a_tiny_terminal_shows_the_label_first() -> None:
     assert plain(view(None), 20, 5) == [
         "  livesr    00:15.0",
         " ● H A P P Y  60%",
-        " ▲ angry   ▍     10%",
-        " ● happy   ██▍   60%",
-        " ■ neutral █     25%",
+        " ▲ angry   ▎    10%",
+        " ● happy   █▊   60%",
+        " ■ neutral ▊    25%",
     ]
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_no_number_is_cut_at_any_width(numbered: bool) -> None:
+    shown = reading(15.0, shares=(1.0, 0.0, 0.0, 0.0), speech=1.0, level=-14.5)
+    for width in range(8, 90):
+        rows = plain(Bars(shown, numbered=numbered), width)
+        assert [row.partition("  now")[0][-4:].strip() for row in rows] == ["100%", *["0%"] * 3]
+        (meter,) = plain(Meter(shown), width)
+        if width >= 24:  # the level is there
+            assert "-14.5" in meter
+        assert not re.search(r"(speech|voice) +\d+$", meter), meter
 
 
 def test_footer_leaves_out_whole_facts() -> None:

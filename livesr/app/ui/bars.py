@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from livesr.app.ui.theme import Palette
+from livesr.app.ui.theme import LEAST_BAR, Palette
 from livesr.reading import Reading
 
 _NAME_CELLS = 11
 _ROOMY = 56  # cells from which this window's own number fits beside the smoothed one
 _MARKED = 10  # cells of a bar from which a mark in it says something
 _MOST_NUMBERS = 9  # keys
-_LEAST_BAR = 4  # cells; a shorter bar is left out
 _WIDEST = 72  # cells from which the usual number fits too
 
 
@@ -43,8 +42,8 @@ class Bars:
         spoken = self.reading.status in ("speech", "unsure")
         left = _NAME_CELLS + 2 * self.numbered
         width = options.max_width - left - (6 + 10 * roomy + (12 if widest else 0))
-        width = max(width, min(_LEAST_BAR, options.max_width - left - 5))
-        width = width if width >= _LEAST_BAR else 0
+        width = max(width, min(LEAST_BAR, options.max_width - left - 5))
+        width = width if width >= LEAST_BAR else 0
         for number, (label, share) in enumerate(self.reading.smoothed.items(), start=1):
             leads = label == self.reading.label
             style = palette.style(label) if spoken else palette.quiet

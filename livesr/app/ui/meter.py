@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from livesr.app.ui.theme import CLIPPING_DBFS, FAINT_DBFS, Palette
+from livesr.app.ui.theme import CLIPPING_DBFS, FAINT_DBFS, LEAST_BAR, Palette
 from livesr.reading import Reading
 from livesr.settings import SPEECH_THRESHOLD
-
-_LEAST_BAR = 3  # cells; a shorter bar is left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +36,9 @@ class Meter:
         voice = f"  {'speech  ' if speaks else 'no voice'}"
         share = f" {self.reading.speech:4.0%}"
         room = options.max_width - 12 - len(words) - len(warning) - len(voice)
-        if room - len(share) >= _LEAST_BAR:  # else there is no room for a whole number
+        if room - len(share) >= LEAST_BAR:  # else there is no room for a whole number
             voice, room = voice + share, room - len(share)
-        width = room if room >= _LEAST_BAR else 0
+        width = room if room >= LEAST_BAR else 0
         row = Text().append("   level   ", palette.quiet)
         row.append(palette.across(1 - level / FAINT_DBFS, width))
         row.append(words, palette.quiet)

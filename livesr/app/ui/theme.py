@@ -32,6 +32,7 @@ EIGHTHS_ACROSS = " ▏▎▍▌▋▊▉█"
 QUIET = {"dark": "#a8a8a8", "light": "#585858", None: "#767676"}
 FAINT_DBFS = -60.0  # the foot of every level scale
 CLIPPING_DBFS = -1.0
+LEAST_BAR = 3  # cells; a shorter bar is left out
 
 
 @dataclass(frozen=True, slots=True)
