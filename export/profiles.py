@@ -58,6 +58,14 @@ _OWN_CHOICES = tuple(
     KnownSettings(own_penalty=penalty, logs_weight=weight)
     for penalty, weight in ((0.0075, 0.6), (0.015, 0.6), (0.03, 0.6), (0.015, 0.3), (0.015, 1.2))
 )
+_NO_OFFSET = KnownSettings(offset_examples=1e9)
+_OFFSETS = (
+    KnownSettings(most_offset=0.5),
+    KnownSettings(most_offset=0.75),
+    KnownSettings(most_offset=1.5),
+    KnownSettings(most_offset=100.0),
+    KnownSettings(offset_examples=1.0),
+)
 OTHER_DAYS = ("telephone band", "a room", "white noise, 10 dB", "Opus", "gain -20 dB")
 
 
@@ -139,7 +147,13 @@ def _uar(truth: Array, shares: Float64) -> float:
     return float(np.mean([right[truth == label].mean() for label in np.unique(truth)]))
 
 
-def curve(voices: Sequence[Voice], count: int, draws: int, others: Sequence[Voice] = ()) -> Curve:
+def curve(
+    voices: Sequence[Voice],
+    count: int,
+    draws: int,
+    others: Sequence[Voice] = (),
+    only: Sequence[str] = (),
+) -> Curve:
     """So many examples of each emotion, of every speaker with enough clips.
 
     Args:
@@ -147,13 +161,14 @@ def curve(voices: Sequence[Voice], count: int, draws: int, others: Sequence[Voic
         count: examples of each emotion.
         draws: of each speaker.
         others: the same clips in another condition, to enrol from.
+        only: of the emotions, these are enrolled; empty for all.
     """
     found = Curve()
     for number, voice in enumerate(voices):
         rng = np.random.default_rng(0)
         plain = voice.results(None) if voice.labels == LABELS else None
         for _ in range(draws):
-            places = voice.draw(count, rng)
+            places = voice.draw(count, rng, only)
             if places is None:
                 break
             shown = voice.results(voice.enrol(places, others[number] if others else None))
@@ -202,9 +217,9 @@ def listen(
     return found
 
 
-def table(voices: Sequence[Voice], draws: int) -> Iterator[str]:
-    """UAR by examples of each emotion, a row a corpus."""
-    curves = {count: curve(voices, count, draws) for count in COUNTS}
+def table(voices: Sequence[Voice], draws: int, only: Sequence[str] = ()) -> Iterator[str]:
+    """UAR by examples of each emotion, or of these alone; a row a corpus."""
+    curves = {count: curve(voices, count, draws, only=only) for count in COUNTS}
     corpora = sorted({voice.clips[0].clip.corpus for voice in voices})
     own_words = any(voice.labels != LABELS for voice in voices)
     start = "chance" if own_words else "no profile"
@@ -258,6 +273,27 @@ def choices(said: Sequence[Judged], words: Sequence[Judged], draws: int) -> Iter
         tried = [replace(one, settings=settings, sharpness=sharpness) for one in said]
         cells = _cells(voices_of(tried), draws)
         yield f"| {settings.penalty:g} | {sharpness:g} | {cells} |"
+    yield "\nNeutral examples alone:\n"
+    yield "| offset_examples | most_offset | " + " | ".join(map(str, COUNTS)) + " |"
+    yield "|---" * (len(COUNTS) + 2) + "|"
+    for settings in (_NO_OFFSET, *_OFFSETS):
+        tried = [replace(one, settings=settings, sharpness=1.75) for one in said]
+        cells = _cells(voices_of(tried), draws, ("neutral",))
+        yield f"| {settings.offset_examples:g} | {settings.most_offset:g} | {cells} |"
+    corpora = sorted({one.clip.corpus for one in said})
+    yield "\n| two neutral examples | " + " | ".join(corpora) + " |"
+    yield "|---" * (len(corpora) + 1) + "|"
+    for name, settings in (("without the offset", _NO_OFFSET), ("with it", usual)):
+        voices = voices_of([replace(one, settings=settings) for one in said])
+        found = curve(voices, 2, draws, only=("neutral",))
+        scores = found.corpora(found.scores)
+        cells = " | ".join(f"{scores[k]:.3f}" if k in scores else "-" for k in corpora)
+        yield f"| {name} | {cells} |"
+    yield "\nMean log-probabilities of each emotion, over the corpora (`KnownSettings.typical`):\n"
+    yield "| | " + " | ".join(LABELS) + " |"
+    yield "|---" * (len(LABELS) + 1) + "|"
+    for label, row in zip(LABELS, typical(said), strict=True):
+        yield f"| {label} | " + " | ".join(f"{value:.1f}" for value in row) + " |"
     if not words:
         return
     yield "\nWords of the speaker's own:\n"
@@ -269,8 +305,21 @@ def choices(said: Sequence[Judged], words: Sequence[Judged], draws: int) -> Iter
         yield f"| {settings.own_penalty:g} | {settings.logs_weight:g} | {cells} |"
 
 
-def _cells(voices: Sequence[Voice], draws: int) -> str:
-    found = [curve(voices, count, draws) for count in COUNTS]
+def typical(said: Sequence[Judged]) -> tuple[tuple[float, ...], ...]:
+    """Mean log-probabilities of the clips of each emotion, mean over the corpora."""
+    rows = []
+    for label in range(len(LABELS)):
+        of: dict[str, list[Float64]] = defaultdict(list)
+        for one in said:
+            if one.clip.label == label:
+                of[one.clip.corpus].append(one.logs)
+        means = [np.mean(logs, axis=0) for logs in of.values()]
+        rows.append(tuple(np.mean(means, axis=0).tolist()) if means else (0.0,) * len(LABELS))
+    return tuple(rows)
+
+
+def _cells(voices: Sequence[Voice], draws: int, only: Sequence[str] = ()) -> str:
+    found = [curve(voices, count, draws, only=only) for count in COUNTS]
     return " | ".join(
         f"{np.mean(list(one.corpora(one.scores).values())):.3f}, {one.error:.3f}"
         if one.truth
@@ -412,6 +461,7 @@ def main() -> None:
     parser.add_argument("--model", help="a bundled model's name or an .onnx file")
     parser.add_argument("--draws", type=int, default=10, help="of each speaker")
     parser.add_argument("--most", type=int, default=1000, help="speakers of a corpus")
+    parser.add_argument("--enrol", nargs="+", default=[], help="only these emotions, as neutral")
     parser.add_argument("--left-out", type=Path, help="a folder of models, each without a corpus")
     parser.add_argument("--conditions", action="store_true", help="another day, instead")
     parser.add_argument("--voices", action="store_true", help="two voices in a profile, instead")
@@ -444,7 +494,7 @@ def main() -> None:
             for line in choices(said, words, options.draws):
                 print(line, flush=True)
             return
-        for line in table(voices_of(said), options.draws):
+        for line in table(voices_of(said), options.draws, options.enrol):
             print(line, flush=True)
         if words:
             print("\nWords of the speaker's own:\n")

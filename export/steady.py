@@ -113,11 +113,22 @@ def strung(parts: Sequence[Windows]) -> Windows:
 
 
 def enrol(
-    clips: Sequence[Clip], windows: Sequence[Windows], settings: DecisionSettings, examples: int
+    clips: Sequence[Clip],
+    windows: Sequence[Windows],
+    settings: DecisionSettings,
+    examples: int,
+    only: Sequence[str] = (),
 ) -> tuple[dict[str, KnownVoice], set[str]]:
     """A profile of each speaker, from clips drawn at random, and the keys of these clips.
 
     At least one clip of each emotion is left. Without examples there are no profiles.
+
+    Args:
+        clips: of all speakers.
+        windows: of the clips.
+        settings: of the model.
+        examples: of each emotion.
+        only: of the emotions, these are enrolled; empty for all.
     """
     known: dict[str, KnownVoice] = {}
     enrolled: set[str] = set()
@@ -128,9 +139,11 @@ def enrol(
         voice = Voice([judged_clip(clips[i], windows[i], settings) for i in own], LABELS)
         rng = np.random.default_rng(0)
         drawn: list[int] = []
-        for label in voice.present:
+        for label in (k for k in voice.present if not only or LABELS[k] in only):
             of = np.flatnonzero(voice.truth == label)
             drawn += rng.permutation(of)[: min(examples, len(of) - 1)].tolist()
+        if not drawn:
+            continue
         known[speaker] = voice.enrol(drawn)
         enrolled.update(clips[own[i]].key for i in drawn)
     return known, enrolled
@@ -154,6 +167,7 @@ class Material:
         cache: Path | None,
         examples: int = 0,
         left_out: Path | None = None,
+        only: Sequence[str] = (),
     ) -> Material:
         """Corpus by corpus, so that what was computed is cached early.
 
@@ -163,6 +177,7 @@ class Material:
             cache: a folder to keep what the network says in.
             examples: of each emotion, that a profile of each speaker has.
             left_out: a folder of models, each without a corpus, in place of `model`.
+            only: of the emotions, these are enrolled; empty for all.
         """
         all_of = cls([], [], [], [], {})
         for corpus in sorted({clip.corpus for clip in clips}):
@@ -170,7 +185,7 @@ class Material:
             model = str(file_without(left_out, corpus)) if left_out else model
             named = [(clip.key, clip.samples) for clip in own]
             said = judge_sounds(named, model, cache, f"{corpus}-clips")
-            known, enrolled = enrol(own, said, load_model(model).info.decision, examples)
+            known, enrolled = enrol(own, said, load_model(model).info.decision, examples, only)
             all_of.known.update(known)
             rest = [i for i, clip in enumerate(own) if clip.key not in enrolled]
             own = [own[i] for i in rest]
@@ -301,6 +316,7 @@ def main() -> None:
     parser.add_argument(
         "--examples", type=int, default=0, help="of each emotion: a row for known voices"
     )
+    parser.add_argument("--enrol", nargs="+", default=[], help="only these emotions, as neutral")
     parser.add_argument("--cache", type=Path, default=Path(".cache/windows"))
     options = parser.parse_args()
     try:
@@ -308,7 +324,12 @@ def main() -> None:
         clips = in_split(of_corpora(clips, options.only), options.split)
         clips = first_speakers(clips, options.most)
         material = Material.of(
-            clips, options.model, options.cache, options.examples, options.left_out
+            clips,
+            options.model,
+            options.cache,
+            options.examples,
+            options.left_out,
+            options.enrol,
         )
         settings = load_model(options.model).info.decision
     except (CorpusError, LivesrError) as error:
@@ -322,9 +343,9 @@ def main() -> None:
             f"| {strength} | {measure(material, evidence, adaptation, decision).row()} |",
             flush=True,
         )
-    if material.known:
-        found = measure(material, evidence, adaptation, decision, material.known)
-        print(f"| a profile | {found.row()} |", flush=True)
+        if material.known:
+            found = measure(material, evidence, adaptation, decision, material.known)
+            print(f"| {strength}, a profile | {found.row()} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from livesr.arrays import Array, Float32, Float64
 from livesr.errors import ModelError, ProfileError
 from livesr.model.load import Model, load_model
+from livesr.model.metadata import LABELS
 from livesr.reading import LONGEST_LABEL, MOST_LABELS, printable
 from livesr.settings import SAMPLE_RATE
 from livesr.stages.highpass import HighPass
@@ -328,6 +329,9 @@ class Profile:
     def known_voice(self, sharpness: float = 1.0) -> KnownVoice | None:
         """The classifier of its examples; None where they change nothing.
 
+        Without examples they do not; nor do those of one label, where the model's labels are not
+        angry, happy, neutral and sad.
+
         Args:
             sharpness: of the model's decision settings.
 
@@ -343,7 +347,7 @@ class Profile:
                 f"{self.name} has examples of {labels[0]!r} alone, which leaves nothing to tell "
                 "apart; add examples of another label."
             )
-        if len({example.label for example in examples}) < 2:
+        if not examples or (len({e.label for e in examples}) < 2 and labels != LABELS):
             return None
         return KnownVoice(
             np.stack([example.context for example in examples]).astype(np.float64),

@@ -22,7 +22,7 @@ from livesr.profile_file import add_to_file, alone
 from livesr.settings import DecisionSettings
 from livesr.stages.evidence import Evidence
 from livesr.stages.vad import BLOCK_SAMPLES
-from tests.helpers.tiny import save_tiny
+from tests.helpers.tiny import save_tiny, tiny_info
 
 RATE = 16000
 
@@ -220,15 +220,37 @@ def test_a_profile_changes_what_is_said_and_says_so(
     assert np.isclose(sum(known[-1].probabilities.values()), 1)
 
 
-def test_no_examples_or_one_emotion_alone_change_nothing(
+def test_no_examples_change_nothing(tiny: Path, speech: np.ndarray) -> None:
+    expected = [r.probabilities for r in run(Recognizer(tiny), speech[:80_000])]
+    found = run(Recognizer(profile=Profile(tiny)), speech[:80_000])
+    assert [r.probabilities for r in found] == expected
+
+
+def test_neutral_examples_alone_take_the_voices_offset_out(
     voice: Profile, tiny: Path, speech: np.ndarray
 ) -> None:
-    expected = [r.probabilities for r in run(Recognizer(tiny), speech[:80_000])]
     voice.remove("sad")
     voice.remove("angry")
-    for profile in (Profile(tiny), voice):
-        found = run(Recognizer(profile=profile), speech[:80_000])
-        assert [r.probabilities for r in found] == expected
+    plain = run(Recognizer(tiny, adapt=False), speech[:80_000])
+    found = run(Recognizer(profile=voice, adapt=False), speech[:80_000])
+    for label in ("angry", "happy", "sad"):  # by the same factor everywhere
+        ratios = [
+            np.log(new.probabilities[label] / new.probabilities["neutral"])
+            - np.log(old.probabilities[label] / old.probabilities["neutral"])
+            for new, old in zip(found[12:], plain[12:], strict=True)
+        ]
+        assert np.ptp(ratios) < 1e-3 + 0.2 * abs(np.mean(ratios))  # but for the speech in a window
+        assert abs(np.mean(ratios)) > 0.05
+
+
+def test_of_other_labels_one_alone_changes_nothing(speech: np.ndarray, tmp_path: Path) -> None:
+    info = tiny_info(labels=("calm", "tense", "tired", "glad"))
+    model = save_tiny(tmp_path / "other.onnx", info)
+    profile = Profile(model)
+    profile.add("calm", speech[:40_000])
+    plain = run(Recognizer(model), speech[:80_000])
+    found = run(Recognizer(profile=profile), speech[:80_000])
+    assert [r.probabilities for r in found] == [r.probabilities for r in plain]
 
 
 def test_own_words_are_all_that_is_judged(tiny: Path, speech: np.ndarray) -> None:

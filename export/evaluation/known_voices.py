@@ -108,11 +108,16 @@ class Voice:
             self.clips[0].settings,
         )
 
-    def draw(self, count: int, rng: np.random.Generator) -> list[int] | None:
-        """So many clips of each emotion; None where too few would be left."""
-        if len(self.present) < 3 or np.bincount(self.truth)[self.present].min() < count + _LEFT:
+    def draw(
+        self, count: int, rng: np.random.Generator, of: Sequence[str] = ()
+    ) -> list[int] | None:
+        """So many clips of each emotion, or of these; None where too few would be left."""
+        enrolled = [k for k in self.present if not of or self.labels[k] in of]
+        there = np.bincount(self.truth, minlength=len(self.labels))
+        left = there - [count * (k in enrolled) for k in range(len(self.labels))]
+        if len(self.present) < 3 or not enrolled or left[self.present].min() < _LEFT:
             return None
-        drawn = [rng.choice(np.flatnonzero(self.truth == k), count, False) for k in self.present]
+        drawn = [rng.choice(np.flatnonzero(self.truth == k), count, False) for k in enrolled]
         return [int(place) for place in np.concatenate(drawn)]
 
     def apart(self, places: Sequence[int]) -> Array:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from livesr.arrays import Float64
+from livesr.model.metadata import LABELS
 
 LEAST_PROBABILITY = 1e-4  # of a label, where its logarithm is taken
 _STEPS = 60
@@ -28,18 +29,28 @@ class KnownSettings:
     logs_weight: float = 0.6  # of log-probabilities beside the context, where they are no prior
     sharpness_power: float = 0.25  # with which the sharpness grows with the number of examples
     own_sharpness: float = 1.75  # times the model's, where the network has no opinion
+    offset_examples: float = 0.5  # so many examples of few labels, and the offset counts by half
+    most_offset: float = 0.75  # towards which such an offset grows
+    # Mean log-probabilities that models give strangers, a row for each emotion of theirs.
+    typical: tuple[tuple[float, ...], ...] = (
+        (-0.8, -2.1, -3.7, -3.8),
+        (-2.2, -1.0, -2.9, -2.8),
+        (-3.1, -2.4, -1.0, -1.7),
+        (-3.8, -2.7, -1.6, -1.0),
+    )
 
 
 class KnownVoice:
     """Multinomial logistic regression on c of eq. (5), fitted from examples of one voice.
 
-    Its prior is what the network says: of the model's labels the log-probabilities, less their
-    mean over the examples (each label weighing the same, so that the voice's own offset is gone),
-    are added to the scores, so that few examples change little. c is centred on the voice and
-    scaled by the spread of the examples; the penalty on the weights falls with the number of
-    examples. A label without examples keeps what the network says; examples of one label alone
-    change nothing. Where a profile has labels that the model lacks, the log-probabilities are
-    features beside c instead.
+    Its prior is what the network says: of the model's labels the log-probabilities, less the
+    voice's own offset, are added to the scores, so that few examples change little. With
+    examples of all labels, or of all but one, the offset is their mean (each label weighing the
+    same). With fewer it is how far the examples are from what strangers get who sound so: a
+    sentence in the usual voice already tells it. c is centred on the voice and scaled by the
+    spread of the examples; the penalty on the weights falls with the number of examples. Where
+    a profile has labels that the model lacks, the log-probabilities are features beside c
+    instead.
 
     The fit is deterministic: a fixed number of Newton steps with a bound of the Hessian
     (Boehning 1992) in the space of the examples.
@@ -50,9 +61,9 @@ class KnownVoice:
         label: of each, an index into `labels`, [n].
         labels: that are judged.
         model_labels: of the network. Where all of `labels` are among them, both are the same.
-        sharpness: factor on the scores before the softmax, where `complete`: the penalty on the
-            weights, and an offset taken out, leave probabilities too even. It is the factor for
-            two examples of each of the model's labels; see `_sharpened`.
+        sharpness: factor on the scores before the softmax, where the voice's offset is taken out:
+            that, and the penalty on the weights, leave probabilities too even. It is the factor
+            for two examples of each of the model's labels, or for any of few; see `_sharpened`.
         settings: the constants.
 
     Attributes:
@@ -82,9 +93,13 @@ class KnownVoice:
         count = len(truth)
         present, counts = np.unique(truth, return_counts=True)
         self.complete = len(present) >= len(labels) - 1
+        # What is typical of other labels is not known.
+        self._typical = self._prior and self.labels == LABELS
         self._sharpness = 1.0
         if self.complete and len(present) > 1:
             self._sharpness = self._sharpened(sharpness, count / len(present))
+        elif self._typical:
+            self._sharpness = sharpness
         weights = 1 / (len(present) * counts[np.searchsorted(present, truth)])
         self._offset = self._offset_of(logs, truth, present)
         features = self._features(context, logs)
@@ -128,18 +143,22 @@ class KnownVoice:
         return sharpness * float((examples / _SHARPNESS_EXAMPLES) ** self._settings.sharpness_power)
 
     def _offset_of(self, logs: Float64, truth: Float64, present: Float64) -> Float64:
-        """The voice's offset in the log-probabilities.
-
-        Of all labels if at most one has no examples, else among those that have.
-        """
-        offset = np.zeros(logs.shape[1])
-        if self._prior:
-            means = np.mean([logs[truth == k].mean(axis=0) for k in present], axis=0)
-            if self.complete:
-                offset = means
-            else:
-                offset[present] = means[present] - means[present].mean()
-        return offset
+        """The voice's offset in the log-probabilities, float64 [labels]."""
+        if not self._prior:
+            return np.zeros(logs.shape[1])
+        means = np.array([logs[truth == k].mean(axis=0) for k in present])
+        if self.complete:
+            return np.asarray(means.mean(axis=0))
+        if not self._typical:
+            own, offset = means.mean(axis=0), np.zeros(logs.shape[1])
+            offset[present] = own[present] - own[present].mean()
+            return offset
+        away = (means - np.array(self._settings.typical)[present]).mean(axis=0)
+        settings = self._settings
+        share = len(truth) / (len(truth) + settings.offset_examples)
+        # A network that is surer of this voice than of strangers is not mended far.
+        limited = np.tanh((away - away.mean()) / settings.most_offset)
+        return np.asarray(share * settings.most_offset * limited)
 
     def _priors(self, logs: Float64) -> Float64:
         if self._prior:

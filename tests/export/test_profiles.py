@@ -55,7 +55,9 @@ def test_each_corpus_is_judged_by_the_model_that_never_heard_it(
         save_tiny(left / corpus / f"{corpus}.onnx", seed=number)
     options = ("--corpora", str(corpora), "--cache", str(tmp_path / "kept"))
     told(*options, "--left-out", str(left), monkeypatch=monkeypatch)
-    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    said = capsys.readouterr().out
+    first, _, neutral, by_corpus, _, typical = said.split("\n\n")
+    rows = [line for line in first.splitlines() if line.startswith("| ")]
     assert rows[0].startswith("| penalty | known_sharpness")
     assert [tuple(row.split(" | ")[:2]) for row in rows[1:]] == [
         ("| 0.005", "1.75"),
@@ -66,6 +68,10 @@ def test_each_corpus_is_judged_by_the_model_that_never_heard_it(
         ("| 0.01", "2.25"),
     ]
     assert all(row.endswith(" | - | - |") and row.count(", ") == 2 for row in rows[1:])
+    assert len(neutral.splitlines()) == 2 + 6
+    assert by_corpus.startswith("| two neutral examples | made | other |")
+    assert len(by_corpus.splitlines()) == 4
+    assert [row.split(" | ")[0] for row in typical.splitlines()[2:]] == [f"| {k}" for k in LABELS]
     (left / "other" / "other.onnx").unlink()
     with pytest.raises(SystemExit, match=r"other\.onnx"):
         told(*options, "--left-out", str(left), monkeypatch=monkeypatch)

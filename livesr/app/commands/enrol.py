@@ -96,6 +96,8 @@ def enrol(
 
 def _tell(profile: Profile, path: Path, name: str, clips: bool) -> None:
     """What the profile holds now, and how good it expects to be."""
+    from livesr.model.metadata import LABELS
+
     counts = ", ".join(f"{count} {kept}" for kept, count in profile.counts.items())
     if not counts:
         print(f"{profile.name}: nothing is enrolled.")
@@ -120,7 +122,7 @@ def _tell(profile: Profile, path: Path, name: str, clips: bool) -> None:
         print(f"The profile {expected}.")
         if expected.uar - expected.error < expected.chance:
             print("That is hardly better than guessing: are all examples of one voice?")
-    if len(profile.counts) < 2:
+    if len(profile.counts) < 2 and profile.judged != LABELS:
         print("One label alone changes nothing yet: enrol another one.")
     else:
         print(f"Use it: livesr listen --profile {shlex.quote(name)}")
