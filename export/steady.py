@@ -203,7 +203,7 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """How one adaptation does; shares by (speaker, label)."""
+    """How one adaptation does; shares by (speaker, label), NaN where nobody spoke."""
 
     steady: Mapping[tuple[str, int], float]
     cold: Float64  # UAR of the results, and of what was shown when somebody had last spoken, [2]
@@ -216,15 +216,15 @@ class Measures:
         """Cells of a Markdown table; see HEADER."""
         steady = np.array(list(self.steady.values()))
         each = " / ".join(
-            f"{np.mean([v for (_, k), v in self.steady.items() if k == label]):.2f}"
+            f"{np.nanmean([v for (_, k), v in self.steady.items() if k == label]):.2f}"
             for label in range(len(LABELS))
             if any(k == label for _, k in self.steady)
         )
-        noticed, again = (np.mean(list(of.values())) for of in (self.noticed, self.again))
+        noticed, again = (np.nanmean(list(of.values())) for of in (self.noticed, self.again))
         cold, warm = (f"{result:.3f} ({shown:.3f})" for result, shown in (self.cold, self.warm))
         delay = f"{np.median(self.delays):.2f} s" if self.delays else "never"
         return (
-            f"{steady.mean():.3f} | {steady.min():.2f} | {each} | "
+            f"{np.nanmean(steady):.3f} | {np.nanmin(steady):.2f} | {each} | "
             f"{cold} | {warm} | {noticed:.3f} | "
             f"{delay} | {len(self.delays)} of {len(self.noticed)} | {again:.3f}"
         )
