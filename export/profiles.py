@@ -60,10 +60,12 @@ _OWN_CHOICES = tuple(
 )
 _NO_OFFSET = KnownSettings(offset_examples=1e9)
 _OFFSETS = (
-    KnownSettings(most_offset=0.5),
+    KnownSettings(),
+    KnownSettings(raising=1.0),
+    KnownSettings(raising=0.0),
     KnownSettings(most_offset=0.75),
-    KnownSettings(most_offset=1.5),
     KnownSettings(most_offset=100.0),
+    KnownSettings(most_offset=100.0, raising=1.0),
     KnownSettings(offset_examples=1.0),
 )
 OTHER_DAYS = ("telephone band", "a room", "white noise, 10 dB", "Opus", "gain -20 dB")
@@ -274,17 +276,19 @@ def choices(said: Sequence[Judged], words: Sequence[Judged], draws: int) -> Iter
         cells = _cells(voices_of(tried), draws)
         yield f"| {settings.penalty:g} | {sharpness:g} | {cells} |"
     yield "\nNeutral examples alone:\n"
-    yield "| offset_examples | most_offset | " + " | ".join(map(str, COUNTS)) + " |"
-    yield "|---" * (len(COUNTS) + 2) + "|"
+    yield "| offset_examples | most_offset | raising | " + " | ".join(map(str, COUNTS)) + " |"
+    yield "|---" * (len(COUNTS) + 3) + "|"
     for settings in (_NO_OFFSET, *_OFFSETS):
         tried = [replace(one, settings=settings, sharpness=1.75) for one in said]
         cells = _cells(voices_of(tried), draws, ("neutral",))
-        yield f"| {settings.offset_examples:g} | {settings.most_offset:g} | {cells} |"
+        row = (settings.offset_examples, settings.most_offset, settings.raising)
+        yield f"| {' | '.join(f'{value:g}' for value in row)} | {cells} |"
     corpora = sorted({one.clip.corpus for one in said})
     yield "\n| two neutral examples | " + " | ".join(corpora) + " |"
     yield "|---" * (len(corpora) + 1) + "|"
     for name, settings in (("without the offset", _NO_OFFSET), ("with it", usual)):
-        voices = voices_of([replace(one, settings=settings) for one in said])
+        tried = [replace(one, settings=settings, sharpness=1.75) for one in said]
+        voices = voices_of(tried)
         found = curve(voices, 2, draws, only=("neutral",))
         scores = found.corpora(found.scores)
         cells = " | ".join(f"{scores[k]:.3f}" if k in scores else "-" for k in corpora)

@@ -185,7 +185,9 @@ class Material:
             model = str(file_without(left_out, corpus)) if left_out else model
             named = [(clip.key, clip.samples) for clip in own]
             said = judge_sounds(named, model, cache, f"{corpus}-clips")
-            known, enrolled = enrol(own, said, load_model(model).info.decision, examples, only)
+            # Those of the default model, where the models have no settings of their own.
+            settings = load_model(None if left_out else model).info.decision
+            known, enrolled = enrol(own, said, settings, examples, only)
             all_of.known.update(known)
             rest = [i for i, clip in enumerate(own) if clip.key not in enrolled]
             own = [own[i] for i in rest]

@@ -72,7 +72,8 @@ class Recognizer:
         profile: of the voice, or its file; then `model=None` is the profile's model. It is not
             changed: corrections go into a copy, `profile`.
         adapt: take out what the voice always sounds like; see `livesr.stages.adaptation`. A
-            profile with examples of two labels knows that already, and nothing more is.
+            profile with examples of all labels, or of all but one, knows that already, and
+            nothing more is.
 
     Attributes:
         labels: what is judged, in the order of a reading's probabilities: the model's emotions,

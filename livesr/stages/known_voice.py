@@ -30,7 +30,8 @@ class KnownSettings:
     sharpness_power: float = 0.25  # with which the sharpness grows with the number of examples
     own_sharpness: float = 1.75  # times the model's, where the network has no opinion
     offset_examples: float = 0.5  # so many examples of few labels, and the offset counts by half
-    most_offset: float = 0.75  # towards which such an offset grows
+    most_offset: float = 1.5  # towards which such an offset grows
+    raising: float = 0.5  # share of it, where it makes labels without examples more probable
     # Mean log-probabilities that models give strangers, a row for each emotion of theirs.
     typical: tuple[tuple[float, ...], ...] = (
         (-0.8, -2.1, -3.7, -3.8),
@@ -156,9 +157,11 @@ class KnownVoice:
         away = (means - np.array(self._settings.typical)[present]).mean(axis=0)
         settings = self._settings
         share = len(truth) / (len(truth) + settings.offset_examples)
-        # A network that is surer of this voice than of strangers is not mended far.
-        limited = np.tanh((away - away.mean()) / settings.most_offset)
-        return np.asarray(share * settings.most_offset * limited)
+        # A network that is surer of this voice than of strangers is not mended far, and what was
+        # enrolled is to be recognised first of all.
+        away = away - away[present].mean()
+        away = np.where(away < 0, settings.raising * away, away)
+        return np.asarray(share * settings.most_offset * np.tanh(away / settings.most_offset))
 
     def _priors(self, logs: Float64) -> Float64:
         if self._prior:

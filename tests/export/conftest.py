@@ -7,6 +7,7 @@ _NEED_TRAIN = [
     "test_conditions.py",
     "test_evaluate.py",
     "test_pretrained.py",
+    "test_profiles.py",
     "test_speakers.py",
     "test_steady.py",
     "test_training.py",

@@ -68,7 +68,7 @@ def test_each_corpus_is_judged_by_the_model_that_never_heard_it(
         ("| 0.01", "2.25"),
     ]
     assert all(row.endswith(" | - | - |") and row.count(", ") == 2 for row in rows[1:])
-    assert len(neutral.splitlines()) == 2 + 6
+    assert len(neutral.splitlines()) == 2 + 8
     assert by_corpus.startswith("| two neutral examples | made | other |")
     assert len(by_corpus.splitlines()) == 4
     assert [row.split(" | ")[0] for row in typical.splitlines()[2:]] == [f"| {k}" for k in LABELS]

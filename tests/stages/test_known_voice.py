@@ -27,7 +27,7 @@ def test_sharpness_makes_a_whole_profile_surer_and_changes_no_verdict() -> None:
 
 
 def test_few_labels_tell_the_offset_from_what_is_typical() -> None:
-    settings = KnownSettings(offset_examples=1.0, most_offset=1e6)
+    settings = KnownSettings(offset_examples=1.0, most_offset=1e6, raising=0.5)
     typical = np.array(settings.typical)
     shares = np.array([[0.1, 0.2, 0.3, 0.4]])
 
@@ -47,6 +47,10 @@ def test_few_labels_tell_the_offset_from_what_is_typical() -> None:
         found = judged(np.tile(typical[2] + away, (count, 1)), [2] * count)
         np.testing.assert_allclose(found, expected / expected.sum())
 
+    # One that is lower by 1 is raised by half as much.
+    expected = shares * np.exp(0.5 * 0.75 * away)
+    found = judged(np.tile(typical[2] - away, (3, 1)), [2] * 3)
+    np.testing.assert_allclose(found, expected / expected.sum())
     # However far from what is typical the examples are, it is not mended further than this.
     settings = KnownSettings()
     for far in (5.0, -5.0):
