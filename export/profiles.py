@@ -281,8 +281,8 @@ def choices(said: Sequence[Judged], words: Sequence[Judged], draws: int) -> Iter
     for settings in (_NO_OFFSET, *_OFFSETS):
         tried = [replace(one, settings=settings, sharpness=1.75) for one in said]
         cells = _cells(voices_of(tried), draws, ("neutral",))
-        row = (settings.offset_examples, settings.most_offset, settings.raising)
-        yield f"| {' | '.join(f'{value:g}' for value in row)} | {cells} |"
+        values = (settings.offset_examples, settings.most_offset, settings.raising)
+        yield f"| {' | '.join(f'{value:g}' for value in values)} | {cells} |"
     corpora = sorted({one.clip.corpus for one in said})
     yield "\n| two neutral examples | " + " | ".join(corpora) + " |"
     yield "|---" * (len(corpora) + 1) + "|"
