@@ -35,7 +35,7 @@ from tqdm import tqdm
 from export.corpora.clips import SPLITS, Clip, CorpusError, first_speakers, in_split, read_clips
 from export.corpora.conditions import AS_RECORDED, sound
 from export.corpora.readers import read_corpora
-from export.evaluation.judging import file_without
+from export.evaluation.judging import model_for
 from export.evaluation.known_voices import Judged, Voice, judged_clip, voices_of
 from export.evaluation.metrics import calibration_error
 from export.evaluation.speakers import DRAWS, interval
@@ -53,6 +53,7 @@ from livesr.stages.pitch import pitch
 COUNTS = (1, 2, 3, 5)  # examples of each emotion
 _FOR_PITCH = 6  # clips of each speaker and emotion, for `two_voice_table`
 _NO_VECTOR = np.zeros(0, np.float16)
+_SHARPNESS = 1.75  # `known_sharpness` of the models that ship
 _CHOICES = tuple(KnownSettings(penalty=penalty) for penalty in (0.005, 0.01, 0.02, 0.04))
 _OWN_CHOICES = tuple(
     KnownSettings(own_penalty=penalty, logs_weight=weight)
@@ -206,15 +207,15 @@ def listen(
     """All clips, corpus by corpus; each by the model in `left_out` that never heard it."""
     found: list[Judged] = []
     for corpus in sorted({clip.corpus for clip in clips}):
-        model = str(file_without(left_out, corpus)) if left_out else model
-        settings = load_model(model).info.decision
+        judge = model_for(corpus, model, left_out)
+        settings = load_model(judge).info.decision
         own = [clip for clip in clips if clip.corpus == corpus]
         named: list[tuple[str, Sound]]
         if condition:
             named = [(f"{clip.key} {condition}", partial(sound, clip, condition)) for clip in own]
         else:
             named = [(clip.key, clip.samples) for clip in own]
-        windows = judge_sounds(named, model, cache, f"{corpus}-{what}")
+        windows = judge_sounds(named, judge, cache, f"{corpus}-{what}")
         found += [judged_clip(clip, one, settings) for clip, one in zip(own, windows, strict=True)]
     return found
 
@@ -268,7 +269,7 @@ def choices(said: Sequence[Judged], words: Sequence[Judged], draws: int) -> Iter
     yield "|---" * (len(COUNTS) + 2) + "|"
     usual = KnownSettings()
     for settings, sharpness in (
-        *((settings, 1.75) for settings in _CHOICES),
+        *((settings, _SHARPNESS) for settings in _CHOICES),
         (usual, 1.25),
         (usual, 2.25),
     ):
@@ -279,7 +280,7 @@ def choices(said: Sequence[Judged], words: Sequence[Judged], draws: int) -> Iter
     yield "| offset_examples | most_offset | raising | " + " | ".join(map(str, COUNTS)) + " |"
     yield "|---" * (len(COUNTS) + 3) + "|"
     for settings in (_NO_OFFSET, *_OFFSETS):
-        tried = [replace(one, settings=settings, sharpness=1.75) for one in said]
+        tried = [replace(one, settings=settings, sharpness=_SHARPNESS) for one in said]
         cells = _cells(voices_of(tried), draws, ("neutral",))
         values = (settings.offset_examples, settings.most_offset, settings.raising)
         yield f"| {' | '.join(f'{value:g}' for value in values)} | {cells} |"
@@ -287,7 +288,7 @@ def choices(said: Sequence[Judged], words: Sequence[Judged], draws: int) -> Iter
     yield "\n| two neutral examples | " + " | ".join(corpora) + " |"
     yield "|---" * (len(corpora) + 1) + "|"
     for name, settings in (("without the offset", _NO_OFFSET), ("with it", usual)):
-        tried = [replace(one, settings=settings, sharpness=1.75) for one in said]
+        tried = [replace(one, settings=settings, sharpness=_SHARPNESS) for one in said]
         voices = voices_of(tried)
         found = curve(voices, 2, draws, only=("neutral",))
         scores = found.corpora(found.scores)
@@ -304,7 +305,7 @@ def choices(said: Sequence[Judged], words: Sequence[Judged], draws: int) -> Iter
     yield "| penalty | weight of the log-probabilities | " + " | ".join(map(str, COUNTS)) + " |"
     yield "|---" * (len(COUNTS) + 2) + "|"
     for settings in _OWN_CHOICES:
-        tried = [replace(one, settings=settings, sharpness=1.75) for one in words]
+        tried = [replace(one, settings=settings, sharpness=_SHARPNESS) for one in words]
         cells = _cells(voices_of(tried, None), draws)
         yield f"| {settings.own_penalty:g} | {settings.logs_weight:g} | {cells} |"
 

@@ -49,7 +49,7 @@ from export.evaluation.judging import (
     PAUSE_SECONDS,
     WARM_SECONDS,
     clips_before,
-    file_without,
+    model_for,
     result,
 )
 from export.evaluation.known_voices import Voice, judged_clip
@@ -182,9 +182,9 @@ class Material:
         all_of = cls([], [], [], [], {})
         for corpus in sorted({clip.corpus for clip in clips}):
             own = [clip for clip in clips if clip.corpus == corpus]
-            model = str(file_without(left_out, corpus)) if left_out else model
+            judge = model_for(corpus, model, left_out)
             named = [(clip.key, clip.samples) for clip in own]
-            said = judge_sounds(named, model, cache, f"{corpus}-clips")
+            said = judge_sounds(named, judge, cache, f"{corpus}-clips")
             # Those of the default model, where the models have no settings of their own.
             settings = load_model(None if left_out else model).info.decision
             known, enrolled = enrol(own, said, settings, examples, only)
@@ -198,7 +198,7 @@ class Material:
             ):
                 sounds = [(talk.name, talk.samples) for talk in made]
                 into.extend(
-                    zip(made, judge_sounds(sounds, model, cache, f"{corpus}-{kind}"), strict=True)
+                    zip(made, judge_sounds(sounds, judge, cache, f"{corpus}-{kind}"), strict=True)
                 )
         return all_of
 

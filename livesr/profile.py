@@ -20,7 +20,7 @@ from livesr.arrays import Array, Float32, Float64
 from livesr.errors import ModelError, ProfileError
 from livesr.model.load import Model, load_model
 from livesr.model.metadata import LABELS
-from livesr.reading import LONGEST_LABEL, MOST_LABELS, printable
+from livesr.reading import LONGEST_LABEL, MOST_LABELS, made_printable, printable
 from livesr.settings import SAMPLE_RATE
 from livesr.stages.highpass import HighPass
 from livesr.stages.known_voice import LEAST_PROBABILITY, KnownVoice
@@ -200,7 +200,12 @@ class Profile:
             context, logs, seconds = summary(model, sound)
             height = pitch(HighPass().push(sound))
         example = Example(
-            label, _half(context), _half(logs), seconds, _clean(source)[:_LONGEST_SOURCE], height
+            label,
+            _half(context),
+            _half(logs),
+            seconds,
+            made_printable(source)[:_LONGEST_SOURCE],
+            height,
         )
         if not any_voice and (apart := two_voices((*self.examples, example))):
             raise ProfileError(
@@ -412,7 +417,7 @@ class Profile:
             for name in ("name", "model", "identity", "created", "changed"):
                 if not isinstance(state[name], str) or len(state[name]) > 4096:
                     raise ValueError(name)
-                setattr(profile, name, _clean(state[name]))
+                setattr(profile, name, made_printable(state[name]))
             profile.name = _shown(profile.name)
             profile.model_labels = tuple(map(check_label, state["model_labels"]))
             if len(set(profile.model_labels)) < len(profile.model_labels):
@@ -532,14 +537,9 @@ def check_label(label: object) -> str:
     )
 
 
-def _clean(text: str) -> str:
-    """The text as it may go to a terminal: what cannot be shown is a question mark."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
-
-
 def _shown(name: str) -> str:
     """A profile's name as readings bear it; a file's may be longer, or nothing but its ending."""
-    return _clean(name)[:_LONGEST_NAME] or "profile"
+    return made_printable(name)[:_LONGEST_NAME] or "profile"
 
 
 def _check(example: Example, size: int, labels: int) -> None:
@@ -554,7 +554,9 @@ def _check(example: Example, size: int, labels: int) -> None:
             raise ProfileError("An example's vectors are not those of the profile's model.")
     source = example.source
     if not (
-        isinstance(source, str) and len(source) <= _LONGEST_SOURCE and _clean(source) == source
+        isinstance(source, str)
+        and len(source) <= _LONGEST_SOURCE
+        and made_printable(source) == source
     ):
         raise ProfileError("An example's source cannot be.")
     if not 0 <= example.seconds <= _LONGEST_SECONDS:

@@ -45,6 +45,11 @@ def file_without(folder: Path, corpus: str) -> Path:
     return folder / corpus / f"{corpus}.onnx"
 
 
+def model_for(corpus: str, model: str | None, left_out: Path | None) -> str | None:
+    """The model that judges a corpus: with `left_out`, the one there that never heard it."""
+    return str(file_without(left_out, corpus)) if left_out else model
+
+
 @dataclass(frozen=True, slots=True)
 class ClipResult:
     """The result of one clip.

@@ -25,7 +25,7 @@ from livesr.app.ui.theme import CLIPPING_DBFS, COLOURS, FAINT_DBFS, GLYPHS
 from livesr.arrays import Float64
 from livesr.errors import LivesrError
 from livesr.event import PAUSED, Event, Item
-from livesr.reading import LONGEST_TEXT, Reading, Status
+from livesr.reading import LONGEST_TEXT, Reading, Status, made_printable
 from livesr.summary import Summary
 from livesr.version import __version__
 
@@ -266,7 +266,7 @@ class Report:
 
 def _shown(name: str) -> str:
     """Without signs that turn the direction of writing, which would show another name."""
-    return "".join(sign if sign.isprintable() else "\ufffd" for sign in name)
+    return made_printable(name, "\ufffd")
 
 
 def _as_address(sound: bytes | None) -> str | None:

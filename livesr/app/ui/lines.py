@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from livesr.event import Event
-from livesr.reading import LONGEST_TEXT, Reading
+from livesr.reading import LONGEST_TEXT, Reading, made_printable
 
 ABSENCES = {"no-speech": "no speech", "unsure": "unsure", "warming-up": "warming up"}
 # Kinds of events as people say them; others by the name that JSON lines have.
@@ -32,6 +32,6 @@ def event_line(event: Event) -> str:
     """Stream time, and what happened."""
     lasted = f", {event.seconds:.2f} s" if event.kind == "gap" else ""
     # From outside: a device's name, or whatever a file holds.
-    text = "".join(cell if cell.isprintable() else "?" for cell in event.text[:LONGEST_TEXT])
+    text = made_printable(event.text[:LONGEST_TEXT])
     why = f": {text}" if text else ""
     return f"{event.at:8.2f} s  -- {event_name(event.kind)}{lasted}{why}"

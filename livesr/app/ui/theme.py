@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from livesr.reading import made_printable
+
 if TYPE_CHECKING:  # the report, too, takes its colours from here
     from rich.console import Console, ConsoleOptions
 
@@ -79,7 +81,7 @@ class Palette:
 
     def printable(self, text: str) -> str:
         """Text from outside (a file's name, a device's), safe to print: "?" for what is not."""
-        shown = "".join(cell if cell.isprintable() else "?" for cell in text)
+        shown = made_printable(text)
         return shown.encode("ascii", "replace").decode() if self.ascii_only else shown
 
     def up(self, share: float) -> str:
