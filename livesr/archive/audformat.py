@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -18,9 +19,10 @@ _PROBABILITY = {"dtype": "float", "minimum": 0, "maximum": 1}
 
 
 def write(out: Place, rows: pa.Table, labels: Sequence[str], metadata: dict[str, str]) -> None:
-    """Write the database's header and its only table, with the index (file, start, end).
+    """Write the database: its header, and a table for each channel, indexed by file, start, end.
 
-    A row is a reading. The column `channel` counts from 1; 0 is the mean of all channels.
+    A row is a reading. The column `channel` counts from 1; 0 is the mean of all channels. One
+    table of several channels would have the same index twice, which audformat does not allow.
 
     Args:
         out: the archive's output folder.
@@ -33,8 +35,25 @@ def write(out: Place, rows: pa.Table, labels: Sequence[str], metadata: dict[str,
     """
     place = out / FOLDER
     place.make()
-    written = rows.filter(pc.greater(rows["readings"], 0)).select(["key", "profile"]).to_pylist()
+    some = rows.filter(pc.greater(rows["readings"], 0))
+    written = some.select(["key", "profile", "channel"]).to_pylist()
     labels = [*labels, *_own_labels(out, written, labels)]
+    tables: dict[int, list[str]] = defaultdict(list)
+    for row in written:
+        tables[row["channel"]].append(row["key"])
+    named = {
+        _TABLE if len(tables) == 1 else f"{_TABLE}_{channel}": tables[channel]
+        for channel in sorted(tables)
+    } or {_TABLE: []}
+    for name, keys in named.items():
+        _write_table(out, place, name, keys, labels)
+    header = _header(rows, list(named), labels, metadata)
+    place.write("db.yaml", json.dumps(header, indent=1).encode())
+
+
+def _write_table(
+    out: Place, place: Place, table_name: str, keys: Sequence[str], labels: Sequence[str]
+) -> None:
     schema = pa.schema(
         [
             ("file", pa.large_string()),
@@ -47,9 +66,10 @@ def write(out: Place, rows: pa.Table, labels: Sequence[str], metadata: dict[str,
             ("channel", pa.int64()),
         ]
     )
-    with place.writing(f"db.{_TABLE}.parquet") as file, pq.ParquetWriter(file, schema) as writer:
-        for row in written:
-            table = _readings(out, row["key"])
+    path = f"db.{table_name}.parquet"
+    with place.writing(path) as file, pq.ParquetWriter(file, schema) as writer:
+        for key in keys:
+            table = _readings(out, key)
             if table is None:
                 continue
             columns = {"file": table["uri"].cast(pa.large_string())}
@@ -59,8 +79,6 @@ def write(out: Place, rows: pa.Table, labels: Sequence[str], metadata: dict[str,
                 values = table[name] if name in table.column_names else pa.nulls(len(table))
                 columns[name] = values.cast(schema.field(name).type)
             writer.write_table(pa.table(columns, schema=schema))
-    header = _header(rows, labels, metadata)
-    place.write("db.yaml", json.dumps(header, indent=1).encode())
 
 
 def _readings(out: Place, key: str) -> pa.Table | None:
@@ -81,7 +99,9 @@ def _numbers(labels: Sequence[str]) -> list[str]:
     return [f"{kind}_{label}" for kind in ("p", "smoothed") for label in labels]
 
 
-def _header(rows: pa.Table, labels: Sequence[str], metadata: dict[str, str]) -> dict[str, object]:
+def _header(
+    rows: pa.Table, tables: Sequence[str], labels: Sequence[str], metadata: dict[str, str]
+) -> dict[str, object]:
     """The database's header. JSON is also YAML."""
     model = f"{metadata['livesr.model']} ({metadata['livesr.model_sha256'][:8]})"
     scored = sum(status == OK for status in rows["status"].to_pylist())
@@ -102,5 +122,5 @@ def _header(rows: pa.Table, labels: Sequence[str], metadata: dict[str, str]) -> 
             "probability": _PROBABILITY,
             "channel": {"dtype": "int", "minimum": 0},
         },
-        "tables": {_TABLE: {"type": "segmented", "columns": columns}},
+        "tables": {name: {"type": "segmented", "columns": columns} for name in tables},
     }

@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 from livesr.app.inputs import SOUND_NAMES
 from livesr.app.profiles import is_path, place
 from livesr.archive.outputs import summary_schema
-from livesr.archive.places import Place, local_path, opened
+from livesr.archive.places import Place, local_path, opened, unreached
 from livesr.archive.settings import MIX, Scoring
 from livesr.archive.sound import open_sound
 from livesr.errors import LivesrError
@@ -75,16 +76,26 @@ def find(sources: Sequence[str], *, out: Place | None = None) -> tuple[list[Foun
         out: folder of the results; files in it are not sources.
 
     Raises:
-        LivesrError: if a source does not exist, or cannot be read.
+        LivesrError: if a source does not exist or cannot be read, or tables say different things
+            of a file.
     """
     found: dict[tuple[str, int | None], Found] = {}
     carried: list[pa.Schema] = []
     for source in sources:
-        files, columns = _of_source(source)
+        with _told(source):
+            files, columns = _of_source(source)
         carried.append(columns)
         for file in files:
-            if out is None or not out.holds(file.uri):
-                found.setdefault((file.uri, file.channel), file)
+            if out is not None and out.holds(file.uri):
+                continue
+            before = found.get((file.uri, file.channel))
+            if before is None or not before.carried:  # a folder says less than a table
+                found[file.uri, file.channel] = file
+            elif file.carried and file.carried != before.carried:
+                raise LivesrError(
+                    f"{file.source} names {file.uri} again, with other values than "
+                    f"{before.source}; keep one row of it."
+                )
     if not found:
         raise LivesrError(
             f"No sound file was found in {', '.join(sources)}; livesr looks for files whose name "
@@ -102,37 +113,47 @@ def _of_source(source: str) -> tuple[Iterable[Found], pa.Schema]:
     none = pa.schema([])
     shown = local_path(source) is None
     ending = os.path.splitext(path)[1].lower()
+    if any(sign in path for sign in "*?[") and not files.exists(path):
+        entries = files.glob(path, detail=True)
+        if not entries:
+            raise LivesrError(f"No file matches {source}; check the pattern.")
+        hits = []
+        for entry in entries.values():
+            if entry["type"] == "directory":
+                hits += list(_in_folder(files, entry["name"], shown))
+            elif _is_sound(entry["name"]):
+                hits.append(_entry(files, entry, shown))
+        return hits, none
+    if files.isdir(path):
+        return list(_in_folder(files, path, shown)), none
+    if not files.exists(path):
+        raise LivesrError(f"{source} does not exist; check the path.")
+    if ending in _LISTS:
+        with files.open(path, "rb") as file:
+            lines = file.read().decode("utf-8-sig").splitlines()
+        named = [line.strip() for line in lines]
+        names = [name for name in named if name and not name.startswith("#")]
+        return [_stat(_beside(name, source)) for name in names], none
+    if ending in _TABLES:
+        with files.open(path, "rb") as file:
+            read = pyarrow.csv.read_csv if ending == ".csv" else pq.read_table
+            return _in_table(read(file), source)
+    return [_entry(files, files.info(path), shown)], none
+
+
+@contextmanager
+def _told(source: str) -> Iterator[None]:
+    """What goes wrong with a source, as one of livesr's errors that names it."""
     try:
-        if any(sign in path for sign in "*?[") and not files.exists(path):
-            entries = files.glob(path, detail=True)
-            if not entries:
-                raise LivesrError(f"No file matches {source}; check the pattern.")
-            hits = []
-            for entry in entries.values():
-                if entry["type"] == "directory":
-                    hits += list(_in_folder(files, entry["name"], shown))
-                elif _is_sound(entry["name"]):
-                    hits.append(_entry(files, entry, shown))
-            return hits, none
-        if files.isdir(path):
-            return list(_in_folder(files, path, shown)), none
-        if not files.exists(path):
-            raise LivesrError(f"{source} does not exist; check the path.")
-        if ending in _LISTS:
-            with files.open(path, "rb") as file:
-                lines = file.read().decode("utf-8-sig").splitlines()
-            named = [line.strip() for line in lines]
-            names = [name for name in named if name and not name.startswith("#")]
-            return [_stat(_beside(name, source)) for name in names], none
-        if ending in _TABLES:
-            with files.open(path, "rb") as file:
-                read = pyarrow.csv.read_csv if ending == ".csv" else pq.read_table
-                return _in_table(read(file), source)
-        return [_entry(files, files.info(path), shown)], none
+        yield
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise LivesrError(f"{source} cannot be read: {error!s:.200}") from None
     except OSError as error:
         raise LivesrError(f"{source} cannot be read: {error.strerror or error}.") from None
+    except Exception as error:
+        if local_path(source) is not None or isinstance(error, LivesrError):
+            raise
+        raise LivesrError(unreached(source, error)) from None
 
 
 def _is_sound(name: str) -> bool:
@@ -179,7 +200,7 @@ def _stat(uri: str) -> Found:
     try:
         files, path = opened(uri)
         entry = files.info(path)
-    except (OSError, ValueError, LivesrError):
+    except Exception:  # each store has errors of its own; what is wrong is told when it is scored
         return Found(uri)
     return Found(uri, _size(entry), _mtime(entry))
 
@@ -207,7 +228,14 @@ def _in_table(table: pa.Table, source: str) -> tuple[list[Found], pa.Schema]:
     if twice := [name for name, count in Counter(table.column_names).items() if count > 1]:
         raise LivesrError(f"{source} has two columns {twice[0]!r}; rename one.")
     kept = [name for name in table.column_names if name not in ("path", "channel")]
-    paths = [str(path) for path in table["path"].to_pylist()]
+    paths = table["path"].to_pylist()
+    for number, path in enumerate(paths, start=1):
+        if not isinstance(path, str | bytes) or not path.strip():
+            raise LivesrError(f"{source}: row {number} has no path; give it one, or remove it.")
+        if isinstance(path, bytes):  # what pyarrow makes of text in another encoding
+            raise LivesrError(
+                f"{source}: the path in row {number} is not UTF-8; save the table as UTF-8."
+            )
     channels = [None] * len(paths)
     if "channel" in table.column_names:
         channels = table["channel"].cast(pa.int32()).to_pylist()
@@ -232,7 +260,7 @@ def probe(uri: str) -> Header | None:
     try:
         with open_sound(uri) as sound:
             return Header(sound.seconds, sound.channels)
-    except (LivesrError, OSError):
+    except Exception:  # of a codec's or a store's library
         return None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import re
+import signal
+import socket
 import sys
 import threading
 import warnings
@@ -31,6 +33,7 @@ _MOST_IN_TASK = 64  # files
 _SUMMARY_TASKS = 8  # whose rows are written into one file of the summary
 _PROGRESS_SECONDS = 2.0
 _STARTS = 3  # of Ray, at most
+_CONNECT_SECONDS = 5.0  # to a cluster
 _LATE = "timed out during startup"  # in Ray's message
 _STORE_BYTES = 128 * 2**20  # of Ray's object store: small tables, no sound
 _OURS = re.compile(r"^livesr\.[\w.]*\b(\w+Error): (.+)$", re.MULTILINE)
@@ -60,8 +63,10 @@ def cluster(workers: int, address: str | None) -> Iterator[None]:
         "include_dashboard": False,
         "object_store_memory": _STORE_BYTES,
     }
+    asked = signal.getsignal(signal.SIGTERM)
     try:
         if address:
+            _find(address)
             ray.init(address=address, **quiet)
         else:  # "local": Ray would otherwise join a cluster that someone else runs on this machine
             _start(lambda: ray.init(address="local", **quiet, **options))
@@ -70,10 +75,23 @@ def cluster(workers: int, address: str | None) -> Iterator[None]:
         late = "; the machine is busy, try again" if _LATE in str(error) else ""
         raise LivesrError(f"{what} cannot be used: {error!s:.300}{late}") from None
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, asked)  # Ray's own handler ends with another status
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _find(address: str) -> None:
+    """Connect to a cluster's HOST:PORT, if it is one: Ray itself tries for minutes.
+
+    Raises:
+        OSError: if nobody listens there.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
 
 
 def _start(start: Callable[[], Any]) -> None:

@@ -93,26 +93,30 @@ class Place:
             OutputError: if it cannot be.
         """
         files, root = self.path()
-        try:
+        with self.used():
             files.makedirs(root, exist_ok=True)
-        except OSError as error:
-            raise self._failed(error) from None
 
     def read(self, name: str) -> bytes | None:
-        """A file's bytes, None if there is none."""
+        """A file's bytes, None if there is none.
+
+        Raises:
+            OutputError: if the folder cannot be read.
+        """
         files, path = self.path(name)
-        try:
+        with self.used("read"), suppress(FileNotFoundError, NotADirectoryError):
             return bytes(files.cat_file(path))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        return None
 
     def names(self) -> Iterator[str]:
-        """Names of the files in this folder, unfinished ones included."""
+        """Names of the files in this folder, unfinished ones included.
+
+        Raises:
+            OutputError: if the folder cannot be read.
+        """
         files, root = self.path()
-        try:
+        found: list[dict[str, Any]] = []
+        with self.used("read"), suppress(FileNotFoundError, NotADirectoryError):
             found = files.ls(root, detail=True)
-        except (FileNotFoundError, NotADirectoryError):
-            return
         for entry in found:
             if entry["type"] == "file" and entry["name"].rstrip("/") != root:
                 yield entry["name"].rpartition("/")[2]
@@ -137,22 +141,25 @@ class Place:
         folder = os.path.dirname(path) if self.local else tempfile.gettempdir()
         part = f"{folder}/.{secrets.token_hex(8)}{_PART}"
         try:
-            with open(part, "xb") as file:
+            with Place(folder).used(), open(part, "xb") as file:
                 yield file
-            if self.local:
-                os.replace(part, path)
-            else:
-                files.put_file(part, path)  # an object store shows complete objects only
-        except OSError as error:
-            raise self._failed(error) from None
+            with self.used():
+                if self.local:
+                    os.replace(part, path)
+                else:
+                    files.put_file(part, path)  # an object store shows complete objects only
         finally:
             with suppress(OSError):
                 os.unlink(part)
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file, if it is there.
+
+        Raises:
+            OutputError: if it cannot be.
+        """
         files, path = self.path(name)
-        with suppress(FileNotFoundError):
+        with self.used(), suppress(FileNotFoundError):
             files.rm_file(path)
 
     def sweep(self) -> None:
@@ -161,13 +168,34 @@ class Place:
             if name.startswith(".") and name.endswith(_PART):
                 self.remove(name)
 
-    def _failed(self, error: OSError) -> OutputError:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return OutputError(full_disk(self.address))
-        return OutputError(
-            f"{self.address} cannot be written: {error.strerror or error}. What is written "
-            "is kept; give the same command again to continue."
-        )
+    @contextmanager
+    def used(self, how: str = "written") -> Iterator[None]:
+        """What fails inside, as one of livesr's errors.
+
+        Raises:
+            OutputError: if the folder cannot be used like this.
+        """
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise OutputError(full_disk(self.address)) from None
+            raise OutputError(
+                f"{self.address} cannot be {how}: {error.strerror or error}. What is written "
+                "is kept; give the same command again to continue."
+            ) from None
+        except Exception as error:
+            if self.local or isinstance(error, LivesrError):
+                raise
+            raise OutputError(unreached(self.address, error)) from None
+
+
+def unreached(address: str, error: Exception) -> str:
+    """The message for an error of an object store's library; each has types of its own."""
+    return (
+        f"{address} cannot be reached: {error!s:.200}. Check the address and the store's "
+        "credentials, then give the same command again."
+    )
 
 
 def full_disk(address: str) -> str:

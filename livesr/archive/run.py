@@ -33,6 +33,7 @@ from livesr.archive.places import Place
 from livesr.archive.progress import Progress, lasting
 from livesr.archive.settings import Checkpoints, Scoring
 from livesr.errors import LivesrError
+from livesr.text import made_printable
 
 _MOST_SHOWN = 10
 _LOCK = ".lock"
@@ -78,6 +79,8 @@ def survey(archive: Archive) -> tuple[Place, pa.Table, pa.Schema]:
         LivesrError: if the sources or the options cannot be used.
     """
     out = Place.of(archive.out)
+    if "?" in out.address:  # Ray takes what follows for a query, reads no row, and says nothing
+        raise LivesrError(f"OUT is {out.address}; name a folder without a question mark.")
     if out.local and os.path.isfile(out.address):
         raise LivesrError(f"OUT is {out.address}, a file; name a folder for the results, last.")
     for source in archive.sources:  # else the results would take its place
@@ -111,10 +114,12 @@ def run(archive: Archive) -> int:
         for name in (READINGS, SUMMARY, CHECKPOINT, STATES, PASSES, REPORTS):
             (out / name).sweep()
         out.sweep()
-        again = _errors(out, table) if archive.retry_failed else set()
-        for key in again:  # its page is of what was heard before the error
-            (out / REPORTS).remove(f"{key}.html")
-        done = settle(out, again | _outdated(out, table))
+        _remove_states(out, table)
+        outdated = _outdated(out, table)
+        _remove_results(out, outdated)
+        done = settle(out, outdated)
+        if archive.retry_failed:
+            done -= _errors(out, table)
         out.write(MANIFEST, packed(table))
         todo = table.filter(pc.invert(pc.is_in(table["key"], pa.array(sorted(done), pa.string()))))
         if archive.limit is not None:
@@ -146,12 +151,21 @@ def _score(
             reports=archive.reports,
             checkpoints=archive.checkpoints,
         )
+        wanted = set(todo["key"].to_pylist())
         try:
+            # Rows that ended in an error, not before their files can be scored again.
+            settle(out, wanted)
+            _remove_pages(out, wanted)
             with progress.scoring(todo, workers):
                 pipeline.score(job, todo, progress.update)
+            if left := len(wanted - settle(out)):
+                raise LivesrError(
+                    f"Ray ended the run before {left} of {len(todo)} were scored. Give the same "
+                    "command again to continue."
+                )
         except (KeyboardInterrupt, SystemExit) as stop:
             done = settle(out)
-            left = len(todo) - len(done & set(todo["key"].to_pylist()))
+            left = len(wanted - done)
             print(
                 f"livesr: stopped; {left} of {len(todo)} are left. Give the same command again to "
                 "continue.",
@@ -189,17 +203,39 @@ def _outdated(out: Place, table: pa.Table) -> set[str]:
     rows = read_table(out / SUMMARY)
     if rows is None:
         return set()
-    now = set(zip(*(table[name].to_pylist() for name in ("uri", "channel")), strict=True))
+    same = ("uri", "channel", "profile")
+    now = set(zip(*(table[name].to_pylist() for name in same), strict=True))
     keys = set(table["key"].to_pylist())
-    sha = (table.schema.metadata or {}).get(b"livesr.model_sha256", b"").decode()
+    about = table.schema.metadata or {}
+    model, hop = about[b"livesr.model_sha256"].decode(), float(about[b"livesr.hop"])
     failed = rows.filter(pc.equal(rows["status"], ERROR))
     return {
         row["key"]
-        for row in failed.select(["key", "uri", "channel", "model_sha256"]).to_pylist()
-        if (row["uri"], row["channel"]) in now
+        for row in failed.select(["key", *same, "model_sha256", "hop"]).to_pylist()
+        if tuple(row[name] for name in same) in now
         and row["key"] not in keys
-        and row["model_sha256"] == sha
+        and (row["model_sha256"], row["hop"]) == (model, hop)
     }
+
+
+def _remove_results(out: Place, keys: set[str]) -> None:
+    """Readings and page of each key, before its row: a row is what names them."""
+    for key in keys:
+        (out / READINGS).remove(f"{key}.parquet")
+    _remove_pages(out, keys)
+
+
+def _remove_pages(out: Place, keys: set[str]) -> None:
+    for name in {f"{key}.html" for key in keys}.intersection((out / REPORTS).names()):
+        (out / REPORTS).remove(name)
+
+
+def _remove_states(out: Place, table: pa.Table) -> None:
+    """States of files that are no longer to be scored: each holds the last seconds of a voice."""
+    keys = set(table["key"].to_pylist())
+    for name in list((out / STATES).names()):
+        if name.partition(".")[0] not in keys:
+            (out / STATES).remove(name)
 
 
 @contextmanager
@@ -210,7 +246,9 @@ def _locked(out: Place) -> Iterator[None]:
         return
     import fcntl  # noqa: PLC0415
 
-    with open(out.path(_LOCK)[1], "ab") as file:
+    with out.used():
+        file = open(out.path(_LOCK)[1], "ab")  # noqa: SIM115  (closed below)
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -247,7 +285,7 @@ def _print_result(out: Place, table: pa.Table, rows: pa.Table | None) -> int:
     if failed:
         print(f"{len(failed)} ended in an error:", file=sys.stderr)
         for row in failed[:_MOST_SHOWN]:
-            print(f"  {row['message']}", file=sys.stderr)
+            print(f"  {made_printable(row['message'])}", file=sys.stderr)
         if len(failed) > _MOST_SHOWN:
             print(f"  and {len(failed) - _MOST_SHOWN} more, in {SUMMARY}/", file=sys.stderr)
         print("Give --retry-failed to score them again.", file=sys.stderr)

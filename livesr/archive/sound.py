@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,9 +16,11 @@ def open_sound(uri: str) -> Iterator[SoundFile]:
     """Open a path or a URL; of a remote file, only the parts that are read are fetched.
 
     Raises:
-        AudioError: as `SoundFile`.
+        AudioError: as `SoundFile`, and for a pipe or a device, which could be waited for in vain.
     """
     if path := local_path(uri):
+        if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+            raise AudioError(f"{uri} is a pipe or a device; livesr archive scores files only.")
         with SoundFile(path) as sound:
             yield sound
         return

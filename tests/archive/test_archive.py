@@ -140,6 +140,9 @@ def test_retry_failed_scores_errors_again_and_limit_ends_early(
     assert len(summary(out)) == 1
     assert run(archive(source, out, tiny)) == ExitStatus.PARTLY
     assert (summary(out)["status"] == "error").sum() == 1
+    # What is not scored again keeps its row.
+    assert run(archive(source, out, tiny, retry_failed=True, limit=0)) == ExitStatus.PARTLY
+    assert (summary(out)["status"] == "error").sum() == 1
     unreadable.write_bytes(whole)
     os.utime(unreadable, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert run(archive(source, out, tiny)) == ExitStatus.PARTLY

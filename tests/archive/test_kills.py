@@ -166,13 +166,16 @@ def test_a_kill_inside_a_long_file_resumes_from_its_state(
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_what_is_left_and_the_next_run_scores_it(source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_says_what_is_left_and_the_next_run_scores_it(
+    source: Path, tmp_path: Path, number: int
+) -> None:
     out, log = tmp_path / "out", tmp_path / "log"
     process = start(source, out, "--workers", 1, log=log)
     assert until(lambda: scored(out) >= 2, PATIENCE)
     started = below(process.pid)
-    kill(process.pid, signal.SIGINT)
-    assert process.wait(PATIENCE) == 128 + signal.SIGINT, log.read_text()
+    kill(process.pid, number)
+    assert process.wait(PATIENCE) == 128 + number, log.read_text()
     assert "are left. Give the same command again" in log.read_text()
     assert "Traceback" not in log.read_text()
     assert until(lambda: not below(process.pid), 30)

@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
+from fsspec import AbstractFileSystem
 
-from livesr import LivesrError
+from livesr import AudioError, LivesrError
 from livesr.app.inputs import SOUND_NAMES, find_inputs
 from livesr.archive import manifest
 from livesr.archive.places import Place
 from livesr.archive.run import Archive, run
 from livesr.archive.settings import Scoring
+from livesr.archive.sound import open_sound
 
 
 def uris(sources: list[str], **options: Place) -> list[str]:
@@ -75,6 +79,9 @@ def test_a_table_carries_its_columns(recordings: Path, tmp_path: Path, ending: s
         ({"path": ["a.wav"], "uri": [1]}, "a column 'uri'"),
         ({"path": ["a.wav"], "share_angry": [1]}, "a column 'share_angry'"),
         ({"path": ["a.wav"], "channel": [[1]]}, "cannot be read"),
+        ({"path": ["a.wav", " "]}, "row 2 has no path"),
+        ({"path": ["a.wav", None]}, "row 2 has no path"),
+        ({"path": ["a.wav", "a.wav"], "who": ["anna", "bert"]}, "again, with other values"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_told(
@@ -83,6 +90,63 @@ def test_a_table_that_cannot_be_used_is_told(
     pq.write_table(pa.table(columns), tmp_path / "which.parquet")
     with pytest.raises(LivesrError, match=told):
         manifest.build(*manifest.find([str(tmp_path / "which.parquet")]), Scoring())
+
+
+def test_a_table_in_another_encoding_is_told(tmp_path: Path) -> None:
+    (tmp_path / "which.csv").write_bytes("path\ncafé.wav\n".encode("latin-1"))
+    with pytest.raises(LivesrError, match="the path in row 1 is not UTF-8"):
+        manifest.find([str(tmp_path / "which.csv")])
+
+
+def test_a_table_says_more_than_a_folder_whichever_comes_first(
+    recordings: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "which.csv").write_text(f"path,who\n{recordings / 'short.wav'},anna\n")
+    sources = [str(recordings), str(tmp_path / "which.csv")]
+    for order in (sources, sources[::-1]):
+        rows = manifest.build(*manifest.find(order), Scoring()).to_pylist()
+        assert {Path(row["uri"]).name: row["who"] for row in rows} == {
+            "long.flac": None,
+            "medium.ogg": None,
+            "short.wav": "anna",
+            "two.wav": None,
+        }
+
+
+class Unreachable(AbstractFileSystem):  # type: ignore[misc]
+    """A store whose library has an error of its own, as all have."""
+
+    protocol = "unreachable"
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("ls", "info", "cat_file", "makedirs", "rm_file", "put_file", "open"):
+            raise RuntimeError("Unable to locate credentials")
+        return super().__getattribute__(name)
+
+
+def test_a_store_that_cannot_be_reached_is_told() -> None:
+    fsspec.register_implementation("unreachable", Unreachable, clobber=True)
+    out = Place("unreachable://bucket/out")
+    told = "cannot be reached: Unable to locate credentials. Check the address"
+    for act in (
+        lambda: manifest.find(["unreachable://bucket/in"]),
+        lambda: out.read("a"),
+        lambda: list(out.names()),
+        lambda: out.write("a", b""),
+        lambda: out.remove("a"),
+        out.make,
+    ):
+        with pytest.raises(LivesrError, match=told):
+            act()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes in folders")
+def test_a_pipe_in_a_folder_is_an_error_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    (row,) = manifest.build(*manifest.find([str(tmp_path)]), Scoring()).to_pylist()
+    assert row["duration"] is None
+    with pytest.raises(AudioError, match="a pipe or a device"), open_sound(row["uri"]):
+        pass
 
 
 def test_a_column_that_is_there_twice_is_told(tmp_path: Path) -> None:

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from livesr.archive.outputs import CHECKPOINT, SUMMARY, packed, read_table, settle
+from livesr import LivesrError
+from livesr.app.exit_status import ExitStatus
+from livesr.archive.manifest import build, find
+from livesr.archive.outputs import (
+    CHECKPOINT,
+    READINGS,
+    REPORTS,
+    STATES,
+    SUMMARY,
+    packed,
+    read_table,
+    settle,
+)
 from livesr.archive.places import OutputError, Place
+from livesr.archive.run import Archive, run
+from livesr.archive.scorer import Scorer
+from livesr.archive.settings import Scoring
 
 
 def put(out: Place, folder: str, name: str, keys: str) -> None:
@@ -165,3 +181,72 @@ def test_columns_of_numbers_have_no_dictionary() -> None:
     data = packed(pa.table(columns, schema=pa.schema(kinds)))
     group = pq.ParquetFile(pa.BufferReader(data)).metadata.row_group(0)
     assert [group.column(place).has_dictionary_page for place in (0, 1)] == [True, False]
+
+
+def left_over(source: Path, out: Place, tiny: Path) -> Archive:
+    """A run of nothing over a folder whose only file was cut short when it was scored."""
+    scoring = Scoring(str(tiny))
+    found, carried = find([str(source)])
+    rows = Scorer(out, scoring, scoring.model_sha, carried)(build(found, carried, scoring))
+    assert rows["status"].to_pylist() == ["error"]
+    for folder, table in ((SUMMARY, rows), (CHECKPOINT, rows.select(["key"]))):
+        (out / folder).make()
+        (out / folder).write("a.parquet", packed(table))
+    return Archive([str(source)], out.address, scoring, limit=0)
+
+
+@pytest.fixture
+def cut(recordings: Path, tmp_path: Path) -> Path:
+    """A folder with a recording that ends early."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    whole = (recordings / "long.flac").read_bytes()
+    (folder / "a.flac").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+def test_what_was_heard_of_a_file_before_it_changed_is_removed(
+    cut: Path, recordings: Path, tmp_path: Path, tiny: Path
+) -> None:
+    out = Place.of(str(tmp_path / "out"))
+    archive = left_over(cut, out, tiny)
+    (out / REPORTS).make()
+    (key,) = [name.removesuffix(".parquet") for name in (out / READINGS).names()]
+    (out / REPORTS).write(f"{key}.html", b"")
+    assert run(archive) == ExitStatus.PARTLY  # it is still the same file: all is kept
+    assert [*(out / READINGS).names(), *(out / REPORTS).names()]
+    (cut / "a.flac").write_bytes((recordings / "long.flac").read_bytes())
+    assert run(archive) == ExitStatus.DONE
+    assert not [*(out / READINGS).names(), *(out / REPORTS).names(), *keys(out, SUMMARY)]
+
+
+def test_errors_of_another_hop_are_kept(cut: Path, tmp_path: Path, tiny: Path) -> None:
+    out = Place.of(str(tmp_path / "out"))
+    archive = left_over(cut, out, tiny)
+    before = keys(out, SUMMARY)
+    run(replace(archive, scoring=replace(archive.scoring, hop=0.5)))
+    assert keys(out, SUMMARY) == before
+
+
+def test_the_state_of_a_file_that_is_no_longer_to_be_scored_is_removed(
+    cut: Path, tmp_path: Path, tiny: Path
+) -> None:
+    out = Place.of(str(tmp_path / "out"))
+    archive = left_over(cut, out, tiny)
+    wanted = f"{keys(out, SUMMARY)[0]}.parquet"
+    for name in (wanted, "another.parquet"):
+        (out / STATES).write(name, b"some seconds of a voice")
+    run(archive)
+    assert list((out / STATES).names()) == [wanted]
+
+
+def test_a_folder_that_cannot_be_locked_is_told(cut: Path, tmp_path: Path, tiny: Path) -> None:
+    (tmp_path / "out" / ".lock").mkdir(parents=True)
+    with pytest.raises(OutputError, match="cannot be written: Is a directory"):
+        run(Archive([str(cut)], str(tmp_path / "out"), Scoring(str(tiny))))
+
+
+def test_a_folder_that_ray_would_take_for_a_query_is_refused(cut: Path, tmp_path: Path) -> None:
+    with pytest.raises(LivesrError, match="without a question mark"):
+        run(Archive([str(cut)], str(tmp_path / "out?"), Scoring()))
+    assert not (tmp_path / "out?").exists()

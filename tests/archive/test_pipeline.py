@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 import ray
 
+from livesr import LivesrError
 from livesr.archive import pipeline
 
 
@@ -40,3 +43,15 @@ def test_what_does_not_pass_is_raised(error: Exception, tries: int) -> None:
     with pytest.raises(type(error), match=str(error)[:20]):
         pipeline._start(start)
     assert len(tried) == tries
+
+
+def test_a_cluster_that_is_not_there_is_told_before_ray_looks_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray tries for minutes"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    told = f"The Ray cluster at {address} cannot be used: .*refused"
+    with pytest.raises(LivesrError, match=told), pipeline.cluster(1, address):
+        pass

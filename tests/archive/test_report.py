@@ -116,6 +116,21 @@ def test_audformat_loads_the_table(scored: tuple[Place, pa.Table, list[str]]) ->
     assert labels == [reading.label for reading in expected]
 
 
+def test_audformat_loads_a_table_of_each_channel(
+    recordings: Path, tmp_path: Path, tiny: Path
+) -> None:
+    scoring, out = Scoring(str(tiny)), Place.of(str(tmp_path / "out"))
+    found, carried = manifest.find([str(recordings / "below" / "two.wav")])
+    table = manifest.build(found, carried, scoring, "each")
+    rows = Scorer(out, scoring, scoring.model_sha, carried)(table)
+    table_of.write(out, rows, LABELS, scoring.metadata())
+    database = audformat.Database.load(str(Path(out.address, "audformat")))
+    assert list(database.tables) == ["emotion_1", "emotion_2"]
+    for channel, own in enumerate(database.tables.values(), start=1):
+        audformat.assert_no_duplicates(own.index)
+        assert set(own.get()["channel"]) == {channel}
+
+
 def test_a_dry_run_tells_the_cost_and_writes_nothing(
     recordings: Path, tmp_path: Path, tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
