@@ -3,6 +3,10 @@
 Each message is one or two sentences: what was wrong, where, and what to do next.
 """
 
+from __future__ import annotations
+
+from livesr.text import made_printable
+
 
 class LivesrError(Exception):
     """The base of every error that livesr raises on purpose.
@@ -15,6 +19,9 @@ class LivesrError(Exception):
         ...     print(error)
         A hop of 0.333 s cannot be used; give a multiple of 0.01 s, 0.02 to 3 s.
     """
+
+    def __str__(self) -> str:
+        return made_printable(super().__str__())  # it may hold the name of a stranger's file
 
 
 class AudioError(LivesrError):

@@ -20,7 +20,7 @@ from livesr.arrays import Array, Float32, Float64
 from livesr.errors import ModelError, ProfileError
 from livesr.model.load import Model, load_model
 from livesr.model.metadata import LABELS
-from livesr.reading import LONGEST_LABEL, MOST_LABELS, made_printable, printable
+from livesr.reading import LONGEST_LABEL, MOST_LABELS
 from livesr.settings import SAMPLE_RATE
 from livesr.stages.highpass import HighPass
 from livesr.stages.known_voice import LEAST_PROBABILITY, KnownVoice
@@ -29,6 +29,7 @@ from livesr.stages.resample import InputResampler
 from livesr.stages.samples import as_mono, check_rate
 from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
 from livesr.state import UNREADABLE, State, pack, unpack
+from livesr.text import made_printable, printable
 
 SUFFIX = ".livesr-profile"
 MOST_EXAMPLES = 400

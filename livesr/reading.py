@@ -11,6 +11,7 @@ import numpy as np
 
 from livesr.arrays import Float32, Float64
 from livesr.settings import MOST_CHANNELS
+from livesr.text import printable
 
 MOST_SECONDS = 1e8  # of stream time: three years
 LATEST_START_SECONDS = MOST_SECONDS / 2  # of a stream, which then may last as long again
@@ -191,13 +192,3 @@ def _fault(reading: Reading) -> str:
         and bool(np.all((times >= reading.start - 1) & (times <= reading.end + 1))),
     }
     return next((words for words, well in checks.items() if not well), "")
-
-
-def made_printable(text: str, instead: str = "?") -> str:
-    """The text as it may go to a terminal, with a sign in place of each that cannot be shown."""
-    return "".join(sign if sign.isprintable() else instead for sign in text)
-
-
-def printable(text: object, most: int) -> bool:
-    """Whether it may go to a terminal as it is."""
-    return isinstance(text, str) and 0 < len(text) <= most and text.isprintable()

@@ -20,7 +20,7 @@ CLIP = ROOT / "tests/data/banglaser.flac"
 
 # From the ground up. A module may import what stands in its own line or above it.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("version", "errors", "arrays", "memory", "state", "settings", "reading", "event"),
+    ("version", "text", "errors", "arrays", "memory", "state", "settings", "reading", "event"),
     ("model",),
     ("stages",),
     ("profile", "profile_file", "recognizer", "batch", "summary", "table", "picture"),

@@ -11,8 +11,9 @@ import numpy as np
 
 from livesr.arrays import Float64
 from livesr.errors import ModelError
-from livesr.reading import LONGEST_LABEL, LONGEST_TEXT, MOST_LABELS, printable
+from livesr.reading import LONGEST_LABEL, LONGEST_TEXT, MOST_LABELS
 from livesr.settings import DecisionSettings, EncoderSettings, FrontEndSettings
+from livesr.text import printable
 
 METADATA_KEY = "livesr"
 FORMAT = 1

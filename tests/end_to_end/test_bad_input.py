@@ -289,3 +289,10 @@ def test_options_that_cannot_be(bad_files: Path, tmp_path: Path) -> None:
 def test_errors_are_one_family() -> None:
     for kind in (AudioError, ModelError, livesr.DeviceError):
         assert issubclass(kind, LivesrError)
+
+
+def test_the_name_of_a_file_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    told = commands.livesr("replay", str(tmp_path / "a\x1b[31m\nb.wav"))
+    assert told.returncode == 2
+    assert "a?[31m?b.wav does not exist" in told.stderr
+    assert len(told.stderr.splitlines()) == 1

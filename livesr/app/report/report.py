@@ -25,8 +25,9 @@ from livesr.app.ui.theme import CLIPPING_DBFS, COLOURS, FAINT_DBFS, GLYPHS
 from livesr.arrays import Float64
 from livesr.errors import LivesrError
 from livesr.event import PAUSED, Event, Item
-from livesr.reading import LONGEST_TEXT, Reading, Status, made_printable
+from livesr.reading import LONGEST_TEXT, Reading, Status
 from livesr.summary import Summary
+from livesr.text import made_printable
 from livesr.version import __version__
 
 _TEMPLATE = Path(__file__).with_name("page.html")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from livesr.event import Event
-from livesr.reading import LONGEST_TEXT, Reading, made_printable
+from livesr.reading import LONGEST_TEXT, Reading
+from livesr.text import made_printable
 
 ABSENCES = {"no-speech": "no speech", "unsure": "unsure", "warming-up": "warming up"}
 # Kinds of events as people say them; others by the name that JSON lines have.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from livesr.reading import made_printable
+from livesr.text import made_printable
 
 if TYPE_CHECKING:  # the report, too, takes its colours from here
     from rich.console import Console, ConsoleOptions
