@@ -292,7 +292,7 @@ def test_errors_are_one_family() -> None:
 
 
 def test_the_name_of_a_file_cannot_write_to_the_terminal(tmp_path: Path) -> None:
-    told = commands.livesr("replay", str(tmp_path / "a\x1b[31m\nb.wav"))
+    told = commands.livesr("replay", str(tmp_path / "a\x1b]2;\nb.wav"))
     assert told.returncode == 2
-    assert "a?[31m?b.wav does not exist" in told.stderr
+    assert "a?]2;?b.wav does not exist" in told.stderr
     assert len(told.stderr.splitlines()) == 1
