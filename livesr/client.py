@@ -24,6 +24,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from livesr.errors import LivesrError
 from livesr.reading import Reading
 from livesr.settings import SAMPLE_RATE
+from livesr.stages.samples import as_mono, shaped
 
 _SUBPROTOCOL = "livesr.v1"
 _WIDTHS = {"s16le": 2, "f32le": 4, "mulaw": 1, "alaw": 1}
@@ -99,21 +100,20 @@ class _Session:
                     f"{len(data)} bytes are no whole number of frames of {self.frame_bytes} bytes."
                 )
             return data
-        array = np.asarray(samples)
+        array = shaped(samples, self.channels)
         count = array.shape[1] if array.ndim == 2 else 1
-        if array.ndim not in (1, 2) or count != self.channels:
+        if count != self.channels:
             raise LivesrError(
                 f"The samples have the shape {array.shape} and the session {self.channels} "
                 "channels: give [n] for one channel, else [n, channels], and `channels=` to match."
             )
-        if self.encoding == "s16le":
-            if array.dtype.kind == "f":
-                array = np.clip(np.rint(array * 32768.0), -32768, 32767)
-            return array.astype("<i2").tobytes()
+        if self.encoding not in ("s16le", "f32le"):
+            raise LivesrError(f"Give bytes for the encoding {self.encoding}.")
+        channels = range(1, count + 1)
+        floats = np.stack([as_mono(array, channel, count) for channel in channels], axis=1)
         if self.encoding == "f32le":
-            scale = 2.0**-15 if array.dtype == np.int16 else 1.0
-            return (array * np.float32(scale)).astype("<f4").tobytes()
-        raise LivesrError(f"Give bytes for the encoding {self.encoding}.")
+            return floats.astype("<f4").tobytes()
+        return np.clip(np.rint(floats * 32768), -32768, 32767).astype("<i2").tobytes()
 
     def remember(self, message: str | bytes, frames: int) -> None:
         """This is sent now; it may have to be sent again."""
@@ -313,9 +313,10 @@ class Voice:
         """Send samples; the readings that have come by now, oldest first.
 
         Args:
-            samples: [n] or [n, channels], float in [-1, 1] or int16; or bytes in the encoding.
+            samples: as for `Recognizer.push`, but bytes are in the encoding.
 
         Raises:
+            LivesrError: if the samples cannot be used; nothing is sent then.
             ServerError: if the session ended with an error.
         """
         return self._run(self._voice.push(samples))

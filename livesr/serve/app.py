@@ -20,7 +20,7 @@ from livesr.serve import metrics
 from livesr.serve.access import chosen, has_token, origin_allowed
 from livesr.serve.http import ABORT
 from livesr.serve.hub import Hub
-from livesr.serve.replay import Options, Replay, TooLarge, body_of, opened
+from livesr.serve.replay import Options, TooLarge, body_of, opened
 from livesr.serve.schemas import asyncapi, json_schema
 from livesr.serve.session import Session
 from livesr.version import __version__
@@ -172,7 +172,7 @@ async def _replay(request: Request) -> Response:
     try:
         async with asyncio.timeout(hub.limits.sending_seconds):
             body = await body_of(request, hub.limits.replay_bytes, hub.limits.handshake_seconds)
-        sound, blocks = await asyncio.to_thread(opened, body)
+        replay = await asyncio.to_thread(opened, hub, body, options)
     except TooLarge as error:
         refused = _refused(413, str(error))
     except TimeoutError:
@@ -182,14 +182,16 @@ async def _replay(request: Request) -> Response:
     except BaseException:
         hub.leave(address, 1.0, "dropped")
         raise
+    if refused is None and not (weight := hub.grow(options.hop)):
+        replay.close()
+        refused = _refused(503, "There is no capacity for so short a hop; try a longer one.", True)
     if refused:
         hub.leave(address, 1.0, "failed")
         return refused
-    replay = Replay(hub, sound, blocks, options)
 
     def over() -> None:
-        sound.__exit__()
-        hub.leave(address, replay.weight, replay.cause)
+        replay.close()
+        hub.leave(address, weight, replay.cause)
 
     return _Lines(replay.lines(), request.scope["state"][ABORT], over)
 

@@ -30,12 +30,14 @@ _TRIM_SECONDS = 1.0  # between two returns of memory
 class Session(Protocol):
     """A connection with a voice, as the hub sees it; see `livesr.serve.session`."""
 
-    voice: Voice | None
     lag: float
     read_at: float
 
     @property
-    def live(self) -> bool: ...
+    def voice(self) -> Voice | None: ...
+
+    @property
+    def paced(self) -> bool: ...
 
     @property
     def waiting_seconds(self) -> float: ...
@@ -104,10 +106,12 @@ class Hub:
     def grow(self, hop: float) -> float:
         """The weight of an admitted voice with a short hop; 0 if there is no capacity for it."""
         weight = max(1.0, HOP_SECONDS / hop)
-        if weight > 1 and self.load - 1 + weight > self.capacity:
-            metrics.REFUSED.labels("full").inc()
-            return 0.0
-        self.load += weight - 1
+        if weight > 1:
+            if self.load - 1 + weight > self.capacity:
+                metrics.REFUSED.labels("full").inc()
+                return 0.0
+            self.load += weight - 1
+            self._link.tell("grow", extra=weight - 1)
         return weight
 
     def leave(self, address: str, weight: float, cause: str) -> None:
@@ -115,7 +119,7 @@ class Hub:
         self.load -= weight
         metrics.STREAMS.dec()
         metrics.CLOSED.labels(cause).inc()
-        self._link.tell("leave", address=address)
+        self._link.tell("leave", address=address, extra=weight - 1)
 
     def _full(self, weight: float) -> str:
         if self.draining:
@@ -126,12 +130,12 @@ class Hub:
 
     @property
     def lag(self) -> float:
-        """Median lag of the live voices' newest readings, in seconds."""
+        """Median lag of the newest readings of the live voices in real time, in seconds."""
         now = self.clock()
         lags = [
             session.lag
             for session in self.sessions.values()
-            if session.live and now - session.read_at < _RECENT_SECONDS
+            if session.paced and now - session.read_at < _RECENT_SECONDS
         ]
         return statistics.median(lags) if lags else 0.0
 

@@ -26,8 +26,13 @@ class _Json(logging.Formatter):
 class _ClientNoise(logging.Filter):
     """Removes messages with which any client could flood the log."""
 
+    _STARTS = (
+        "Invalid UTF-8",
+        "ASGI callable returned without completing handshake",  # a websocket that was refused
+    )
+
     def filter(self, record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith("Invalid UTF-8")
+        return not record.getMessage().startswith(self._STARTS)
 
 
 logger = logging.getLogger("livesr.serve")

@@ -27,7 +27,7 @@ from livesr.serve.settings import ServeSettings
 
 _BACKLOG = 1024
 _MOST_CONNECTIONS = 4096  # open at the same time, for each worker
-_EARLY_SECONDS = 2.0  # a worker that dies sooner has failed to start
+_EARLY_SECONDS = 2.0  # a worker that dies sooner, or before it is ready, has failed to start
 _MOST_EARLY = 3
 _DRAIN_SECONDS = 20.0
 _RELEASE_SECONDS = 3.0
@@ -42,13 +42,14 @@ class _Child:
         self.ready = False
         self.capacity = 1
         self.connections = 0
+        self.extra = 0.0  # of voices with a short hop, beyond 1 for each
         self.voices: Counter[str] = Counter()  # by address
         self.sessions: set[str] = set()
 
     @property
     def load(self) -> float:
         """Used share of its capacity, if every connection is a voice."""
-        return self.connections / self.capacity
+        return (self.connections + self.extra) / self.capacity
 
 
 class Parent:
@@ -105,18 +106,19 @@ class Parent:
         loop = asyncio.get_running_loop()
         while not self._stop.is_set():
             began = loop.time()
-            status = await self._work()
+            child = await self._work()
             if self._stop.is_set():
                 return
-            self._early = self._early + 1 if loop.time() - began < _EARLY_SECONDS else 0
-            note("worker died", status=status)
+            early = not child.ready or loop.time() - began < _EARLY_SECONDS
+            self._early = self._early + 1 if early else 0
+            note("worker died", status=child.process.returncode)
             _count_restart()
             if self._early >= _MOST_EARLY:
                 note("workers do not start; giving up")
                 self._failed = True
                 self._stop.set()
 
-    async def _work(self) -> int:
+    async def _work(self) -> _Child:
         """Start a worker and wait until it ends."""
         if sys.platform == "win32":  # the command refuses to run there
             raise AssertionError
@@ -149,14 +151,14 @@ class Parent:
         )
         if self._stop.is_set():
             child.link.tell("drain")
-        status = await process.wait()
+        await process.wait()
         self._children.discard(child)
         talk.cancel()
         passing.close()
         for session in child.sessions:
             self._answer(session, b"")
         _forget_gauges(process.pid)
-        return status
+        return child
 
     async def _told(self, child: _Child, kind: str, fields: dict[str, Any]) -> Any:
         match kind:
@@ -173,7 +175,10 @@ class Parent:
             case "admit":
                 return self._admit(child, fields["address"])
             case "leave":
-                child.voices[fields["address"]] -= 1
+                child.voices -= Counter([fields["address"]])  # without those at 0
+                child.extra -= fields["extra"]
+            case "grow":
+                child.extra += fields["extra"]
             case "opened":
                 child.sessions.add(fields["session"])
             case "closed":

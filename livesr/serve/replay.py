@@ -21,7 +21,7 @@ from livesr.event import Event
 from livesr.files.soundfile import SoundFile
 from livesr.reading import Reading
 from livesr.serve.hub import Hub
-from livesr.serve.protocol import Channel, ErrorMessage, SessionCreated, SessionUpdate, encode
+from livesr.serve.protocol import Channel, ErrorMessage, SessionEnded, SessionUpdate, encode
 from livesr.serve.voice import Outgoing, Voice
 from livesr.settings import HOP_SECONDS
 
@@ -79,30 +79,35 @@ class Replay:
     Args:
         hub: of this worker, which has admitted it.
         sound: the open file.
-        blocks: of it, as `opened` gives them.
+        blocks: of it.
+        voice: open.
         options: of the request.
 
     Attributes:
         cause: of its end.
     """
 
-    live, lag, read_at = False, 0.0, 0.0
+    paced, lag, read_at = False, 0.0, 0.0
 
     def __init__(
-        self, hub: Hub, sound: SoundFile, blocks: Iterator[Float32], options: Options
+        self,
+        hub: Hub,
+        sound: SoundFile,
+        blocks: Iterator[Float32],
+        voice: Voice,
+        options: Options,
     ) -> None:
         self._hub, self._sound, self._options = hub, sound, options
         self._made: asyncio.Queue[list[Outgoing]] = asyncio.Queue()
-        self._blocks = blocks
-        self.voice: Voice | None = None
+        self._blocks, self.voice = blocks, voice
         self._error = ""
-        self.weight = 1.0
+        self._over = False  # the last message of the voice has come
         self.cause = "dropped"
 
     @property
     def waiting_seconds(self) -> float:
         """Seconds of sound that wait to be processed."""
-        return self.voice.waiting_seconds if self.voice else 0.0
+        return self.voice.waiting_seconds
 
     def give(self, told: list[Outgoing], now: float) -> None:
         """Messages of the engine."""
@@ -120,35 +125,21 @@ class Replay:
 
     async def lines(self) -> AsyncGenerator[str, None]:
         """JSON lines: readings, and at the end an `error` if the file could not be processed."""
-        first = await self._read()
-        channels = 1 if first is None else first.shape[1]
-        update = SessionUpdate(
-            sample_rate=self._sound.rate,
-            channels=channels,
-            encoding="f32le",
-            mode="lossless",
-            channel=self._options.channel,
-            hop=self._options.hop,
-            attention=self._options.attention,
-        )
-        hub = self._hub
-        voice = self.voice = Voice(
-            hub.settings.model, update, frozenset(), hub.new_session_id(), hub.limits
-        )
-        voice.command(lambda: voice.open(None))
-        hub.opened(self, voice)
+        self._hub.opened(self, self.voice)
         try:
-            hub.engine.poke(voice)
-            for line in await self._next():
-                yield line
-            async for line in self._processed(voice, first):
+            async for line in self._processed():
                 yield line
         finally:
-            hub.closed(voice, keep=False)
+            self._hub.closed(self.voice, keep=False)
         self.cause = "ended"
 
-    async def _processed(self, voice: Voice, block: Float32 | None) -> AsyncIterator[str]:
-        hub = self._hub
+    def close(self) -> None:
+        """Close the file."""
+        self._sound.__exit__()
+
+    async def _processed(self) -> AsyncIterator[str]:
+        hub, voice = self._hub, self.voice
+        block = await self._read()
         while block is not None and not voice.ended:
             voice.sound(block.astype("<f4").tobytes(), hub.clock())
             hub.engine.poke(voice)
@@ -161,7 +152,7 @@ class Replay:
                     yield line
         voice.command(voice.end)
         hub.engine.poke(voice)
-        while not voice.ended or not self._made.empty():
+        while not self._over:  # later than `voice.ended`, which the engine sets before it tells
             for line in await self._next():
                 yield line
         for finding in self._sound.findings:
@@ -196,29 +187,37 @@ class Replay:
                 lines.append(encode(message.to_dict(attention=self._options.attention)) + "\n")
             elif isinstance(message, ErrorMessage):
                 lines.append(encode(message) + "\n")
-            elif isinstance(message, SessionCreated):
-                self.weight = self._hub.grow(message.hop)
-                if not self.weight:
-                    self.weight = 1.0
-                    self._error = "There is no capacity for so short a hop; try a longer one."
-                    assert self.voice is not None
-                    self.voice.ended = True
+            self._over |= isinstance(message, SessionEnded) or getattr(message, "fatal", False)
         return lines
 
 
-def opened(body: bytes) -> tuple[SoundFile, Iterator[Float32]]:
-    """Open a file from its bytes; its blocks, the first of which is read already.
+def opened(hub: Hub, body: bytes, options: Options) -> Replay:
+    """A replay of a file's bytes: its first block is read, and its voice is open.
 
-    So a file that is damaged from its start is refused before an answer begins.
+    So options that cannot be used, and a file that is damaged from its start, are refused before
+    an answer begins.
 
     Raises:
-        AudioError: if it is not a sound file, or its start cannot be read.
+        LivesrError: if it is not a sound file, its start cannot be read, or the options do not
+            fit it.
     """
     sound = SoundFile(io.BytesIO(body))
     try:
         blocks = sound.blocks()
         first = next(blocks, None)
+        update = SessionUpdate(
+            sample_rate=sound.rate,
+            channels=sound.channels,
+            encoding="f32le",
+            mode="lossless",
+            channel=options.channel,
+            hop=options.hop,
+            attention=options.attention,
+        )
+        model, limits = hub.settings.model, hub.limits
+        voice = Voice(model, update, frozenset(), hub.new_session_id(), limits)
+        voice.open(None)
     except LivesrError:
         sound.__exit__()
         raise
-    return sound, blocks if first is None else chain((first,), blocks)
+    return Replay(hub, sound, blocks if first is None else chain((first,), blocks), voice, options)

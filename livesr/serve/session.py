@@ -49,6 +49,7 @@ _MOST_COMMANDS = 64  # waiting for the engine
 _CODE_SECONDS = 1.0  # for a client's close code to arrive, after a message could not be sent
 _RECENT = 64  # sent messages that are kept for a client that resumes
 _LONGEST_ID = 64  # characters; a longer value is a state
+_FASTEST, _HEAD_START_SECONDS = 1.1, 1.0  # clocks differ; after a resume, sound is sent again
 _GONE = {1000}  # close codes of a client that does not come back
 _CLOSES = {
     "too_large": CLOSE_TOO_LARGE,
@@ -107,6 +108,12 @@ class Session:
     def live(self) -> bool:
         """Whether it is in mode "live"."""
         return self.voice is not None and self.voice.update.mode == "live"
+
+    @property
+    def paced(self) -> bool:
+        """Whether its lag is the server's: it is live, and sends no faster than real time."""
+        most = _FASTEST * (self._hub.clock() - self._began) + _HEAD_START_SECONDS
+        return self.live and self.voice is not None and self.voice.sent_seconds <= most
 
     @property
     def waiting_seconds(self) -> float:
@@ -300,21 +307,22 @@ class Session:
                 raise ProtocolError("bad_resume", why, fatal=True)
         hub = self._hub
         self._missed = _after(recent, update.received)
+        self._resumed = session_id == update.resume
         profile = None
-        if update.profile is not None:
-            profile = await asyncio.to_thread(hub.profiles.open, update.profile)
-            self._known = len(profile.examples) if state is None else None
-            # A name is part of the session; the profile itself is part of the stream's state.
-            name = update.profile if hub.profiles.path(update.profile) else None
-            update = msgspec.structs.replace(update, profile=name)
-        voice = Voice(hub.settings.model, update, given, session_id, hub.limits, profile)
-        if state is not None and session_id == update.resume:  # the server's own, taken once
-            try:
+        try:
+            if update.profile is not None:
+                profile = await asyncio.to_thread(hub.profiles.open, update.profile)
+                self._known = len(profile.examples) if state is None else None
+                # A name is part of the session; the profile itself is part of the stream's state.
+                name = update.profile if hub.profiles.path(update.profile) else None
+                update = msgspec.structs.replace(update, profile=name)
+            voice = Voice(hub.settings.model, update, given, session_id, hub.limits, profile)
+            if self._resumed and state is not None:
                 await asyncio.to_thread(voice.check_resume, state)
-            except ProtocolError:
+        except BaseException:
+            if self._resumed:  # it was taken, and can be taken only once
                 hub.keep(session_id, state, recent)
-                raise
-            self._resumed = True
+            raise
         self.voice = voice
         voice.command(lambda: voice.open(state))
         hub.opened(self, voice)

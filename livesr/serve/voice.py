@@ -183,6 +183,11 @@ class Voice:
         """Seconds of sound that arrived and are not processed yet."""
         return (self.received - self.taken) / self._second_bytes
 
+    @property
+    def sent_seconds(self) -> float:
+        """Seconds of sound that arrived over this connection."""
+        return self.received / self._second_bytes
+
     # Called by the engine's thread.
 
     def open(self, state: bytes | None) -> list[Outgoing]:

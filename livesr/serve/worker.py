@@ -20,13 +20,15 @@ import numpy as np
 import uvicorn
 
 from livesr.batch import push_all
+from livesr.errors import LivesrError
+from livesr.model.load import load_model
 from livesr.recognizer import Recognizer
 from livesr.serve import metrics
 from livesr.serve.app import make_app
 from livesr.serve.control import Link
 from livesr.serve.http import CLOSED, HANDSHAKE, INTAKE, GuardedHttp, Intake, StreamProtocol
 from livesr.serve.hub import Hub
-from livesr.serve.logs import set_up
+from livesr.serve.logs import note, set_up
 from livesr.serve.settings import ServeSettings
 from livesr.settings import HOP_SECONDS, SAMPLE_RATE
 
@@ -87,7 +89,11 @@ class Worker:
         return None
 
     async def run(self) -> None:
-        """Serve until the parent asks to drain, or ends."""
+        """Serve until the parent asks to drain, or ends.
+
+        Raises:
+            LivesrError: if it cannot start.
+        """
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._drain.set)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which drains
@@ -96,6 +102,7 @@ class Worker:
         link.add_done_callback(lambda _: self._drain.set())
         fields = await self._settings
         settings = msgspec.convert(fields["settings"], ServeSettings)
+        await asyncio.to_thread(load_model, settings.model)  # who is ready can serve
         capacity = int(fields["capacity"]) or await asyncio.to_thread(capacity_of, settings.model)
         hub = self._hub = Hub(settings, capacity, self._link)
         server = uvicorn.Server(_config(hub, settings))
@@ -198,13 +205,17 @@ def main() -> None:
     set_up()
     sys.setswitchinterval(0.001)  # by default the event loop waits 5 ms for the engine
     control, connections = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
+    status = 0
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_main(control, connections))
+    except LivesrError as error:
+        note("worker cannot start", error=str(error))
+        status = 1
     finally:
         metrics.CAPACITY.set(0)
         sys.stderr.flush()
-    os._exit(0)  # do not wait for the threads of onnxruntime
+    os._exit(status)  # do not wait for the threads of onnxruntime
 
 
 async def _main(control: socket.socket, connections: socket.socket) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -59,6 +60,22 @@ def test_a_connection_needs_a_known_token(
     guarded: Server, how: dict[str, Any], status: int
 ) -> None:
     assert status_of(guarded, **how) == status
+
+
+def test_refusals_leave_no_error_in_the_log(tiny: Path, tmp_path: Path) -> None:
+    """Whoever has no token could fill it."""
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    options = ("--token-file", str(tmp_path / "token"), "--max-voices", "1")
+    ours = {"Authorization": f"Bearer {TOKEN}"}
+    with serving("--model", str(tiny), *options, log=tmp_path / "log") as server:
+        assert status_of(server) == 401
+        assert status_of(server, origin="https://evil.example") == 403
+        assert status_of(server, additional_headers=ours, subprotocols=["chat"]) == 400
+        with server.connect(additional_headers=ours):
+            assert status_of(server, additional_headers=ours) == 503
+    told = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert told
+    assert not [line for line in told if line["level"] == "error"]
 
 
 def test_a_token_in_the_address_does_not_count(guarded: Server) -> None:

@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosedError
 
-from livesr import LivesrError, Reading, Recognizer
+from livesr import AudioError, LivesrError, Reading, Recognizer
 from livesr.client import AsyncVoice, ServerError, Voice, _Session
+from livesr.stages.samples import as_mono
 from tests.helpers.server import Server, serving
 
 
@@ -266,13 +267,65 @@ def test_a_state_is_resumed_by_another_client(
 
 
 @pytest.mark.parametrize(
-    ("shape", "channels"), [((400, 2), 1), ((400,), 2), ((400, 3), 2), ((4, 100, 2), 2), ((), 1)]
+    ("shape", "channels", "words"),
+    [
+        ((400, 2), 1, "1 channels"),
+        ((400,), 2, "2 channels"),
+        ((400, 3), 2, "2 channels"),
+        ((4, 100, 2), 2, "3 axes"),
+        ((), 1, "0 axes"),
+    ],
 )
-def test_samples_of_other_channels_are_refused(shape: tuple[int, ...], channels: int) -> None:
+def test_samples_of_other_channels_are_refused(
+    shape: tuple[int, ...], channels: int, words: str
+) -> None:
     session = _Session({"channels": channels})
-    with pytest.raises(LivesrError, match=f"{channels} channels"):
+    with pytest.raises(LivesrError, match=words):
         list(session.pieces(np.zeros(shape, np.float32)))
     assert len(b"".join(session.pieces(np.zeros((400, channels))))) == 800 * channels
+
+
+@pytest.mark.parametrize(
+    ("samples", "whole"),
+    [
+        (np.array([70_000, -40_000, 1 << 30, 2**31 - 1], np.int32), [1, -1, 16384, 32767]),
+        (np.array([-32768, -1, 2, 32767], np.int16), [-32768, -1, 2, 32767]),
+        (np.array([-32768, -1, 2, 32767], ">i2"), [-32768, -1, 2, 32767]),
+        (np.array([-1, -0.25, 2**-15, 1]), [-32768, -8192, 1, 32767]),
+        (np.array([-1, -0.25, 2**-15, 1], np.float32), [-32768, -8192, 1, 32767]),
+    ],
+    ids=range(5),
+)
+def test_samples_are_sent_as_a_recognizer_takes_them(samples: np.ndarray, whole: list[int]) -> None:
+    stereo = np.stack([samples, samples[::-1]], axis=1)
+    for encoding, kind, right in (("s16le", "<i2", whole), ("f32le", "<f4", as_mono(samples))):
+        session = _Session({"encoding": encoding, "channels": 2})
+        sent = np.frombuffer(b"".join(session.pieces(stereo)), kind).reshape(-1, 2)
+        assert np.array_equal(sent, np.stack([right, right[::-1]], axis=1))
+
+
+@pytest.mark.parametrize("encoding", ["s16le", "f32le"])
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.array([0.0, np.nan]),
+        np.array([np.inf], np.float32),
+        np.array([30_000.0]),
+        np.array([1, 2, 3]),
+        np.array([128], np.uint8),
+        np.array([True]),
+        [[0.0], [0.0, 0.0]],
+    ],
+    ids=range(7),
+)
+def test_what_a_recognizer_refuses_is_not_sent(
+    samples: Any, encoding: str, recognizer: Recognizer
+) -> None:
+    with pytest.raises(AudioError) as theirs:
+        recognizer.push(samples)
+    with pytest.raises(AudioError) as ours:
+        list(_Session({"encoding": encoding}).pieces(samples))
+    assert str(ours.value) == str(theirs.value)
 
 
 def test_a_refusal_is_an_error_with_its_code(server: Server, tiny: Path) -> None:

@@ -175,6 +175,16 @@ def test_a_server_whose_readings_are_late_refuses_with_503(tiny: Path, speech: n
         assert "too slow" in json.loads(refused.value.response.body)["error"]
 
 
+def test_a_client_faster_than_real_time_shuts_nobody_out(tiny: Path, speech: np.ndarray) -> None:
+    settings = {"model": str(tiny), "limits": {"lag_seconds": 0.0}}
+    with serving(settings=settings) as server, server.connect() as client:
+        client.send((speech * 32767).astype("<i2").tobytes())  # half a minute at once
+        until(client, "reading")
+        with server.connect() as other:
+            tell(other, "session.update")
+            until(other, "session.created")
+
+
 @pytest.mark.slow
 def test_an_address_may_have_only_so_many_voices(tiny: Path) -> None:
     """Behind a proxy on this machine, whose clients it names."""
@@ -216,6 +226,23 @@ def test_a_short_hop_takes_the_place_of_several_voices(tiny: Path) -> None:
             until(client, "session.created")
             with pytest.raises(InvalidStatus):
                 server.connect()
+
+
+def test_a_voice_goes_to_the_worker_with_room_beside_a_short_hop(
+    tiny: Path, tmp_path: Path
+) -> None:
+    """A hop of 0.1 s takes the places of 2.5 voices, and each of two workers has 3."""
+    options = ("--max-voices", "6", "--workers", "2")
+    with serving("--model", str(tiny), *options, log=tmp_path / "log") as server:
+        server.wait_logged("worker ready", 2)
+        with server.connect() as client:
+            tell(client, "session.update", hop=0.1)
+            until(client, "session.created")
+            voices = [server.connect() for _ in range(3)]
+        server.wait_logged("session closed")
+        voices += [server.connect() for _ in range(3)]  # where the short hop was
+        for voice in voices:
+            voice.close()
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -13,13 +14,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import numpy as np
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from livesr.serve.parent import Parent, _Child
+from livesr.serve.settings import ServeSettings
 from tests.helpers.server import Server, collected, serving, tell
 
 ROOT = Path(__file__).parents[2]
@@ -90,6 +93,46 @@ def test_logs_hold_no_label_no_token_and_no_session_id(server: Server, speech: n
         assert label not in text
     for line in text.splitlines():
         assert {"time", "level", "event"} <= set(json.loads(line))
+
+
+_FAILING = """
+import json, sys, msgspec
+from livesr.serve import parent
+from livesr.serve.logs import set_up
+from livesr.serve.settings import ServeSettings
+parent._EARLY_SECONDS = 0.0  # however long it takes a worker to fail
+set_up()
+sys.exit(parent.serve(msgspec.convert(json.loads(sys.argv[1]), ServeSettings)))
+"""
+
+
+@pytest.mark.parametrize("voices", [0, 4])
+def test_workers_that_cannot_start_say_why_and_end_the_server(tmp_path: Path, voices: int) -> None:
+    """The model is gone since the command looked."""
+    model = tmp_path / "gone.onnx"
+    settings = json.dumps({"port": 0, "model": str(model), "max_voices": voices})
+    command = [sys.executable, "-c", _FAILING, settings]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (told.returncode, told.stdout) == (1, "")
+    lines = [json.loads(line) for line in told.stderr.splitlines()]  # no traceback
+    whys = [line["error"] for line in lines if line["event"] == "worker cannot start"]
+    assert len(whys) == 3
+    assert all(str(model) in why and "neither a bundled model nor a file" in why for why in whys)
+    assert lines[-1]["event"] == "stopping"
+
+
+def test_an_address_without_voices_is_forgotten() -> None:
+    parent = Parent(ServeSettings(), lambda _host, _port: None)
+    child = _Child(cast(Any, None), cast(Any, None))
+
+    async def come_and_go() -> None:
+        for address in ("203.0.113.5", "203.0.113.6", "203.0.113.5"):
+            await parent._told(child, "admit", {"address": address})
+        for address in ("203.0.113.5", "203.0.113.6"):
+            await parent._told(child, "leave", {"address": address, "extra": 0.0})
+
+    asyncio.run(come_and_go())
+    assert dict(child.voices) == {"203.0.113.5": 1}
 
 
 def dashboard() -> list[str]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import Mock
 
 import httpx
 import numpy as np
@@ -24,8 +25,11 @@ from livesr.files.replay import ReplaySettings, play
 from livesr.files.soundfile import SoundFile
 from livesr.serve import protocol, schemas
 from livesr.serve.app import _Lines
+from livesr.serve.engine import Engine
 from livesr.serve.hub import Hub
-from livesr.serve.replay import Options, Replay
+from livesr.serve.replay import Options, Replay, opened
+from livesr.serve.settings import Limits, ServeSettings
+from livesr.serve.voice import Outgoing, Voice
 from tests.helpers.server import Server, collected, serving, tell
 from tests.helpers.tiny import DATA
 
@@ -82,13 +86,16 @@ def test_one_channel_of_a_file(server: Server, tiny: Path, tmp_path: Path) -> No
         ("", b"no sound", 400, "not a sound file"),
         ("", b"", 400, "is empty"),
         ("?hop=x", SOUND, 400, "hop"),
+        ("?hop=0.123", SOUND, 400, "0.123 s"),
+        ("?hop=nan", SOUND, 400, "nan s"),
         ("?no=1", SOUND, 400, "no"),
         ("?channel=0", SOUND, 400, "channel"),
         ("?channel=-3", SOUND, 400, "channel"),
         ("?channel=65", SOUND, 400, "channel"),
+        ("?channel=2", SOUND, 400, "the sound has 1"),
         ("", b"x" * 1_000_001, 413, "longer than"),
     ],
-    ids=range(8),  # not the files
+    ids=range(11),  # not the files
 )
 def test_a_request_to_replay_that_is_wrong_gets_an_error(
     server: Server, query: str, content: bytes, status: int, said: str
@@ -116,11 +123,14 @@ def test_a_client_that_leaves_while_it_sends_a_file_is_no_error_of_the_server(
     assert not [line for line in told if line["level"] == "error"]
 
 
-def test_a_replay_with_a_wrong_hop_gets_an_error(server: Server) -> None:
-    content = (DATA / "banglaser.flac").read_bytes()
-    answer = httpx.post(f"{server.url}/v1/replay?hop=0.123", content=content)
-    (line,) = map(json.loads, answer.text.splitlines())
-    assert (line["type"], line["code"]) == ("error", "bad_configuration")
+def test_a_replay_with_a_hop_too_short_for_the_capacity_is_refused(tiny: Path) -> None:
+    with serving("--model", str(tiny), "--max-voices", "2") as server:
+        url = f"{server.url}/v1/replay"
+        answer = httpx.post(f"{url}?hop=0.1", content=SOUND)
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) > 0
+        assert "longer" in answer.json()["error"]
+        assert httpx.post(f"{url}?hop=0.13", content=SOUND).status_code == 200  # its place is free
 
 
 def test_a_file_that_is_damaged_from_its_start_is_refused(server: Server) -> None:
@@ -141,7 +151,8 @@ def test_a_read_is_over_before_whoever_was_cancelled_goes_on() -> None:
 
     async def leave() -> None:
         sound, hub = cast(SoundFile, None), cast(Hub, None)
-        reading = asyncio.create_task(Replay(hub, sound, blocks(), Options())._read())
+        replay = Replay(hub, sound, blocks(), cast(Voice, None), Options())
+        reading = asyncio.create_task(replay._read())
         await asyncio.to_thread(begun.wait)
         for _ in range(3):  # a scope that is cancelled cancels again and again
             reading.cancel()
@@ -152,6 +163,32 @@ def test_a_read_is_over_before_whoever_was_cancelled_goes_on() -> None:
         assert over.is_set()
 
     asyncio.run(leave())
+
+
+def test_the_last_readings_come_after_the_voice_has_ended(tiny: Path) -> None:
+    """The engine ends a voice, and only then tells of it."""
+
+    async def replayed() -> list[str]:
+        loop = asyncio.get_running_loop()
+
+        def deliver(made: list[tuple[Voice, list[Outgoing]]]) -> None:
+            for _, told in made:
+                loop.call_soon(replay.give, told, 0.0)
+
+        def poke(voice: Voice) -> None:
+            while voice.due:
+                engine.round([voice])
+
+        engine = Engine(deliver, Mock())
+        hub = Mock(settings=ServeSettings(model=str(tiny)), limits=Limits())
+        hub.engine.poke, hub.clock = poke, lambda: 0.0
+        replay = opened(hub, SOUND, Options())
+        return [line async for line in replay.lines()]
+
+    expected = livesr.replay(DATA / "banglaser.flac", model=tiny)
+    assert [json.loads(line) for line in asyncio.run(replayed())] == [
+        reading.to_dict() for reading in expected
+    ]
 
 
 @pytest.mark.parametrize("begun", [True, False])

@@ -167,6 +167,31 @@ def test_a_refusal_for_want_of_capacity_costs_no_state(
         assert readings(found) == expected(tiny, sound, hop=0.1)
 
 
+def test_a_resume_with_a_wrong_profile_costs_no_state(
+    tiny: Path, speech: np.ndarray, tmp_path: Path
+) -> None:
+    sound = ints(speech, 60_000)
+    with serving("--model", str(tiny), log=tmp_path / "log") as server:
+        client = server.connect()
+        tell(client, "session.update", mode="lossless")
+        session = until(client, "session.created")[-1]["session_id"]
+        client.send(sound[:30_000].tobytes())
+        found = heard_up_to(client, 1.0)
+        cut(client)
+        server.wait_logged("session closed")
+        with server.connect() as client:
+            tell(client, "session.update", resume=session, profile="?")
+            (error,) = collected(client)
+            assert (error["code"], client.close_code) == ("bad_configuration", 1008)
+        with server.connect() as client:
+            tell(client, "session.update", resume=session, received=found[-1]["seq"])
+            position = until(client, "session.created")[-1]["position"]
+            client.send(sound[position:].tobytes())
+            tell(client, "session.end")
+            found += collected(client)
+    assert readings(found) == expected(tiny, sound)
+
+
 @pytest.mark.slow
 def test_a_state_is_kept_for_as_long_as_the_settings_say(
     tiny: Path, speech: np.ndarray, tmp_path: Path
