@@ -135,6 +135,8 @@ class Scorer:
             if page:
                 self._pages.write(f"{row['key']}.html", page.page().encode(errors="replace"))
             self._readings.write(name, packed(table, {**about, **carrying(summary)}))
+        else:  # those of a try before, which got further
+            self._readings.remove(name)
         if self._is_long(row):
             self._states.remove(name)
         return summary

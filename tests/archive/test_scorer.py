@@ -143,9 +143,12 @@ def test_a_file_that_changes_during_the_run_is_told(
     path.write_bytes((recordings / "short.wav").read_bytes())
     rows = rows_of([path], scoring)
     os.utime(path, (1, 1))
+    (out / READINGS).make()
+    (out / READINGS).write(f"{rows['key'][0]}.parquet", b"of an earlier try")
     (row,) = score(rows, out, scoring)
     assert row["status"] == "error"
     assert "has changed" in row["message"]
+    assert not list((out / READINGS).names())
 
 
 def test_what_is_written_is_not_scored_again(
