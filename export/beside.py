@@ -16,6 +16,7 @@ from pathlib import Path
 
 import onnx
 
+from export.evaluation.options import new_file, up_to_one
 from export.networks.graph import GraphBuilder, set_metadata
 from export.networks.pretrained_graph import PAPER_VALUES, cut
 from livesr.errors import LivesrError
@@ -112,8 +113,8 @@ def main() -> None:
     )
     parser.add_argument("pretrained", type=Path, help="of export.train_pretrained")
     parser.add_argument("acrnn", type=Path, help="of export.train")
-    parser.add_argument("--share", type=float, default=0.3, help="of the second one's logits")
-    parser.add_argument("--output", type=Path, required=True, help="the .onnx file to write")
+    parser.add_argument("--share", type=up_to_one, default=0.3, help="of the second one's logits")
+    parser.add_argument("--output", type=new_file, required=True, help="the .onnx file to write")
     options = parser.parse_args()
     try:
         first, second = (load_model(f).info for f in (options.pretrained, options.acrnn))

@@ -24,10 +24,12 @@ from pathlib import Path
 
 import onnx
 
-from export.corpora.clips import CorpusError, check, in_split, named
+from export.corpora.clips import CorpusError, check, in_split, labelled, named
 from export.corpora.readers import read_corpora
 from export.evaluation.calibration import Calibration, left_out
+from export.evaluation.judging import judge_info
 from export.evaluation.metrics import calibration_error
+from export.evaluation.options import above_zero, new_file
 from export.networks.graph import set_metadata
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
@@ -62,24 +64,22 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="a livesr .onnx file")
     parser.add_argument("--corpora", nargs="+", required=True, help="as for export.train")
     parser.add_argument("--left-out", type=Path, required=True, help="a folder of such files")
-    parser.add_argument("--output", type=Path, required=True, help="the .onnx file to write")
+    parser.add_argument("--output", type=new_file, required=True, help="the .onnx file to write")
     parser.add_argument("--known-sharpness", type=float, default=1.0, help="to write down too")
-    parser.add_argument("--most", type=int, default=240, help="clips of a left-out corpus")
+    parser.add_argument("--most", type=above_zero, default=240, help="clips of a left-out corpus")
     options = parser.parse_args()
     try:
         info = load_model(options.model).info
         if options.output.resolve().is_relative_to(options.left_out.resolve()):
             raise CorpusError(f"{options.output} is among the models of --left-out; name another.")
-        if options.output.is_dir():
-            raise CorpusError(f"{options.output} is a folder; name the file to write.")
         clips = [c for c in read_corpora(options.corpora) if (options.left_out / c.corpus).is_dir()]
         if not clips:
             raise CorpusError(f"{options.left_out} left none of these corpora out.")
-        clips = in_split(clips, "train", "dev")
+        clips = labelled(in_split(clips, "train", "dev"), info.labels)
         check(clips)
         pairs = left_out(options.left_out, clips, options.most)
         for file in sorted({file for _, file in pairs}):
-            load_model(file)
+            judge_info(file, info.labels)
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
     calibration = Calibration(pairs)

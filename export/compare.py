@@ -29,13 +29,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from export.corpora.clips import Clip, CorpusError, check, labelled, leave_one_corpus_out, named
+from export.corpora.clips import (
+    Clip,
+    CorpusError,
+    check,
+    fingerprint,
+    labelled,
+    leave_one_corpus_out,
+    named,
+)
 from export.corpora.readers import read_corpora
-from export.evaluation.judging import Evaluation, above_zero, judge_all, some
+from export.evaluation.judging import Evaluation, judge_all, some
 from export.evaluation.metrics import confusion, macro, per_label, spread, uar
-from export.evaluation.runs import dealt, features, train
+from export.evaluation.options import Once, above_zero, new_folder
+from export.evaluation.runs import dealt, features, of_config, train
 from export.networks.sizes import NETWORKS
-from export.training.config import Config, ConfigError, read_config
+from export.training.config import Config, ConfigError, read_config, refuse_other
+from export.training.trainer import Run
 from livesr.arrays import Array, Float64
 from livesr.errors import LivesrError
 
@@ -71,21 +81,23 @@ class Job:
         """Of the network and its ONNX file, as `export.report --left-out` looks for it."""
         return self.out or self.config.network
 
+    @property
+    def data(self) -> str:
+        """The hash of the clips that the run hears."""
+        return fingerprint(self.train, self.dev, [])
+
     def results(self) -> Float64 | None:
         """The probabilities of each clip of `judged`, [clips, labels]; None if there are none yet.
 
         Raises:
-            ConfigError: if they are of another config.
+            ConfigError: if they are of another config, or of other clips.
         """
         file = self.folder / "judged.npz"
         if not file.is_file():
             return None
         with np.load(file) as kept:
-            if not self.config.wrote(str(kept["config"])):
-                raise ConfigError(
-                    f"{file} was made with another config; remove {self.folder} or give another "
-                    "--output."
-                )
+            heard = str(kept["data"]) if "data" in kept else None
+            refuse_other(file, self.config, self.data, str(kept["config"]), heard)
             if kept["clips"].tolist() != [clip.key for clip in self.judged]:
                 return None
             return np.asarray(kept["probabilities"], np.float64)
@@ -110,7 +122,7 @@ def work(job: Job) -> str:
     What this prints goes to the folder's log.txt, as others print at the same time.
 
     Raises:
-        ConfigError: if the folder holds a run of another config.
+        ConfigError: if the folder holds a run of another config, or of other clips.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
@@ -124,6 +136,7 @@ def work(job: Job) -> str:
     np.savez(
         part,
         config=job.config.to_json(),
+        data=job.data,
         clips=[clip.key for clip in job.judged],
         probabilities=np.stack([result.probabilities for result in results]),
     )
@@ -149,7 +162,7 @@ def jobs_of(
 
     Args:
         configs: of the same corpora.
-        clips: of all corpora.
+        clips: of the corpora of the configs.
         left_out: whether corpora are left out.
         calibrate: clips of `dev` of each corpus, for the temperature.
         most: clips of each split of a corpus that is left out, to judge.
@@ -157,10 +170,10 @@ def jobs_of(
         cache: folder of features.
 
     Raises:
-        CorpusError: if a split has no clips, or there are fewer than two corpora to leave out.
+        CorpusError: if a split has no clips, there are fewer than two corpora to leave out, or a
+            network has none to judge.
     """
-    used = [clip for clip in clips if clip.corpus in configs[0].corpora]
-    used = labelled(used, configs[0].labels)
+    used = labelled(clips, configs[0].labels)
     # Drawn once, so that a corpus gives the same clips whatever others a network is trained on.
     few = some([clip for clip in used if clip.split == "dev"], calibrate)
     used_fewer = [clip for clip in used if clip.split != "dev"] + few
@@ -177,6 +190,10 @@ def jobs_of(
             less = replace(config, corpora=tuple(c for c in config.corpora if c != out))
             learnt, dev, _ = dealt(fold, less)
             jobs.append(Job(less, out, folder, learnt, dev, own, cache))
+    for job in jobs:
+        if not job.judged:
+            wanted = f"train or dev split of {job.out}" if job.out else "test split"
+            raise CorpusError(f"No clip is of the {wanted}: {job.folder} would have none to judge.")
     return sorted(jobs, key=lambda job: job.config.seed)  # inside a seed, the longest come first
 
 
@@ -290,8 +307,8 @@ def main() -> None:
     parser.add_argument(
         "--corpora", nargs="+", required=True, help="a folder with clips.csv, or NAME=FOLDER"
     )
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=COMPARED)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--networks", nargs="+", action=Once, choices=NETWORKS, default=COMPARED)
+    parser.add_argument("--seeds", nargs="+", action=Once, type=int, default=[1, 2, 3])
     parser.add_argument("--left-out", action="store_true", help="also leave each corpus out")
     parser.add_argument("--only-features", action="store_true", help="make them, and no network")
     parser.add_argument(
@@ -309,21 +326,25 @@ def main() -> None:
     )
     parser.add_argument("--jobs", type=above_zero, default=1, help="networks trained at a time")
     parser.add_argument("--workers", type=above_zero, default=2, help="processes, for features")
-    parser.add_argument("--output", type=Path, default=ROOT / "runs" / "compare", help="a folder")
+    parser.add_argument(
+        "--output", type=new_folder, default=ROOT / "runs" / "compare", help="a folder"
+    )
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
     options = parser.parse_args()
     try:
-        clips = read_corpora(options.corpora)
         configs = [
             read_config(options.config, network=network, seed=seed, epochs=options.epochs)
             for network in options.networks
             for seed in options.seeds
         ]
+        clips = of_config(read_corpora(options.corpora), configs[0])
         of = (options.left_out, options.calibrate, options.most, options.output, options.cache)
         jobs = jobs_of(configs, clips, *of)
         todo = [job for job in jobs if job.results() is None]
+        for job in todo:
+            Run(job.config, job.folder, job.data)  # a checkpoint that does not fit fails first
         if todo or options.only_features:
-            check(clip for clip in clips if clip.corpus in configs[0].corpora)
+            check(clips)
             together = {job.config.seed: job for job in jobs if not job.out}
             for job in together.values():  # those of the others are among them
                 features(job.config, job.train, job.dev, options.cache, options.workers)

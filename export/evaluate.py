@@ -16,21 +16,21 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.corpora.clips import SPLITS, Clip, CorpusError, in_split
+from export.corpora.clips import SPLITS, Clip, CorpusError, check, in_split
 from export.corpora.conditions import CONDITIONS
 from export.corpora.readers import read_corpora
 from export.evaluation.judging import (
     WARM_SECONDS,
     Evaluation,
-    above_zero,
     heading,
     judge_all,
+    judge_info,
     score,
     some,
     table,
 )
+from export.evaluation.options import above_zero
 from livesr.errors import LivesrError
-from livesr.model.load import load_model
 from livesr.recognizer import Recognizer
 
 _TOLERANCE = 0.02  # of a UAR: another processor may round one clip of 13 the other way
@@ -56,8 +56,9 @@ def main() -> None:
     warm = WARM_SECONDS if options.warm else 0.0
     try:
         Recognizer(options.model)
-        info = load_model(options.model).info
+        info = judge_info(options.model)
         clips = in_split(read_corpora(options.corpora), options.split)
+        check(clips)
         if options.check and not options.check.is_file():
             raise CorpusError(f"{options.check} is no model card: there is no such file.")
         results = judge_all(clips, Evaluation(options.model, warm=warm))

@@ -18,8 +18,9 @@ import numpy as np
 
 from export.corpora.clips import CorpusError, check, in_split, leave_one_corpus_out
 from export.corpora.readers import read_corpora
-from export.evaluation.judging import above_zero, some
+from export.evaluation.judging import some
 from export.evaluation.metrics import confusion, uar
+from export.evaluation.options import above_zero
 from export.features.encoder import VALUES, Encoder
 from export.features.steps import Encoded, encode_all, heard
 from export.training.pretrained import Recipe

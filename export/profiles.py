@@ -35,9 +35,10 @@ from tqdm import tqdm
 from export.corpora.clips import SPLITS, Clip, CorpusError, first_speakers, in_split, read_clips
 from export.corpora.conditions import AS_RECORDED, sound
 from export.corpora.readers import read_corpora
-from export.evaluation.judging import model_for
+from export.evaluation.judging import judges
 from export.evaluation.known_voices import Judged, Voice, judged_clip, voices_of
 from export.evaluation.metrics import calibration_error
+from export.evaluation.options import above_zero
 from export.evaluation.speakers import DRAWS, interval
 from export.evaluation.windows import Sound, judge_sounds
 from livesr.arrays import Array, Float64
@@ -206,8 +207,7 @@ def listen(
 ) -> list[Judged]:
     """All clips, corpus by corpus; each by the model in `left_out` that never heard it."""
     found: list[Judged] = []
-    for corpus in sorted({clip.corpus for clip in clips}):
-        judge = model_for(corpus, model, left_out)
+    for corpus, judge in judges(clips, model, left_out).items():
         settings = load_model(judge).info.decision
         own = [clip for clip in clips if clip.corpus == corpus]
         named: list[tuple[str, Sound]]
@@ -464,9 +464,11 @@ def main() -> None:
     parser.add_argument("--others", type=Path, help="a folder with other-emotions.csv")
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--model", help="a bundled model's name or an .onnx file")
-    parser.add_argument("--draws", type=int, default=10, help="of each speaker")
-    parser.add_argument("--most", type=int, default=1000, help="speakers of a corpus")
-    parser.add_argument("--enrol", nargs="+", default=[], help="only these emotions, as neutral")
+    parser.add_argument("--draws", type=above_zero, default=10, help="of each speaker")
+    parser.add_argument("--most", type=above_zero, default=1000, help="speakers of a corpus")
+    parser.add_argument(
+        "--enrol", nargs="+", choices=LABELS, default=[], help="only these emotions, as neutral"
+    )
     parser.add_argument("--left-out", type=Path, help="a folder of models, each without a corpus")
     parser.add_argument("--conditions", action="store_true", help="another day, instead")
     parser.add_argument("--voices", action="store_true", help="two voices in a profile, instead")

@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 import soundfile as sf
 from tqdm import tqdm
 
-from export.corpora.clips import RATE, Clip, CorpusError, read_clips
-from export.evaluation.judging import above_zero
+from export.corpora.clips import RATE, Clip, CorpusError, of_corpora, read_clips, read_rows
+from export.evaluation.options import above_zero, new_folder
 
 
 def recode(clip: Clip, folder: Path, kilobits: float) -> str:
@@ -65,16 +65,12 @@ def write_corpus(
         kilobits: a second.
 
     Raises:
-        CorpusError: if the table cannot be used, has no clip of them or two that would be one, or
-            `folder` is `root` or has such a table.
+        CorpusError: if the table cannot be used, lacks one of them or has two clips that would be
+            one, or `folder` is `root` or has such a table.
     """
     if folder.resolve() == root.resolve():
         raise CorpusError(f"{folder} is the corpus itself; give another folder.")
-    clips = [
-        clip for clip in read_clips(root, table, None) if not corpora or clip.corpus in corpora
-    ]
-    if not clips:
-        raise CorpusError(f"{root / table} has no clip of {', '.join(corpora or ())}.")
+    clips = of_corpora(read_clips(root, table, None), corpora)
     if (folder / table).exists():
         raise CorpusError(f"{folder / table} exists; remove it, or give another folder.")
     coded = Counter(_coded(clip) for clip in clips)
@@ -84,13 +80,11 @@ def write_corpus(
         done = pool.map(partial(recode, folder=folder, kilobits=kilobits), clips, chunksize=32)
         names = list(tqdm(done, "clips", len(clips), disable=None))
     where = dict(zip((clip.name for clip in clips), names, strict=True))
-    with (root / table).open(newline="") as file:
-        reader = csv.DictReader(file)
-        rows = [row for row in reader if PurePosixPath(row["path"]).as_posix() in where]
-        columns = list(reader.fieldnames or ())
+    listed = read_rows(root / table)
+    rows = [row for row in listed if PurePosixPath(row["path"]).as_posix() in where]
     splits = {clip.name: clip.split for clip in clips}  # some are not in the table
-    with (folder / table).open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys([*columns, "split"])))
+    with (folder / table).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys([*rows[0], "split"])))
         writer.writeheader()
         for row in rows:
             name = PurePosixPath(row["path"]).as_posix()
@@ -105,7 +99,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("corpus", type=Path, help="a folder with clips.csv")
-    parser.add_argument("folder", type=Path, help="of the new corpus")
+    parser.add_argument("folder", type=new_folder, help="of the new corpus")
     parser.add_argument("--corpora", nargs="+", help="of the table; else all")
     parser.add_argument("--table", default="clips.csv")
     parser.add_argument("--kilobits", type=above_zero, default=24, help="a second, 6 to 256")

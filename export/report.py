@@ -14,7 +14,8 @@ corpus in each condition and warm (the same ones always), and one speaker of eac
 10 of N in conversation. All other tables are of all clips.
 
 --left-out takes folders of `export.train --folds corpus`: each network is
-evaluated on all clips of the corpus that it was not trained on. It also works alone:
+evaluated on all clips of the corpus that it was not trained on, those of test speakers among them.
+It also works alone:
 
     python -m export.report --corpora ../shared/speech --left-out runs/*-left-seed*
 """
@@ -29,7 +30,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.corpora.clips import Clip, CorpusError, first_speakers, in_split
+from export.corpora.clips import Clip, CorpusError, check, first_speakers, in_split
 from export.corpora.conditions import AS_RECORDED, CONDITIONS
 from export.corpora.readers import read_corpora
 from export.evaluation import neutral, plots, speakers
@@ -39,9 +40,9 @@ from export.evaluation.judging import (
     WARM_SECONDS,
     ClipResult,
     Evaluation,
-    above_zero,
     file_without,
     judge_all,
+    judge_info,
     some,
 )
 from export.evaluation.metrics import (
@@ -52,6 +53,7 @@ from export.evaluation.metrics import (
     classwise_error,
     confusion,
     coverage_curve,
+    macro,
     mean_uar,
     per_label,
     spread,
@@ -59,9 +61,9 @@ from export.evaluation.metrics import (
     wa,
 )
 from export.evaluation.nonspeech import labelled
+from export.evaluation.options import Once, above_zero, new_folder
 from livesr.arrays import Array, Float64
 from livesr.errors import LivesrError
-from livesr.model.load import load_model
 from livesr.model.metadata import LABELS
 from livesr.settings import DecisionSettings
 
@@ -100,7 +102,7 @@ class Judged:
         return {
             "UAR": self.uar,
             "WA": float(np.mean([wa(table) for table in tables])),
-            "macro F1": float(np.mean([per_label(table)[:, 2].mean() for table in tables])),
+            "macro F1": float(np.mean([macro(table)["F1"] for table in tables])),
         }
 
     def curve(self) -> list[float]:
@@ -271,6 +273,7 @@ def shared(runs: Sequence[Path], clips: Sequence[Clip]) -> list[str]:
     Raises:
         CorpusError: if there are none.
         LivesrError: if a model file cannot be used; hours later it would be too late.
+        CorpusError: if the labels of one are others.
     """
     corpora = sorted({clip.corpus for clip in clips})
     corpora = [corpus for corpus in corpora if all((run / corpus).is_dir() for run in runs)]
@@ -278,7 +281,7 @@ def shared(runs: Sequence[Path], clips: Sequence[Clip]) -> list[str]:
         raise CorpusError("The folders of --left-out share no corpus that was left out.")
     for run in runs:
         for corpus in corpora:
-            load_model(str(file_without(run, corpus)))
+            judge_info(file_without(run, corpus))
     return corpora
 
 
@@ -365,12 +368,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("models", nargs="*", help="livesr .onnx files, all seeds of all networks")
+    parser.add_argument(
+        "models", nargs="*", action=Once, help="livesr .onnx files, all seeds of all networks"
+    )
     parser.add_argument(
         "--corpora", nargs="+", required=True, help="a folder with clips.csv, or NAME=FOLDER"
     )
-    parser.add_argument("--output", type=Path, default=Path("report"), help="a folder")
-    parser.add_argument("--left-out", nargs="*", type=Path, default=[], help="folders of runs")
+    parser.add_argument("--output", type=new_folder, default=Path("report"), help="a folder")
+    parser.add_argument(
+        "--left-out",
+        nargs="*",
+        action=Once,
+        type=Path,
+        default=[],
+        help="folders of runs; the clips of a corpus are of all splits, test speakers among them",
+    )
     parser.add_argument(
         "--most",
         type=above_zero,
@@ -383,8 +395,9 @@ def main() -> None:
     try:
         models: dict[str, list[str]] = defaultdict(list)
         for file in options.models:
-            models[load_model(file).info.name].append(file)
+            models[judge_info(file).name].append(file)
         clips = read_corpora(options.corpora)
+        check(clips)
         folders: dict[str, list[Path]] = defaultdict(list)
         for folder in options.left_out:
             folders[folder.name.rsplit("-seed", 1)[0]].append(folder)

@@ -49,11 +49,12 @@ from export.evaluation.judging import (
     PAUSE_SECONDS,
     WARM_SECONDS,
     clips_before,
-    model_for,
+    judges,
     result,
 )
 from export.evaluation.known_voices import Voice, judged_clip
 from export.evaluation.metrics import mean_uar
+from export.evaluation.options import above_zero, whole
 from export.evaluation.talks import Talk
 from export.evaluation.windows import BLOCK_SECONDS, Windows, decide, judge_sounds
 from livesr.arrays import Float64
@@ -178,11 +179,14 @@ class Material:
             examples: of each emotion, that a profile of each speaker has.
             left_out: a folder of models, each without a corpus, in place of `model`.
             only: of the emotions, these are enrolled; empty for all.
+
+        Raises:
+            LivesrError: if a model cannot be used.
+            CorpusError: if the labels of one are others.
         """
         all_of = cls([], [], [], [], {})
-        for corpus in sorted({clip.corpus for clip in clips}):
+        for corpus, judge in judges(clips, model, left_out).items():
             own = [clip for clip in clips if clip.corpus == corpus]
-            judge = model_for(corpus, model, left_out)
             named = [(clip.key, clip.samples) for clip in own]
             said = judge_sounds(named, judge, cache, f"{corpus}-clips")
             # Those of the default model, where the models have no settings of their own.
@@ -312,13 +316,15 @@ def main() -> None:
     )
     parser.add_argument("--only", nargs="+", help="of these corpora")
     parser.add_argument("--split", choices=SPLITS, default="dev")
-    parser.add_argument("--most", type=int, default=1000, help="speakers of a corpus")
+    parser.add_argument("--most", type=above_zero, default=1000, help="speakers of a corpus")
     parser.add_argument("--model", help="a bundled model's name or an .onnx file")
     parser.add_argument("--left-out", type=Path, help="a folder of models, each without a corpus")
     parser.add_argument(
-        "--examples", type=int, default=0, help="of each emotion: a row for known voices"
+        "--examples", type=whole, default=0, help="of each emotion: a row for known voices"
     )
-    parser.add_argument("--enrol", nargs="+", default=[], help="only these emotions, as neutral")
+    parser.add_argument(
+        "--enrol", nargs="+", choices=LABELS, default=[], help="only these emotions, as neutral"
+    )
     parser.add_argument("--cache", type=Path, default=Path(".cache/windows"))
     options = parser.parse_args()
     try:

@@ -21,6 +21,7 @@ from export.corpora.clips import (
     Clip,
     CorpusError,
     check,
+    check_once,
     check_speakers,
     iemocap_folds,
     labelled,
@@ -30,9 +31,10 @@ from export.corpora.clips import (
     read_unlabelled,
 )
 from export.corpora.readers import read_corpora
-from export.evaluation.judging import ClipResult, Evaluation, above_zero, judge_all, score, table
+from export.evaluation.judging import ClipResult, Evaluation, judge_all, score, table
 from export.evaluation.metrics import spread
-from export.evaluation.runs import chosen, train
+from export.evaluation.options import Once, above_zero
+from export.evaluation.runs import chosen, dealt, of_config, train
 from export.training.config import Config, ConfigError, read_config
 from export.training.trainer import Run
 
@@ -69,11 +71,12 @@ def labelled_clips(config: Config, corpora: Sequence[str], others: Path | None) 
 
     Raises:
         CorpusError: if a corpus cannot be read, a clip's emotion is not one of the config's
-            labels, one of these has no clip, or a speaker is in two splits.
+            labels, one of these has no clip, a clip is listed twice, or a speaker is in two splits.
     """
     clips = read_corpora(corpora) + (read_clips(others, OTHERS, None) if others else [])
+    check_once(clips)
     check_speakers(clips)
-    return labelled([clip for clip in clips if clip.corpus in config.corpora], config.labels)
+    return labelled(of_config(clips, config), config.labels)
 
 
 def _folds(
@@ -87,13 +90,14 @@ def _folds(
     workers: int,
 ) -> None:
     """A run for each that is left out, or `only` for some, and its result on that one."""
-    used = [clip for clip in clips if clip.corpus in config.corpora]
     tested: list[Clip] = []
     said: list[ClipResult] = []
     scores = []
-    folds = FOLDS[kind](used)
+    folds = FOLDS[kind](clips)
     if unknown := sorted(set(only or ()) - set(folds)):
         raise CorpusError(f"No fold leaves out {unknown[0]}; the folds are {', '.join(folds)}.")
+    for out in only or folds:
+        dealt(folds[out], config)  # the last is refused before the first is trained
     for out in only or folds:
         learnt, dev, left = chosen(folds[out], config)
         file = train(config, out, folder / out, learnt, dev, unlabelled, cache, workers)
@@ -123,7 +127,9 @@ def main() -> None:
     parser.add_argument("--splits", nargs="+", help="to train on, in place of the config's")
     parser.add_argument("--name", default="acrnn-compact", help="of the run and its model")
     parser.add_argument("--folds", choices=FOLDS, help="leave each of these out in turn")
-    parser.add_argument("--only", nargs="+", help="of the folds, in a process of their own")
+    parser.add_argument(
+        "--only", nargs="+", action=Once, help="of the folds, in a process of their own"
+    )
     parser.add_argument(
         "--unlabelled", type=Path, help="a folder with unlabelled.csv: speech for distillation"
     )
@@ -134,6 +140,8 @@ def main() -> None:
     parser.add_argument("--workers", type=above_zero, default=2, help="processes, for features")
     parser.add_argument("--threads", type=above_zero, default=torch.get_num_threads())
     options = parser.parse_args()
+    if options.only and not options.folds:
+        parser.error("--only is of the folds: give --folds too")
     torch.set_num_threads(options.threads)
     try:
         config = read_config(

@@ -28,7 +28,8 @@ from export.corpora.clips import (
 )
 from export.corpora.licences import licence
 from export.corpora.readers import read_corpora
-from export.evaluation.judging import Evaluation, above_zero, file_without, judge_all, score
+from export.evaluation.judging import Evaluation, file_without, judge_all, score
+from export.evaluation.options import Once, above_zero, new_file, new_folder, whole
 from export.features.encoder import encoder_weights
 from export.features.steps import heard
 from export.networks.head import Head
@@ -86,24 +87,34 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--corpora", nargs="+", required=True, help="as for export.train")
-    parser.add_argument("--train-on", nargs="+", help="of the corpora; else all of them")
-    parser.add_argument("--seed", type=int, default=Recipe().seed)
-    parser.add_argument("--epochs", type=int, default=Recipe().epochs, help="encoder frozen")
+    parser.add_argument(
+        "--train-on", nargs="+", action=Once, help="of the corpora; else all of them"
+    )
+    parser.add_argument("--seed", type=whole, default=Recipe().seed)
+    parser.add_argument("--epochs", type=above_zero, default=Recipe().epochs, help="encoder frozen")
     parser.add_argument(
         "--tuning-batches",
-        type=int,
+        type=whole,
         default=Recipe().tuning_batches,
         help="in which the encoder is fine-tuned; 0: it stays frozen",
     )
-    parser.add_argument("--left-out", type=Path, help="leave each corpus out; the folder to write")
-    parser.add_argument("--only", nargs="+", help="of the corpora, to leave out")
-    parser.add_argument("--output", type=Path, default=ROOT / "runs" / "acrnn-whisper.onnx")
+    parser.add_argument(
+        "--left-out", type=new_folder, help="leave each corpus out; the folder to write"
+    )
+    parser.add_argument("--only", nargs="+", action=Once, help="of the corpora, to leave out")
+    parser.add_argument(
+        "--output", type=new_file, help="the .onnx file to write; runs/acrnn-whisper.onnx"
+    )
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
     parser.add_argument(
         "--workers", type=above_zero, default=2, help="processes that compute log-mels"
     )
     parser.add_argument("--threads", type=above_zero, default=torch.get_num_threads())
     options = parser.parse_args()
+    if options.only and not options.left_out:
+        parser.error("--only is of the corpora to leave out: give --left-out too")
+    if options.output and options.left_out:
+        parser.error("--left-out names the files that it writes: give it or --output")
     torch.set_num_threads(options.threads)
     recipe = Recipe(seed=options.seed, epochs=options.epochs, tuning_batches=options.tuning_batches)
     try:
@@ -119,7 +130,8 @@ def main() -> None:
         recorded = heard(clips, None, options.cache, workers=options.workers)
         scenes = heard(clips, 1, options.cache, workers=options.workers)
         if not options.left_out:
-            file = export(train(recorded, scenes, recipe), options.output, clips, recipe)
+            target = options.output or ROOT / "runs" / "acrnn-whisper.onnx"
+            file = export(train(recorded, scenes, recipe), target, clips, recipe)
             print(f"wrote {file}; export.calibrate gives it a temperature")
             return
         for out in options.only or corpora:

@@ -8,6 +8,8 @@ are a dict from the name of what is tested to that list.
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +35,7 @@ _LETTERS = {  # of a vote
     "F": "fear",
 }
 _HELD_OUT = 0.15  # share of the speakers that dev has, and test
+_LEAST_SECONDS = 0.1  # of a clip: less holds hardly a frame, or none
 
 
 class CorpusError(Exception):
@@ -65,8 +68,8 @@ class Clip:
         """What a network shall say of the clip, float32 [labels], sums to 1.
 
         Args:
-            votes: share that the listeners' votes have, beside the label; votes for another
-                emotion than the labels leave the label's share as it is.
+            votes: share that the listeners' votes have, beside the label. A vote for an emotion
+                that is no label is left out; with no other vote, the label has the whole.
 
         Example:
             >>> clip = Clip(Path("a.opus"), "c", "s", "sad", "", "", "train", heard_as="NS")
@@ -142,18 +145,43 @@ def named(clips: Iterable[Clip]) -> str:
 
 
 def check(clips: Iterable[Clip]) -> None:
-    """Check that every clip can be opened; about a millisecond each.
+    """Check that every clip can be opened and is long enough; about a millisecond each.
 
     Raises:
-        CorpusError: for the first that cannot be opened or has no samples.
+        CorpusError: for the first that cannot be opened or is too short.
     """
     for clip in clips:
         try:
-            frames = sf.info(clip.path).frames
+            about = sf.info(clip.path)
         except (sf.LibsndfileError, OSError) as error:
             raise CorpusError(f"{clip.path} cannot be decoded: {error}") from None
-        if not frames:
+        if not about.frames:
             raise CorpusError(f"{clip.path} holds no samples.")
+        if about.frames < _LEAST_SECONDS * about.samplerate:
+            raise CorpusError(
+                f"{clip.path} lasts {about.duration:.3f} s, and a clip takes {_LEAST_SECONDS} s or "
+                "more; leave it out."
+            )
+
+
+def check_once(clips: Iterable[Clip]) -> None:
+    """Check that no clip and no file is listed twice.
+
+    Raises:
+        CorpusError: for the first that is.
+    """
+    seen: set[str | Path] = set()
+    for clip in clips:
+        own: set[str | Path] = {clip.key, clip.path}
+        if not seen.isdisjoint(own):
+            raise CorpusError(f"{clip.path} is listed twice; remove one of its rows.")
+        seen |= own
+
+
+def fingerprint(*parts: Sequence[Clip]) -> str:
+    """A short hash: which clips these are, in order, of which split and emotion."""
+    facts = [[(clip.key, clip.split, clip.emotion) for clip in part] for part in parts]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 def in_split(clips: Iterable[Clip], *splits: str) -> list[Clip]:
@@ -246,12 +274,13 @@ def read_clips(
 
     Raises:
         CorpusError: for a missing folder or file, an emotion that is not one of `emotions`, an
-            unknown split, a speaker in two splits, or an age that is no number.
+            unknown split, a clip listed twice, a speaker in two splits, or an age that is no
+            number.
     """
     table = root / table_name
     if not table.is_file():
         raise CorpusError(f"{table} is missing; give the folder that holds {table_name}.")
-    rows = _rows(table)
+    rows = read_rows(table)
     if not rows or not set(_COLUMNS) <= set(rows[0]):
         raise CorpusError(f"{table} needs the columns {', '.join(_COLUMNS)}, and clips.")
     if "split" not in rows[0]:
@@ -276,6 +305,7 @@ def read_clips(
             )
         about = (licence, row["split"], name, letters, sex(row.get("gender")), ages.get(speaker))
         clips.append(Clip(path, corpus, speaker, emotion, text, *about))
+    check_once(clips)
     check_speakers(clips)
     return clips
 
@@ -302,7 +332,7 @@ def of_corpora(clips: Sequence[Clip], names: Sequence[str] | None) -> list[Clip]
     return [clip for clip in clips if names is None or clip.corpus in names]
 
 
-def _rows(table: Path) -> list[dict[str, str]]:
+def read_rows(table: Path) -> list[dict[str, str]]:
     """Of a CSV in UTF-8, with or without the mark that Excel puts first.
 
     Raises:
@@ -319,10 +349,10 @@ def _ages(table: Path) -> dict[str, float]:
     """Speaker -> age in years; empty without the table."""
     if not table.is_file():
         return {}
-    rows = _rows(table)
+    rows = read_rows(table)
     if not rows or not {"speaker", "age"} <= set(rows[0]):
         raise CorpusError(f"{table} needs the columns speaker and age.")
-    ages = {}
+    ages: dict[str, float] = {}
     for number, row in enumerate(rows, start=2):
         try:
             age = float(row["age"])
@@ -330,7 +360,10 @@ def _ages(table: Path) -> dict[str, float]:
             age = np.nan
         if not 0 < age < 130:
             raise CorpusError(f"{table}, line {number}: {row['age']!r} is no age in years.")
-        ages[row["speaker"]] = age
+        if ages.setdefault(row["speaker"], age) != age:
+            raise CorpusError(
+                f"{table}, line {number}: speaker {row['speaker']} has another age above; keep one."
+            )
     return ages
 
 
@@ -340,12 +373,12 @@ def read_unlabelled(root: Path) -> list[Clip]:
     The columns are path (below `root`), corpus, speaker and licence. All of them are train.
 
     Raises:
-        CorpusError: for a missing folder or file.
+        CorpusError: for a missing folder or file, or a clip listed twice.
     """
     table = root / "unlabelled.csv"
     if not table.is_file():
         raise CorpusError(f"{table} is missing; give the folder that holds unlabelled.csv.")
-    rows = _rows(table)
+    rows = read_rows(table)
     needed = ("path", "corpus", "speaker", "licence")
     if not rows or not set(needed) <= set(rows[0]):
         raise CorpusError(f"{table} needs the columns {', '.join(needed)}, and clips.")
@@ -357,6 +390,7 @@ def read_unlabelled(root: Path) -> list[Clip]:
         clips.append(
             Clip(path, row["corpus"], row["speaker"], "", "", row["licence"], "train", name)
         )
+    check_once(clips)
     return clips
 
 

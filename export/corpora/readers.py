@@ -15,20 +15,27 @@ that class as happy. The usual 10 folds (8 speakers to train, 1 to validate, 1 t
     python -m export.train --corpora iemocap:improvised=IEMOCAP_full_release \\
         --config export/configs/iemocap.json --folds iemocap --name iemocap
 
-Only angry, happy, neutral and sad are kept. For the four corpora that livesr's models were trained
-on, the speakers held out there stay test speakers; the others are split by
+Only angry, happy, neutral and sad are kept. livesr's models were trained on all of these but
+IEMOCAP, and the speakers held out there stay test speakers; IEMOCAP is split by
 `export.corpora.clips.split_speakers`.
 """
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from export.corpora.clips import Clip, CorpusError, check_speakers, read_clips, sex, split_speakers
+from export.corpora.clips import (
+    Clip,
+    CorpusError,
+    check_speakers,
+    read_clips,
+    read_rows,
+    sex,
+    split_speakers,
+)
 from livesr.model.metadata import LABELS
 
 IEMOCAP_OPTIONS = frozenset({"excited", "improvised"})
@@ -43,10 +50,12 @@ class _Layout:
     labels: Mapping[str, str]
     others: str  # emotions that are known and left out
     licence: str
-    dev: str = ""  # with test, the split of the models that livesr ships
-    test: str = ""
+    dev: str  # with test, the split of the models that livesr ships
+    test: str
     broken: str = ""  # stems of clips known to be unusable
     women: str = ""  # speakers; the others are men
+    corpus: str = ""  # its name, where that is not the reader's
+    speakers: str = ""  # what their names begin with, where that is not the corpus's
 
 
 # The statement (fifth) is the text; intensity (fourth) and repetition (sixth) are ignored.
@@ -97,7 +106,12 @@ _LAYOUTS = {
         r"(?P<speaker>\d{4})_(?P<text>[A-Z]{3})_(?P<emotion>[A-Z]{3})_(?:HI|LO|MD|XX?)",
         {"ANG": "angry", "HAP": "happy", "NEU": "neutral", "SAD": "sad"},
         "DIS FEA",
-        "ODbL-1.0",
+        "ODbL-1.0 + DbCL-1.0",
+        dev="1004 1016 1034 1043 1048 1060 1061 1071 1074 1083 1084 1087",
+        test="1001 1005 1007 1020 1021 1028 1029 1030 1031 1033 1038 1039 1041 1053 1073 1079 1081 "
+        "1085",
+        corpus="crema_d",
+        speakers="crema",
         broken="1064_TIE_SAD_XX 1076_MTI_NEU_XX 1076_MTI_SAD_XX",  # almost nothing in them
     ),
 }
@@ -141,18 +155,19 @@ def _read_spec(spec: str) -> list[Clip]:
     return read_named(name, root)
 
 
-def read_named(corpus: str, root: Path) -> list[Clip]:
+def read_named(reader: str, root: Path) -> list[Clip]:
     """A published corpus whose file names say everything: any spec but IEMOCAP's.
 
     Raises:
         CorpusError: for a missing folder, one in which no clip was found, or a file whose name
             or emotion is unknown.
     """
-    layout = _LAYOUTS[corpus]
+    layout = _LAYOUTS[reader]
+    corpus = layout.corpus or reader
     others, broken = layout.others.split(), layout.broken.split()
     held = dict.fromkeys(layout.dev.split(), "dev") | dict.fromkeys(layout.test.split(), "test")
-    women, sexes = layout.women.split(), _cremad_sexes(root) if corpus == "cremad" else {}
-    clips, genders = [], {}
+    women, sexes = layout.women.split(), _cremad_sexes(root) if reader == "cremad" else {}
+    clips = []
     for path in _files(root, layout.files):
         found = re.fullmatch(layout.name, path.stem)
         if not found:
@@ -162,14 +177,14 @@ def read_named(corpus: str, root: Path) -> list[Clip]:
             raise CorpusError(f"{path}: {corpus} has no emotion {emotion!r}.")
         if emotion in others or path.stem in broken:
             continue
-        speaker, label = f"{corpus}_{code}", layout.labels[emotion]
-        genders[speaker] = "MF"[code in women] if women else sex(sexes.get(code))
+        speaker, label = f"{layout.speakers or corpus}_{code}", layout.labels[emotion]
+        gender = "MF"[code in women] if women else sex(sexes.get(code))
         split, name = held.get(code, "train"), path.relative_to(root).as_posix()
-        about = (found["text"], layout.licence, split, name, "", genders[speaker])
+        about = (found["text"], layout.licence, split, name, "", gender)
         clips.append(Clip(path, corpus, speaker, label, *about))
     if not clips:
         raise CorpusError(f"{root} holds no clip that is {', '.join(LABELS)}.")
-    return clips if held else _split(root, clips, genders)
+    return clips
 
 
 def _cremad_sexes(root: Path) -> dict[str, str]:
@@ -177,8 +192,7 @@ def _cremad_sexes(root: Path) -> dict[str, str]:
     table = root / "VideoDemographics.csv"
     if not table.is_file():
         return {}
-    with table.open(newline="") as file:
-        return {row["ActorID"]: row["Sex"] for row in csv.DictReader(file)}
+    return {row["ActorID"]: row["Sex"] for row in read_rows(table)}
 
 
 _IEMOCAP_LICENCE = "LicenseRef-IEMOCAP"  # USC's release form: research only, not to be passed on

@@ -9,7 +9,6 @@ reading with speech had no label.
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from export.corpora.clips import RATE, Clip
+from export.corpora.clips import RATE, Clip, CorpusError
 from export.corpora.conditions import AS_RECORDED, CONDITIONS, generator, voices
 from export.evaluation.metrics import calibration_error, confusion, mean_uar, uar, wa
 from livesr.arrays import Float32, Float64
@@ -45,9 +44,40 @@ def file_without(folder: Path, corpus: str) -> Path:
     return folder / corpus / f"{corpus}.onnx"
 
 
-def model_for(corpus: str, model: str | None, left_out: Path | None) -> str | None:
-    """The model that judges a corpus: with `left_out`, the one there that never heard it."""
-    return str(file_without(left_out, corpus)) if left_out else model
+def judge_info(model: str | Path | None, labels: Sequence[str] = LABELS) -> ModelInfo:
+    """What a model that is to judge clips says of itself.
+
+    Args:
+        model: a bundled name or a file.
+        labels: of the clips.
+
+    Raises:
+        LivesrError: if it cannot be used.
+        CorpusError: if its labels are others.
+    """
+    info = load_model(model).info
+    if info.labels != tuple(labels):
+        raise CorpusError(
+            f"{model or info.name} has the labels {', '.join(info.labels)}, and the clips are "
+            f"judged as {', '.join(labels)}; give another model."
+        )
+    return info
+
+
+def judges(
+    clips: Sequence[Clip], model: str | None, left_out: Path | None
+) -> dict[str, str | None]:
+    """The model that judges each corpus: with `left_out`, the one there that never heard it.
+
+    Raises:
+        LivesrError: if one of them cannot be used.
+        CorpusError: if the labels of one are others.
+    """
+    corpora = sorted({clip.corpus for clip in clips})
+    found = {c: str(file_without(left_out, c)) if left_out else model for c in corpora}
+    for file in set(found.values()):
+        judge_info(file)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,14 +337,3 @@ def heading(split: str, info: ModelInfo) -> str:
     trained = re.search(r"\((.*) split\)", info.training_data)
     how = "SEEN" if trained and split in trained[1].split() else "unseen"
     return f"`{split}` split, speakers {how} in training, {info.name} {info.version}"
-
-
-def above_zero(text: str) -> int:
-    """A count from a command line.
-
-    Raises:
-        argparse.ArgumentTypeError: unless it is a whole number above 0.
-    """
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from export.corpora.clips import SPLITS, Clip, CorpusError, check, named
+from export.corpora.clips import SPLITS, Clip, CorpusError, check, fingerprint, named
 from export.corpora.licences import licence
 from export.evaluation.calibration import Calibration
 from export.features.scenes import SETTINGS, SceneFeatures, backgrounds, sequences
@@ -49,7 +50,8 @@ def train(
         The ONNX file, `folder/NAME.onnx`.
     """
     carried = licence([*train, *dev, *unlabelled])  # refused before hours are spent
-    run = Run(config, folder)
+    run = Run(config, folder, fingerprint(train, dev, unlabelled))
+    print(f"{name}: the weights inherit the licence {carried}")
     waiting, crowd, heard = features(config, train, dev, cache, workers)
     mean, deviation = statistics(waiting[:3])
     count = len(config.labels)
@@ -115,11 +117,20 @@ def _write(file: Path, network: ACRNN, info: ModelInfo) -> None:
     onnx.save(build(network.widths, network.weights(), info), file)
 
 
+def of_config(clips: Sequence[Clip], config: Config) -> list[Clip]:
+    """The clips of the run's corpora; says which others were given, and are not used."""
+    if others := named(clip for clip in clips if clip.corpus not in config.corpora):
+        known = ", ".join(config.corpora)
+        print(f"The config's corpora are {known}; not used: {others}.", file=sys.stderr)
+    return [clip for clip in clips if clip.corpus in config.corpora]
+
+
 def chosen(clips: Sequence[Clip], config: Config) -> tuple[list[Clip], list[Clip], list[Clip]]:
     """The clips of the run's corpora: to train on, to calibrate on if any are left, and to test on.
 
     Raises:
-        CorpusError: if a split has none, or one cannot be opened.
+        CorpusError: if a split has none, a batch takes more than there are to train on, or one
+            cannot be opened.
     """
     parts = dealt(clips, config)
     for part in parts:
@@ -131,7 +142,7 @@ def dealt(clips: Sequence[Clip], config: Config) -> tuple[list[Clip], list[Clip]
     """As `chosen`, without opening them.
 
     Raises:
-        CorpusError: if a split has none.
+        CorpusError: if a split has none, or a batch takes more than there are to train on.
     """
     found: dict[str, list[Clip]] = {split: [] for split in SPLITS}
     for clip in clips:
@@ -141,4 +152,9 @@ def dealt(clips: Sequence[Clip], config: Config) -> tuple[list[Clip], list[Clip]
         if split != "test" and not own:
             raise CorpusError(f"No {split} clips of {', '.join(config.corpora)}.")
     train = [clip for split in config.splits for clip in found[split]]
+    if len(train) < config.batch:
+        raise CorpusError(
+            f"{len(train)} clips of {named(train)} to train on do not fill a batch of "
+            f"{config.batch}; set a smaller batch in the config."
+        )
     return train, [] if "dev" in config.splits else found["dev"], found["test"]

@@ -8,7 +8,7 @@ from itertools import cycle
 import numpy as np
 
 from export.corpora import augment
-from export.corpora.clips import RATE, Clip
+from export.corpora.clips import RATE, Clip, fingerprint
 from livesr.arrays import Float32
 from livesr.model.metadata import LABELS
 
@@ -26,8 +26,9 @@ class Talk:
 
     @property
     def name(self) -> str:
+        """Tells it from every other talk, one of other clips of the same speaker too."""
         said = " ".join(f"{LABELS[label]} {seconds:g}" for label, seconds in self.parts)
-        return f"{self.speaker} {said} of {len(self.clips)}"
+        return f"{self.speaker} {said} of {fingerprint(self.clips)}"
 
     def samples(self) -> Float32:
         """float32 [n]; clips in random order, over again where they do not last."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
 
 import numpy as np
 import onnx
@@ -23,14 +22,13 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.corpora.clips import CorpusError
+from export.features.teacher import smart_turn
 from livesr.arrays import Array, Float32
 from livesr.stages.model_stream import block_ends
 
 VALUES, HEADS, LAYERS, STEPS = 384, 6, 2, 150
 _LONGEST_BLOCK = 13  # steps
 _FILE = "pipecat/audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx"
-_RELEASE = "1.14.0"  # of the package: elsewhere the graph's own names may be others
 _POSITIONS = 400
 _EPSILON = 1e-5  # of a layer norm, torch's own
 # The graph's own names of a layer's transposed matrices.
@@ -63,16 +61,7 @@ def encoder_weights() -> dict[str, np.ndarray]:
     Raises:
         CorpusError: if the package is not installed, or of another release.
     """
-    try:
-        package = distribution("pipecat-ai")
-    except PackageNotFoundError:
-        raise CorpusError("The encoder is not installed: run `make teacher`.") from None
-    if package.version != _RELEASE:
-        raise CorpusError(
-            f"pipecat-ai {package.version} is installed, the encoder is read from {_RELEASE}: "
-            "run `make teacher`."
-        )
-    graph = onnx.load(str(package.locate_file(_FILE))).graph
+    graph = onnx.load(str(smart_turn().locate_file(_FILE))).graph
     known = {constant.name: numpy_helper.to_array(constant) for constant in graph.initializer}
     real = dict(known)
     for node in graph.node:

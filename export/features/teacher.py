@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 import numpy as np
 import onnx
@@ -24,6 +24,7 @@ from livesr.model.runtime import Session, open_session
 VALUES = 384  # of a step
 STEP = 320  # samples: 20 ms, like the ACRNN's
 _WHOLE, _SHIFT = 8 * RATE, 6 * RATE  # samples of one run, and from one run to the next
+_RELEASE = "1.14.0"  # of the package: elsewhere the graph may be another
 _FOLDER = "pipecat/audio/turn/smart_turn/"
 _LAYER = 4  # the layer norm that follows the second layer; each layer has two
 
@@ -32,7 +33,7 @@ def taught(samples: Float32) -> np.ndarray:
     """The output of the teacher's second layer for a sound, float16 [n // 320, 384].
 
     Raises:
-        CorpusError: if the teacher is not installed.
+        CorpusError: if the teacher is not installed, or of another release.
     """
     count = len(samples) // STEP * STEP
     found = np.zeros((count // STEP, VALUES), np.float16)
@@ -50,6 +51,27 @@ def taught(samples: Float32) -> np.ndarray:
     return found
 
 
+def smart_turn() -> Distribution:
+    """The package that holds the teacher, whose layers are also where the encoder begins.
+
+    Raises:
+        CorpusError: if it is not installed, or of another release.
+    """
+    try:
+        package = distribution("pipecat-ai")
+    except PackageNotFoundError:
+        raise CorpusError(
+            "Smart Turn is not installed: run `make teacher`, or for a network without a teacher "
+            "set teach and unlabelled to 0 in the config."
+        ) from None
+    if package.version != _RELEASE:
+        raise CorpusError(
+            f"pipecat-ai {package.version} is installed, Smart Turn is read from {_RELEASE}: "
+            "run `make teacher`."
+        )
+    return package
+
+
 def _listen(samples: Float32) -> np.ndarray:
     session, log_mels = _teacher()
     return session.run(None, {"input_features": log_mels(samples, do_normalize=True)[None]})[0][0]
@@ -57,12 +79,7 @@ def _listen(samples: Float32) -> np.ndarray:
 
 @cache
 def _teacher() -> tuple[Session, Callable[..., Float32]]:
-    try:
-        package = distribution("pipecat-ai")
-    except PackageNotFoundError:
-        raise CorpusError(
-            "The teacher is not installed: run `make teacher`, or set teach to 0 in the config."
-        ) from None
+    package = smart_turn()
     # Loaded from its file: importing the package would need everything that its agents need.
     file = str(package.locate_file(_FOLDER + "_whisper_features.py"))
     spec = importlib.util.spec_from_file_location("whisper_features", file)

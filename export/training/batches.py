@@ -191,7 +191,7 @@ def mix_styles(features: Tensor, exists: Tensor, share: float, rng: np.random.Ge
     """
     count = len(features)
     there = exists[:, :, None, None]
-    total = there.sum(1, keepdim=True)
+    total = there.sum(1, keepdim=True).clamp(min=1)
     mean = (features * there).sum(1, keepdim=True) / total
     spread = (((features - mean).square() * there).sum(1, keepdim=True) / total + 1e-4).sqrt()
     own = rng.beta(0.4, 0.4, count)

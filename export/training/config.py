@@ -11,6 +11,29 @@ from export.networks.sizes import NETWORKS
 from livesr.model.metadata import LABELS
 from livesr.reading import MOST_LABELS
 
+_MOST = 2**32
+_RANGES = {  # the least and the greatest value of a setting that is a number
+    "seed": (0, _MOST),
+    "scenes": (0, _MOST),
+    "recorded": (0, 1),
+    "epochs": (1, _MOST),
+    "batch": (2, _MOST),  # a batch norm takes two
+    "learning_rate": (1e-9, 1),
+    "weight_decay": (0, 1),
+    "dropout": (0, 0.99),
+    "label_smoothing": (0, 1),
+    "votes": (0, 1),
+    "teach": (0, _MOST),
+    "unlabelled": (0, _MOST),
+    "styles": (0, 1),
+    "background": (0, 1),
+    "balance": (0, 1),
+    "average": (0, 1),
+    "partial": (0, 1),
+    "shortest_frames": (2, 299),  # of the 300 of a stream's 3 s
+    "least_speech_frames": (0, 300),
+}
+
 
 class ConfigError(Exception):
     """Settings that cannot be used; the message says which."""
@@ -45,6 +68,7 @@ class Config:
     least_speech_frames: int = 40
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         if self.network not in NETWORKS:
             raise ConfigError(f"network {self.network!r} is none of {', '.join(NETWORKS)}.")
         if not {"train"} <= set(self.splits) <= {"train", "dev"}:
@@ -56,6 +80,22 @@ class Config:
         if self.unlabelled and not self.teach:
             raise ConfigError("unlabelled speech is only for distillation: set teach too.")
 
+    def _check_kinds(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if low_high := _RANGES.get(field.name):
+                low, high = low_high
+                kinds = (int, float) if isinstance(field.default, float) else (int,)
+                wanted = f"a {'' if float in kinds else 'whole '}number from {low} to {high}"
+                fits = type(value) in kinds and low <= value <= high
+            elif isinstance(field.default, str):
+                wanted, fits = "a text", isinstance(value, str)
+            else:
+                wanted = "a list of texts"
+                fits = isinstance(value, tuple) and all(isinstance(v, str) for v in value)
+            if not fits:
+                raise ConfigError(f"{field.name} is {json.dumps(value)}: give {wanted}.")
+
     def to_json(self) -> str:
         """The settings as JSON, for a checkpoint."""
         return json.dumps(asdict(self))
@@ -64,6 +104,30 @@ class Config:
         """Whether `text` is this config's `to_json`, perhaps from before a setting existed."""
         plain, own = (json.loads(config.to_json()) for config in (Config(), self))
         return bool(plain | json.loads(text) == own)
+
+
+def refuse_other(
+    file: Path, config: Config, data: str | None, wrote: str, heard: str | None
+) -> None:
+    """Refuse the file of a run that had other settings or clips.
+
+    Args:
+        file: in the run's folder.
+        config: of this run.
+        data: the hash of this run's clips (`export.corpora.clips.fingerprint`); None if not known.
+        wrote: the config in the file, as JSON.
+        heard: the hash in the file; None in one that was written before there was any.
+
+    Raises:
+        ConfigError: if they differ.
+    """
+    other = "" if config.wrote(wrote) else "another config"
+    if not other and None not in (data, heard) and data != heard:
+        other = "other clips"
+    if other:
+        raise ConfigError(
+            f"{file} was made with {other}; remove {file.parent}, or give this run another folder."
+        )
 
 
 def read_config(file: Path | None, **changes: object) -> Config:

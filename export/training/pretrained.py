@@ -323,10 +323,18 @@ class _Schedule:
                 print(f"{what}, batch {step + 1}  loss {mean:.3f}  {took:.0f} s", flush=True)
 
     def step(self, loss: Tensor, *parts: Iterable[Tensor]) -> None:
-        """One step, with the gradients of the first part cut to a norm of 2, of the second to 1."""
+        """One step, with the gradients of the first part cut to a norm of 2, of the second to 1.
+
+        Raises:
+            CorpusError: if the loss is not finite.
+        """
+        if not math.isfinite(value := float(loss.detach())):
+            raise CorpusError(
+                f"The loss of batch {len(self._losses) + 1} is {value}; no file is written."
+            )
         self._optimiser.zero_grad()
         loss.backward()
         for part, most in zip(parts, (2.0, 1.0), strict=False):
             nn.utils.clip_grad_norm_(part, most)
         self._optimiser.step()
-        self._losses.append(float(loss.detach()))
+        self._losses.append(value)

@@ -18,7 +18,7 @@ from export.features.teacher import VALUES
 from export.networks.acrnn import ACRNN
 from export.networks.sizes import NETWORKS
 from export.training.batches import Scenes, batches, window
-from export.training.config import Config, ConfigError
+from export.training.config import Config, ConfigError, refuse_other
 from livesr.arrays import Float64
 from livesr.model.load import STEP_FRAMES
 
@@ -84,16 +84,23 @@ def _running_mean(decay: float, means: list[Tensor], new: list[Tensor], count: i
 
 
 def _mean(values: Sequence[Tensor]) -> float:
-    if not values:  # fewer clips than a batch takes
-        return math.nan
     return float(torch.stack(list(values)).double().cpu().numpy().mean())
 
 
 class Run:
-    """A training run, with a checkpoint on disk after each epoch."""
+    """A training run, with a checkpoint on disk after each epoch.
 
-    def __init__(self, config: Config, folder: Path) -> None:
-        self.config, self.folder = config, folder
+    Args:
+        config: of the run.
+        folder: of the run.
+        data: the hash of its clips (`export.corpora.clips.fingerprint`); None if not known yet.
+
+    Raises:
+        ConfigError: if the folder has a checkpoint of another config, or of other clips.
+    """
+
+    def __init__(self, config: Config, folder: Path, data: str | None = None) -> None:
+        self.config, self.folder, self.data = config, folder, data
         torch.manual_seed(config.seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         widths = replace(NETWORKS[config.network], labels=len(config.labels))
@@ -121,10 +128,7 @@ class Run:
         if not file.is_file():
             return
         kept = torch.load(file, weights_only=True, map_location=self.device)
-        if not self.config.wrote(kept["config"]):
-            raise ConfigError(
-                f"{file} was made with another config; remove {self.folder} or name another run."
-            )
+        refuse_other(file, self.config, self.data, kept["config"], kept.get("data"))
         for name in _KEPT:
             getattr(self, name).load_state_dict(kept[name])
         self.epoch, self.log = kept["epoch"], kept["log"]
@@ -133,8 +137,8 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         parts = {name: getattr(self, name).state_dict() for name in _KEPT}
         part = self.folder / "checkpoint.part"
-        facts = {"config": self.config.to_json(), "epoch": self.epoch, "log": self.log}
-        torch.save({**facts, **parts}, part)
+        facts = {"config": self.config.to_json(), "data": self.data}
+        torch.save({**facts, "epoch": self.epoch, "log": self.log, **parts}, part)
         part.rename(self.folder / "checkpoint.pt")
 
     def _lessons(self, scenes: Scenes) -> list[Tensor]:
@@ -145,13 +149,21 @@ class Run:
     def train(
         self, versions: Sequence[Scenes], babble: Scenes, unlabelled: Sequence[Scenes], dev: Scenes
     ) -> None:
-        """The epochs that are left; see `export.training.batches.batches`."""
+        """The epochs that are left; see `export.training.batches.batches`.
+
+        Raises:
+            ConfigError: if the loss of an epoch is not finite; the checkpoint of the one before
+                stays.
+        """
         config, steps = self.config, self.network.widths.steps
         per_epoch = len(versions[0].clips) // config.batch
         total = config.epochs * per_epoch
         lessons_scale = self._lessons(versions[0]) if config.teach else []
         while self.epoch < config.epochs:
-            rng = np.random.default_rng((config.seed, self.epoch))
+            # Seeded anew each epoch, so that a broken run goes on as if it had not been.
+            seeds = np.random.SeedSequence((config.seed, self.epoch))
+            torch.manual_seed(int(seeds.generate_state(1)[0]))
+            rng = np.random.default_rng(seeds)
             self.network.train()
             began, losses, misses = time.monotonic(), [], []
             epoch = tqdm(
@@ -191,6 +203,11 @@ class Run:
                 losses.append(loss.detach())
             self.epoch += 1
             row = {"epoch": self.epoch, "loss": _mean(losses)}
+            if not math.isfinite(row["loss"]):
+                raise ConfigError(
+                    f"{self.folder}: the loss of epoch {self.epoch} is {row['loss']}; set a "
+                    "smaller learning_rate in the config."
+                )
             if misses:
                 row["unlike the teacher"] = _mean(misses)
             if dev.clips and (self.epoch % 8 == 0 or self.epoch == config.epochs):

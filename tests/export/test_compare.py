@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import soundfile as sf
 
-from export import compare, recode, train
+from export import beside, calibrate, compare, recode, train, train_pretrained
 from export.corpora.clips import Clip, CorpusError, labelled, read_clips
 from export.evaluation.metrics import macro
 from export.training.config import Config, ConfigError
@@ -44,9 +45,13 @@ def test_the_measures_are_of_the_labels_that_occur() -> None:
     )
 
 
-def jobs_of(clips: list[Clip], tmp_path: Path, left_out: bool = True) -> list[compare.Job]:
-    configs = [Config(network="cnn1d-lstm", corpora=("a", "b"), seed=seed) for seed in (1, 2)]
-    return compare.jobs_of(configs, clips, left_out, 2, 3, tmp_path / "runs", tmp_path)
+def jobs_of(
+    clips: list[Clip], tmp_path: Path, left_out: bool = True, calibrate: int = 2
+) -> list[compare.Job]:
+    configs = [
+        Config(network="cnn1d-lstm", corpora=("a", "b"), seed=seed, batch=2) for seed in (1, 2)
+    ]
+    return compare.jobs_of(configs, clips, left_out, calibrate, 3, tmp_path / "runs", tmp_path)
 
 
 def test_nobody_who_is_judged_was_heard_in_training(corpora: Path, tmp_path: Path) -> None:
@@ -72,6 +77,44 @@ def test_nobody_who_is_judged_was_heard_in_training(corpora: Path, tmp_path: Pat
     assert len(jobs_of(clips, tmp_path, left_out=False)) == 2
     with pytest.raises(CorpusError, match="leaving one out takes 2 corpora"):
         jobs_of([replace(clip, corpus="a") for clip in clips], tmp_path)
+    untested = [clip for clip in clips if clip.split != "test"]
+    with pytest.raises(
+        CorpusError, match=r"No clip is of the test split: .*cnn1d-lstm-seed1 would"
+    ):
+        jobs_of(untested, tmp_path)
+
+
+def test_results_of_other_clips_are_refused(corpora: Path, tmp_path: Path) -> None:
+    clips = read_clips(corpora)
+    job = jobs_of(clips, tmp_path)[0]
+    job.folder.mkdir(parents=True)
+    file, config = job.folder / "judged.npz", job.config.to_json()
+    keys, rows = [clip.key for clip in job.judged], np.full((len(job.judged), 4), 0.25)
+    np.savez(file, config=config, clips=keys, probabilities=rows)  # before it named the run's clips
+    assert job.results() is not None
+    np.savez(file, config=config, data=job.data, clips=keys, probabilities=rows)
+    assert job.results() is not None
+    fewer, changed = jobs_of(clips, tmp_path, calibrate=1), jobs_of(clips[1:], tmp_path)
+    for other in (fewer[0], changed[0]):
+        with pytest.raises(ConfigError, match=r"judged\.npz was made with other clips; remove"):
+            other.results()
+
+
+@pytest.mark.parametrize(
+    ("twice", "told"),
+    [(["--seeds", "2", "2"], "2"), (["--networks", "acrnn", "acrnn"], "acrnn")],
+)
+def test_a_network_is_not_counted_twice(
+    twice: list[str],
+    told: str,
+    corpora: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["compare", "--corpora", str(corpora), *twice])
+    with pytest.raises(SystemExit):
+        compare.main()
+    assert f"{twice[0]}: {told} is given twice" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -109,6 +152,40 @@ def test_the_command_trains_judges_and_prints_again(
     assert [file.stat().st_mtime_ns for file in files] == made
     with pytest.raises(SystemExit, match=r"judged\.npz was made with another config"):
         run("--epochs", "2")
+    with pytest.raises(SystemExit, match=r"judged\.npz was made with other clips"):
+        run("--calibrate", "1")
+    for file in folder.rglob("judged.npz"):
+        file.unlink()
+    monkeypatch.setattr(compare, "run", None)  # refused before any is trained
+    with pytest.raises(SystemExit, match=r"checkpoint\.pt was made with other clips"):
+        run("--calibrate", "1")
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "output"),
+    [
+        (compare, ["--corpora", "x", "--output"], "file"),
+        (recode, ["x"], "file"),
+        (calibrate, ["x", "--corpora", "x", "--left-out", "x", "--output"], "folder"),
+        (beside, ["x", "x", "--output"], "folder"),
+        (train_pretrained, ["--corpora", "x", "--output"], "folder"),
+        (train_pretrained, ["--corpora", "x", "--left-out"], "file"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_first(
+    command: ModuleType,
+    arguments: list[str],
+    output: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("sys.argv", ["command", *arguments, str(tmp_path / output)])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert f"{output} cannot be written" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -119,10 +196,17 @@ def others(tmp_path: Path, speech: np.ndarray) -> Path:
     return save_corpus(tmp_path / "others", speech, cuts, 30_000, "opus", table)
 
 
-def test_labels_are_those_of_the_run(corpora: Path, others: Path) -> None:
+def test_labels_are_those_of_the_run(
+    corpora: Path, others: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     five = (*LABELS, "fear")
     clips = train.labelled_clips(Config(corpora=("a",), labels=five), [str(corpora)], others)
     assert len(clips) == 15
+    assert "The config's corpora are a; not used: b." in capsys.readouterr().err
+    table = (others / "other-emotions.csv").read_text()
+    (others / "clips.csv").write_text(table.replace("fear", "sad"))
+    with pytest.raises(CorpusError, match=r"0\.opus is listed twice"):
+        train.labelled_clips(Config(corpora=("a",), labels=five), [str(others)], others)
     assert {clip.label for clip in clips} == set(range(5))
     assert clips[-1].target().tolist() == [0, 0, 0, 0, 1]
     heard = replace(clips[-1], heard_as="FS")
@@ -154,10 +238,12 @@ def test_a_corpus_goes_through_one_codec(corpora: Path, others: Path, tmp_path: 
     assert {clip.path.suffix for clip in clips} == {".opus"}
     assert len(clips[0].samples()) == len(before[0].samples())
     assert clips[0].path.stat().st_size < 0.3 * before[0].path.stat().st_size
+    marked = others / "other-emotions.csv"
+    marked.write_text(marked.read_text(), encoding="utf-8-sig")  # as Excel does
     recode.write_corpus(others, "other-emotions.csv", folder, None, 24)
     assert (folder / "0.opus").read_bytes() == (others / "0.opus").read_bytes()
-    with pytest.raises(CorpusError, match="no clip of z"):
-        recode.write_corpus(corpora, "clips.csv", folder, ["z"], 24)
+    with pytest.raises(CorpusError, match="No corpus is z; there are a, b"):
+        recode.write_corpus(corpora, "clips.csv", folder, ["a", "z"], 24)
     with pytest.raises(CorpusError, match="the corpus itself"):
         recode.write_corpus(corpora, "clips.csv", corpora, None, 24)
     kept = (folder / "clips.csv").read_bytes()

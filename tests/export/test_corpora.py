@@ -21,6 +21,7 @@ from export.corpora.clips import (
     Folds,
     check,
     check_speakers,
+    fingerprint,
     iemocap_folds,
     in_split,
     leave_one_corpus_out,
@@ -138,7 +139,7 @@ def iemocap(root: Path) -> Path:
                     "A-E3:\tval 3; act 2; dom  2;\t()",
                     "",
                 ]
-                wav(folder / "sentences" / "wav" / dialog / f"{turn}.wav", seconds=0.01)
+                wav(folder / "sentences" / "wav" / dialog / f"{turn}.wav", seconds=0.1)
             table = folder / "dialog" / "EmoEvaluation" / f"{dialog}.txt"
             table.parent.mkdir(parents=True, exist_ok=True)
             table.write_bytes("\r\n".join(lines).encode() + b"\n\xd5\n")  # not all of it is UTF-8
@@ -224,22 +225,18 @@ def test_banglaser(tmp_path: Path) -> None:
 def test_cremad(tmp_path: Path) -> None:
     clips = read_corpora([f"cremad={cremad(tmp_path)}"])
     four = [("angry", "DFA"), ("happy", "IEO"), ("sad", "IEO"), ("neutral", "IOM")]
-    assert facts(clips, "cremad_1001") == four
-    assert facts(clips, "cremad_1004") == [*four, ("sad", "ITH")]
-    assert facts(clips, "cremad_1076") == []
+    assert facts(clips, "crema_1001") == four
+    assert facts(clips, "crema_1004") == [*four, ("sad", "ITH")]
+    assert facts(clips, "crema_1076") == []
+    assert {clip.corpus for clip in clips} == {"crema_d"}
     held = defaultdict(list)
     for speaker, split in splits(clips).items():
-        held[split].append("M" if speaker <= "cremad_1012" else "F")
-    assert {split: Counter(sexes) for split, sexes in held.items()} == {
-        "train": {"M": 8, "F": 6},
-        "dev": {"M": 2, "F": 1},
-        "test": {"M": 2, "F": 1},
-    }
+        held[split].append(speaker)
+    assert held["dev"] == ["crema_1004", "crema_1016"]
+    assert held["test"] == ["crema_1001", "crema_1005", "crema_1007", "crema_1020"]
+    assert {clip.gender for clip in clips if clip.speaker > "crema_1012"} == {"F"}
     (tmp_path / "VideoDemographics.csv").unlink()
-    clips = read_named("cremad", tmp_path)
-    assert {s for s, split in splits(clips).items() if split == "test"} == {
-        f"cremad_{number}" for number in (1018, 1019, 1020)
-    }
+    assert {clip.gender for clip in read_named("cremad", tmp_path)} == {""}
 
 
 def test_iemocap(tmp_path: Path) -> None:
@@ -354,7 +351,7 @@ def test_published_corpora_that_cannot_be_used(corpus: str, tmp_path: Path) -> N
     (tmp_path / "empty").mkdir()
     with pytest.raises(CorpusError, match=r"empty holds no .*wav; give the folder that does"):
         read_named(corpus, tmp_path / "empty")
-    root = PUBLISHED[corpus](tmp_path / corpus)
+    root, name = PUBLISHED[corpus](tmp_path / corpus), {"cremad": "crema_d"}.get(corpus, corpus)
     good = read_named(corpus, root)[0].path
     renamed = {
         "ravdess": ("03-01-01", "03-01-09"),
@@ -364,10 +361,10 @@ def test_published_corpora_that_cannot_be_used(corpus: str, tmp_path: Path) -> N
         "cremad": ("ANG", "BOR"),
     }[corpus]
     odd = good.rename(good.with_name(good.name.replace(*renamed)))
-    with pytest.raises(CorpusError, match=f"{odd.name}: {corpus} has no emotion"):
+    with pytest.raises(CorpusError, match=f"{odd.name}: {name} has no emotion"):
         read_named(corpus, root)
     odd = odd.rename(odd.with_name("03-01-strange.wav"))
-    with pytest.raises(CorpusError, match=f"{odd.name} is not named like the clips of {corpus}"):
+    with pytest.raises(CorpusError, match=f"{odd.name} is not named like the clips of {name}"):
         read_named(corpus, root)
 
 
@@ -385,6 +382,9 @@ def test_clips_that_cannot_be_read(tmp_path: Path) -> None:
     for read in (lambda: check(clips), bad.samples):
         with pytest.raises(CorpusError, match=f"{bad.path.name} holds no samples"):
             read()
+    wav(bad.path, seconds=0.02)
+    with pytest.raises(CorpusError, match=rf"{bad.path.name} lasts 0\.020 s, .* takes 0\.1 s"):
+        check(clips)
     bad.path.write_text("version https://git-lfs.github.com/spec/v1\n")
     for read in (lambda: check(clips), bad.samples):
         with pytest.raises(CorpusError, match=f"{bad.path.name} cannot be decoded"):
@@ -465,6 +465,29 @@ def test_specs_that_cannot_be_read(tmp_path: Path) -> None:
         read_corpora([f"emodb={root}", tmp_path / "o"])
 
 
+@pytest.mark.parametrize(("path", "corpus"), [("./clips/3.wav", "own"), ("clips/3.wav", "other")])
+def test_a_clip_is_listed_once(tmp_path: Path, path: str, corpus: str) -> None:
+    root = table(tmp_path, split=True)
+    with (root / "clips.csv").open("a") as file:
+        file.write(f"\n{path},{corpus},s03,happy,t,CC0-1.0,train\n")
+    with pytest.raises(CorpusError, match=r"3\.wav is listed twice"):
+        read_clips(root)
+    row = "clips/3.wav,cv,p1,CC0-1.0\n"
+    (root / "unlabelled.csv").write_text("path,corpus,speaker,licence\n" + 2 * row)
+    with pytest.raises(CorpusError, match=r"3\.wav is listed twice"):
+        read_unlabelled(root)
+
+
+def test_a_fingerprint_is_of_clips_splits_and_emotions(tmp_path: Path) -> None:
+    one, two = (
+        Clip(tmp_path, "a", "s", "sad", "t", "CC0-1.0", "train", name) for name in ("x", "y")
+    )
+    changed = (replace(two, name="z"), replace(two, split="dev"), replace(two, emotion="happy"))
+    others = [fingerprint([one], [two]), *(fingerprint([one, other]) for other in changed)]
+    moved = [replace(clip, path=tmp_path / "elsewhere") for clip in (one, two)]
+    assert fingerprint([one, two]) == fingerprint(moved) not in others
+
+
 @pytest.fixture(scope="module")
 def shared() -> Path:
     if not SHARED.is_dir() and "CI" not in os.environ:
@@ -487,10 +510,24 @@ def test_the_shared_corpora(shared: Path) -> None:
 
 
 def test_published_names_agree_with_the_shared_table(shared: Path, tmp_path: Path) -> None:
-    """All 5,247 names, put back where they were published, are read as the table has them."""
-    with (shared / "clips.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    places = {"ravdess": "Actor_{}", "banglaser": "Actor_{}", "emodb": "wav", "nemo": "samples"}
+    """All names, put back where they were published, are read as the tables have them."""
+    readers = {name: name for name in ("ravdess", "banglaser", "emodb", "nemo")}
+    readers["crema_d"] = "cremad"
+    places = dict.fromkeys(("ravdess", "banglaser"), "Actor_{}")
+    places |= {"emodb": "wav", "nemo": "samples", "crema_d": "AudioWAV"}
+    rows = []
+    for root in (shared, shared.with_name("speech-more")):
+        with (root / "clips.csv").open(newline="") as file:
+            rows += [row for row in csv.DictReader(file) if row["corpus"] in readers]
+    unheard = (
+        "1064_TIE_SAD_XX",
+        "1076_MTI_NEU_XX",
+    )  # almost nothing in them; the reader skips them
+    rows = [row for row in rows if Path(row["path"]).stem not in unheard]
+    actors = {row["speaker"][-4:]: row["gender"] for row in rows if row["corpus"] == "crema_d"}
+    sexes = "".join(f"{actor},{gender}\n" for actor, gender in actors.items())
+    (tmp_path / "crema_d").mkdir()
+    (tmp_path / "crema_d" / "VideoDemographics.csv").write_text(f"ActorID,Sex\n{sexes}")
     expected = set()
     for row in rows:
         corpus, folder, name = row["path"].split("/")
@@ -502,7 +539,7 @@ def test_published_names_agree_with_the_shared_table(shared: Path, tmp_path: Pat
         columns = ("corpus", "speaker", "emotion", "licence", "split", "gender")
         facts = [row[column] for column in columns]
         expected.add((stem, text, *facts))
-    clips = read_corpora([f"{corpus}={tmp_path / corpus}" for corpus in places])
+    clips = read_corpora([f"{reader}={tmp_path / corpus}" for corpus, reader in readers.items()])
     assert len(clips) == len(rows)
     assert expected == {
         (c.path.stem, c.text, c.corpus, c.speaker, c.emotion, c.licence, c.split, c.gender)
@@ -520,6 +557,9 @@ def test_sex_and_age_of_speakers(tmp_path: Path) -> None:
     ages.write_text("speaker,age\ns00,old\n")
     with pytest.raises(CorpusError, match=r"ages\.csv, line 2: 'old' is no age in years"):
         read_clips(root)
+    ages.write_text("speaker,age\ns00,20\ns00,20\ns00,21\n")
+    with pytest.raises(CorpusError, match="line 4: speaker s00 has another age above"):
+        read_clips(root)
     ages.write_text("speaker,years\ns00,20\n")
     with pytest.raises(CorpusError, match="needs the columns speaker and age"):
         read_clips(root)
@@ -531,15 +571,15 @@ def test_reading_takes_no_torch() -> None:
 
 
 def test_votes_make_soft_targets_and_unlabelled_speech_has_none(tmp_path: Path) -> None:
-    for name in ("a", "b", "c"):
+    for name in ("a", "b", "c", "d"):
         sf.write(tmp_path / f"{name}.wav", np.zeros(800), 16000)
     head = "path,corpus,speaker,emotion,text_id,licence,split,heard_as"
     rows = ["a.wav,c,s1,sad,t,CC0-1.0,train,N:S", "b.wav,c,s1,happy,t,CC0-1.0,train,D"]
-    rows += ["c.wav,c,s1,angry,t,CC0-1.0,train,"]
+    rows += ["c.wav,c,s1,angry,t,CC0-1.0,train,", "d.wav,c,s1,sad,t,CC0-1.0,train,HD"]
     table = tmp_path / "clips.csv"
     table.write_text("\n".join([head, *rows]))
     targets = [clip.target(0.5).tolist() for clip in read_clips(tmp_path)]
-    assert targets == [[0, 0, 0.25, 0.75], [0, 1, 0, 0], [1, 0, 0, 0]]
+    assert targets == [[0, 0, 0.25, 0.75], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0.5, 0, 0.5]]
     table.write_text("\n".join([head, rows[0].replace("N:S", "N:X")]))
     with pytest.raises(CorpusError, match=r"line 2: heard_as 'NX' is no vote; .* not X"):
         read_clips(tmp_path)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export import calibrate
+from export import calibrate, evaluate
 from export.corpora.clips import Clip, CorpusError, read_clips
 from export.corpora.conditions import CONDITIONS, voices
 from export.evaluate import check_card
@@ -27,6 +27,7 @@ from export.evaluation.judging import (
     clips_before,
     heading,
     judge_all,
+    judges,
     score,
     some,
     table,
@@ -202,10 +203,13 @@ def test_what_others_make_of_corpora_left_out_calibrates_a_model(
     command = ["calibrate", str(model), "--corpora", str(tmp_path), "--left-out", str(folder)]
     command += ["--most", "3", "--output", str(target)]
     monkeypatch.setattr("sys.argv", command)
-    for wrong, why in ((other, "among the models"), (tmp_path, "is a folder")):
-        monkeypatch.setattr("sys.argv", [*command[:-1], str(wrong)])
-        with pytest.raises(SystemExit, match=why):
-            calibrate.main()
+    monkeypatch.setattr("sys.argv", [*command[:-1], str(other)])
+    with pytest.raises(SystemExit, match="among the models"):
+        calibrate.main()
+    strange = save_tiny(tmp_path / "strange.onnx", tiny_info(labels=LABELS[::-1]))
+    monkeypatch.setattr("sys.argv", ["calibrate", str(strange), *command[2:]])
+    with pytest.raises(SystemExit, match=r"made\.onnx has the labels .* as sad, neutral, happy"):
+        calibrate.main()
     monkeypatch.setattr("sys.argv", command)
     calibrate.main()
     assert "| 0.55 | 0% | 0% |" in capsys.readouterr().out
@@ -267,6 +271,34 @@ def test_metrics() -> None:
     assert curve == [0.5, 1.0]
     assert metrics.spread([0.5]) == "0.500"
     assert metrics.spread([0.4, 0.6]) == "0.500 ± 0.141"
+
+
+def test_a_model_with_other_labels_is_refused(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange = save_tiny(tmp_path / "strange.onnx", tiny_info(labels=LABELS[::-1]))
+    told = r"strange\.onnx has the labels sad, neutral, happy, angry, .* give another model"
+    with pytest.raises(CorpusError, match=told):
+        judges(clips, str(strange), None)
+    command = ["evaluate", "--corpora", str(tmp_path), "--model", str(strange)]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit, match=told):
+        evaluate.main()
+    pytest.importorskip("matplotlib")
+    from export import report  # noqa: PLC0415
+
+    monkeypatch.setattr("sys.argv", ["report", str(strange), "--corpora", str(tmp_path)])
+    with pytest.raises(SystemExit, match=told):
+        report.main()
+
+
+def test_an_emotion_that_a_corpus_lacks_costs_no_f1(clips: list[Clip]) -> None:
+    pytest.importorskip("matplotlib")
+    from export import report  # noqa: PLC0415
+
+    heard = [clip for clip in clips if clip.emotion != "sad"]
+    right = [ClipResult(row, row, True) for row in np.eye(4)[[clip.label for clip in heard]]]
+    assert report.Judged(heard, right).metrics()["macro F1"] == pytest.approx(1)
 
 
 def test_folders_left_out_are_looked_at_before_anything_is_judged(

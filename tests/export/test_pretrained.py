@@ -13,13 +13,13 @@ import torch
 
 from export import beside, layers, train_pretrained
 from export.corpora import augment
-from export.corpora.clips import Clip
+from export.corpora.clips import Clip, CorpusError
 from export.features.encoder import LAYERS, STEPS, VALUES, Encoder, encode, encoder_weights
 from export.features.steps import Encoded, Heard, encode_all
 from export.networks.head import Head
 from export.networks.pretrained_graph import LEAST_VARIANCE, UNSPOKEN, HeadWidths, build_pretrained
 from export.train_pretrained import joined
-from export.training.pretrained import Pooled, Recipe, Trained, train, windows
+from export.training.pretrained import Pooled, Recipe, Trained, _Schedule, train, windows
 from export.training.probe import DIRECTIONS, Probe, fit, statistics
 from export.training.targets import cross_entropy
 from livesr import Recognizer, push_all
@@ -249,6 +249,14 @@ def test_an_encoder_that_is_trained_on_learns_and_one_that_is_not_stays() -> Non
     np.testing.assert_array_less(abs(places.mean(0)), 1e-4 * places.std(0))
 
 
+def test_a_loss_that_is_not_finite_ends_training() -> None:
+    weight = torch.nn.Parameter(torch.ones(1))
+    schedule = _Schedule(torch.optim.SGD([weight]), 2, warm=1)
+    schedule.step(weight.sum(), [weight])
+    with pytest.raises(CorpusError, match="loss of batch 2 is nan"):
+        schedule.step(weight.sum() * torch.nan, [weight])
+
+
 def test_layers_are_compared_on_corpora_left_out() -> None:
     numbers = {"a": range(6), "b": range(6, 12)}
     clips = [
@@ -442,6 +450,27 @@ def test_the_command_trains_and_leaves_a_corpus_out(
     monkeypatch.setattr("sys.argv", [*command, "--train-on", "a", "c"])
     with pytest.raises(SystemExit, match="No corpus is c; there are a, b"):
         train_pretrained.main()
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--only", "a"], "give --left-out too"),
+        (["--left-out", "runs/none", "--output", "runs/none.onnx"], "give it or --output"),
+        (["--epochs", "0"], "whole number above 0"),
+        (["--tuning-batches", "-1"], "whole number, 0 or more"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(
+    options: list[str],
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["train", "--corpora", "nowhere", *options])
+    with pytest.raises(SystemExit):
+        train_pretrained.main()
+    assert why in capsys.readouterr().err
 
 
 def test_what_lies_between_a_voice_and_us_keeps_its_length(speech: np.ndarray) -> None:

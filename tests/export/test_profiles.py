@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
-from export import profiles
+from export import profiles, steady
 from livesr.model.metadata import LABELS
 from tests.helpers.corpora import Cut, save_corpus
 from tests.helpers.tiny import save_tiny
@@ -73,5 +74,28 @@ def test_each_corpus_is_judged_by_the_model_that_never_heard_it(
     assert len(by_corpus.splitlines()) == 4
     assert [row.split(" | ")[0] for row in typical.splitlines()[2:]] == [f"| {k}" for k in LABELS]
     (left / "other" / "other.onnx").unlink()
+    made = [file.stat().st_mtime_ns for file in (tmp_path / "kept").iterdir()]
+    save_tiny(left / "made" / "made.onnx", seed=7)
     with pytest.raises(SystemExit, match=r"other\.onnx"):
         told(*options, "--left-out", str(left), monkeypatch=monkeypatch)
+    # Refused before anything is judged.
+    assert [file.stat().st_mtime_ns for file in (tmp_path / "kept").iterdir()] == made
+
+
+@pytest.mark.parametrize("command", [profiles, steady])
+@pytest.mark.parametrize(
+    ("option", "value", "why"),
+    [("--enrol", "netural", "invalid choice: 'netural'"), ("--most", "0", "whole number above 0")],
+)
+def test_options_that_would_do_nothing_are_refused(
+    command: ModuleType,
+    option: str,
+    value: str,
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["command", "--corpora", "nowhere", option, value])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert why in capsys.readouterr().err

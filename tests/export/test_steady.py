@@ -63,7 +63,9 @@ def test_talks_are_strung_of_one_emotion_or_of_an_outburst(clips: list[Clip]) ->
     assert [talk.parts[1] for talk in outbursts] == [(label, 15.0) for label in (0, 1, 3)]
     assert len(steady[0].samples()) == 150 * 16000
     assert len(outbursts[0].samples()) == 135 * 16000
-    assert len({talk.name for talk in (*steady, *outbursts)}) == 7
+    other = [replace(clip, name=f"{clip.path.name} again") for clip in first_speakers(clips, 1)]
+    every = (*steady, *outbursts, *talks(other)[0])
+    assert len({talk.name for talk in every}) == 11
 
 
 def test_a_stream_of_clips_ends_with_the_last_one(clips: list[Clip], tiny: Path) -> None:

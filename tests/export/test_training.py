@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ from export.corpora.clips import RATE, UNLABELLED, Clip, CorpusError, read_clips
 from export.corpora.licences import licence as strictest
 from export.evaluation.metrics import calibration_error, confusion, uar
 from export.features import teacher
+from export.features.encoder import encoder_weights
 from export.features.scenes import (
     BABBLE,
+    SceneFeatures,
     backgrounds,
     scene,
     sequences,
@@ -34,6 +37,7 @@ from export.networks.graph import build
 from export.networks.sizes import NETWORKS, Widths
 from export.silero import BLOCK, CONTEXT, published
 from export.training.batches import (
+    Scenes,
     aims,
     batches,
     draw,
@@ -42,7 +46,7 @@ from export.training.batches import (
     prepare,
     window,
 )
-from export.training.config import Config, ConfigError
+from export.training.config import Config, ConfigError, read_config
 from export.training.trainer import Run
 from livesr import Recognizer
 from livesr.model.load import load_model
@@ -205,18 +209,107 @@ def test_a_run_learns_resumes_and_refuses_another_config(corpus: Path, tmp_path:
         Run(Config(epochs=5), folder)
 
 
+def made_up(level: float = 0.0) -> Scenes:
+    """Noise in four labels, a second each."""
+    rng = np.random.default_rng(0)
+    clips = [
+        SceneFeatures(
+            rng.normal(level, 1, (100, 40)).astype(np.float16),
+            np.ones(100, np.bool_),
+            np.zeros((0, VALUES), np.float16),
+            0,
+            label,
+            "made",
+            "s",
+        )
+        for label in range(4)
+    ]
+    return prepare(clips, np.zeros(40), np.ones(40))
+
+
+PLAIN = Config(network="cnn1d-lstm", epochs=2, batch=2, teach=0, background=0)
+
+
+def test_a_run_goes_on_only_with_its_own_clips(tmp_path: Path) -> None:
+    Run(PLAIN, tmp_path).save()  # as before a checkpoint named its clips
+    Run(PLAIN, tmp_path, "these").save()
+    assert Run(PLAIN, tmp_path, "these").data == "these"
+    Run(PLAIN, tmp_path)  # before the corpora are read
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt was made with other clips; remove"):
+        Run(PLAIN, tmp_path, "others")
+
+
+def test_a_broken_run_goes_on_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, save = made_up(), Run.save
+
+    def weights(run: Run) -> Any:
+        run.train([data], data, [], data)
+        return run.network.output.weight.detach().numpy()
+
+    def save_and_break(run: Run) -> None:
+        save(run)
+        raise KeyboardInterrupt
+
+    expected = weights(Run(PLAIN, tmp_path / "whole"))
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(Run, "save", save_and_break)
+        weights(Run(PLAIN, tmp_path / "broken"))
+    np.testing.assert_array_equal(weights(Run(PLAIN, tmp_path / "broken")), expected)
+
+
+def test_a_loss_that_is_not_finite_ends_a_run(tmp_path: Path) -> None:
+    data = made_up(np.nan)
+    with pytest.raises(ConfigError, match="loss of epoch 1 is nan"):
+        Run(PLAIN, tmp_path).train([data], data, [], data)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("epochs", 0, "epochs is 0: give a whole number from 1"),
+        ("epochs", "2", 'epochs is "2": give a whole number'),
+        ("epochs", True, "epochs is true"),
+        ("batch", 1, "batch is 1: give a whole number from 2"),
+        ("seed", -1, "seed is -1: give a whole number from 0"),
+        ("seed", 1.5, r"seed is 1\.5"),
+        ("votes", 7, "votes is 7: give a number from 0 to 1"),
+        ("dropout", None, "dropout is null"),
+        ("learning_rate", float("nan"), "learning_rate is NaN"),
+        ("shortest_frames", 300, "shortest_frames is 300"),
+        ("corpora", "emodb", 'corpora is "emodb": give a list of texts'),
+        ("labels", [1, 2], r"labels is \[1, 2\]"),
+        ("network", ["acrnn"], "give a text"),
+    ],
+)
+def test_settings_that_cannot_be_used(tmp_path: Path, setting: str, value: Any, told: str) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({setting: value}))
+    with pytest.raises(ConfigError, match=told):
+        read_config(file)
+
+
+def test_the_configs_that_ship_can_be_used() -> None:
+    for file in (Path(train.__file__).parent / "configs").glob("*.json"):
+        assert read_config(file).wrote(read_config(file).to_json())
+
+
 def test_dev_is_trained_on_only_if_a_config_asks_for_it(corpus: Path) -> None:
     clips = read_clips(corpus)
     every = [replace(clip, split=("train", "dev", "test")[i % 3]) for i, clip in enumerate(clips)]
 
     def splits(*of: str) -> list[set[str]]:
-        config = Config(corpora=("made",), splits=of)
+        config = Config(corpora=("made",), splits=of, batch=4)
         return [{clip.split for clip in part} for part in train.chosen(every, config)]
 
     assert splits("train") == [{"train"}, {"dev"}, {"test"}]
     assert splits("train", "dev") == [{"train", "dev"}, set(), {"test"}]
     with pytest.raises(CorpusError, match="No dev clips of made"):
         train.chosen([clip for clip in every if clip.split != "dev"], Config(corpora=("made",)))
+    with pytest.raises(CorpusError, match="6 clips of made to train on do not fill a batch of 32"):
+        train.chosen(every, Config(corpora=("made",)))
     for wrong in (("train", "test"), ("dev",)):
         with pytest.raises(ConfigError, match="train, or train and dev"):
             Config(splits=wrong)
@@ -275,6 +368,15 @@ def test_without_a_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
         taught(np.zeros(RATE, np.float32))
 
 
+def test_another_release_of_the_teacher_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teacher, "distribution", lambda _: SimpleNamespace(version="0.0.1"))
+    teacher._teacher.cache_clear()
+    encoder_weights.cache_clear()
+    for read in (lambda: taught(np.zeros(RATE, np.float32)), encoder_weights):
+        with pytest.raises(CorpusError, match=r"pipecat-ai 0\.0\.1 is installed"):
+            read()
+
+
 def distribution_of_nothing(name: str) -> None:
     raise PackageNotFoundError(name)
 
@@ -314,6 +416,7 @@ def test_styles_are_mixed_and_what_is_said_stays() -> None:
     exists[:, :20] = 0
     seen[:, :20] = 0
     torch.testing.assert_close(mix_styles(seen, exists, 0, rng), seen, atol=1e-4, rtol=1e-4)
+    assert mix_styles(seen, torch.zeros(16, 300), 1, rng).isfinite().all()
     mixed = mix_styles(seen, exists, 1, rng)
     assert not mixed[:, :20].any()
     means = mixed[:, 20:].mean((1, 2, 3))
@@ -377,7 +480,9 @@ def test_the_command_trains_exports_and_leaves_out(
         train.main()
         return capsys.readouterr().out
 
-    assert "wrote" in run()
+    said = run()
+    assert "try: the weights inherit the licence CC0-1.0" in said
+    assert "wrote" in said
     info = load_model(tmp_path / "runs" / "try-seed1" / "try.onnx").info
     assert (info.name, info.licence, info.training_data) == ("try", "CC0-1.0", "made (train split)")
     assert "windows of dev" not in run("--seed", "4", "--splits", "train", "dev")
@@ -390,6 +495,9 @@ def test_the_command_trains_exports_and_leaves_out(
     assert "a speaker left out, UAR of 1 folds" in said
     with pytest.raises(SystemExit, match="No fold leaves out s9; the folds are s0"):
         run("--folds", "speaker", "--seed", "2", "--only", "s9")
+    with pytest.raises(SystemExit):
+        run("--only", "s1")
+    assert "give --folds too" in capsys.readouterr().err
     for change, message in (
         ({"network": "lstm"}, "network 'lstm' is none of"),
         ({"speed": 2}, "sets speed, which is no setting"),
