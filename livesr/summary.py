@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from livesr.event import PAUSED, Event
 from livesr.reading import Reading, Status
 from livesr.settings import SPEECH_THRESHOLD
 
@@ -16,6 +17,8 @@ _LEAST_WEIGHT = 0.001  # of a reading without speech, in the verdict
 class Summary:
     """Grows by one reading at a time; each stands for the time since the one before.
 
+    Events may be added too: they tell a pause of the user's from sound that was lost.
+
     Attributes:
         seconds: of stream time, by status.
         labelled: seconds of each label.
@@ -24,7 +27,8 @@ class Summary:
         turned: how many there were in all.
         begin: stream time at which the first reading begins: 0, but for a part of a recording.
         end: stream time of the newest reading.
-        lost: seconds of sound that were lost.
+        gaps: seconds of sound that did not arrive.
+        paused: of these, seconds that the user paused.
         spoken: seconds of voice: of each reading's time, its probability of speech.
 
     Example:
@@ -42,7 +46,8 @@ class Summary:
     turns: list[tuple[float, str]] = field(default_factory=list)
     begin: float = 0.0
     end: float = 0.0
-    lost: float = 0.0
+    gaps: float = 0.0
+    paused: float = 0.0
     turned: int = 0
     most_turns: int = 2000
     spoken: float = 0.0
@@ -51,13 +56,19 @@ class Summary:
     _weight: float = 0.0
     _voice: bool = False
 
-    def add(self, reading: Reading) -> None:
-        """Count one more reading."""
+    def add(self, item: Reading | Event) -> None:
+        """Count one more reading, or an event."""
+        if isinstance(item, Reading):
+            self._add(item)
+        elif item.kind == "gap" and item.text == PAUSED:
+            self.paused += item.seconds
+
+    def _add(self, reading: Reading) -> None:
         if not self._weight:
             self.begin = self.end = max(self.end, reading.start)
         lasted = max(0.0, reading.end - self.end - reading.gap)
         self.end = reading.end
-        self.lost += reading.gap
+        self.gaps += reading.gap
         weight = max(reading.speech, _LEAST_WEIGHT)
         self._weight += weight
         for name, value in reading.probabilities.items():
@@ -75,6 +86,11 @@ class Summary:
         self.turned += 1
         if len(self.turns) < self.most_turns:
             self.turns.append((reading.end, reading.label))
+
+    @property
+    def lost(self) -> float:
+        """Seconds of sound that were lost."""
+        return max(0.0, self.gaps - self.paused)
 
     @property
     def probabilities(self) -> dict[str, float]:
@@ -108,6 +124,7 @@ class Summary:
             "spoken": self.spoken,
             "seconds": dict(self.seconds),
             "labelled": dict(self.labelled),
+            "paused": self.paused,
             "lost": self.lost,
         }
 

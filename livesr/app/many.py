@@ -34,6 +34,7 @@ from livesr.app.progress import FileProgress, lengths
 from livesr.app.report.report import Report
 from livesr.app.writers import CsvWriter, JsonlWriter, Writer
 from livesr.errors import LivesrError
+from livesr.event import Item
 from livesr.files.recording import events_path
 from livesr.files.replay import judged_by, opened, play
 from livesr.files.samples import Samples
@@ -78,6 +79,18 @@ class Outcome:
     failed: str = ""
     notes: list[str] = field(default_factory=list)
 
+    def take(self, item: Item) -> None:
+        """Take one reading or event."""
+        if isinstance(item, Reading):
+            self.summaries.setdefault(item.channel, Summary()).add(item)
+            return
+        if item.channel in self.summaries:
+            self.summaries[item.channel].add(item)
+        if item.kind == "file":
+            self.failed = self.failed or item.text
+        elif item.kind in ("note", "silence"):
+            self.notes.append(item.text)
+
 
 def process(job: Job, how: How, tell: Callable[[int, float], None]) -> Outcome:
     """Process one file to its end, and write what was asked for. It raises nothing of livesr's.
@@ -118,13 +131,9 @@ def process(job: Job, how: How, tell: Callable[[int, float], None]) -> Outcome:
                         outputs.remove(writer)
                 if job.report:
                     _page(pages, job, how, item.channel, writers, sound).write(item)
+                outcome.take(item)
                 if isinstance(item, Reading):
-                    outcome.summaries.setdefault(item.channel, Summary()).add(item)
                     tell(job.number, item.end - how.start)
-                elif item.kind == "file":
-                    outcome.failed = outcome.failed or item.text
-                elif item.kind in ("note", "silence"):
-                    outcome.notes.append(item.text)
     except LivesrError as error:
         outcome.failed = str(error)
     return outcome

@@ -22,7 +22,7 @@ from livesr.app.ui.theme import Ground
 from livesr.app.ui.view import View
 from livesr.app.writers import CsvWriter, JsonlWriter, LineWriter, Writer
 from livesr.errors import AudioError, DeviceError, LivesrError
-from livesr.event import PAUSED, Item
+from livesr.event import Item
 from livesr.model.metadata import LABELS
 from livesr.reading import Reading
 from livesr.summary import Summary
@@ -66,7 +66,6 @@ class OutputRun:
         self._failures: list[LivesrError] = []
         self._foreground = Foreground()
         self.keyboard = Keyboard(self._foreground)
-        self._paused = 0.0  # seconds
         self._screen: Screen | None = None
         self._ground: Ground | None = None
         self._due = 0.0
@@ -178,11 +177,9 @@ class OutputRun:
                 self.fail(error)
         if isinstance(item, Reading):
             self._summary.labels = tuple(item.smoothed)  # a profile may have its own
-            self._summary.add(item)
-        elif item.kind == "gap" and item.text == PAUSED:
-            self._paused += item.seconds
         elif item.kind == "file":  # told at the end, status 3
             self.fail(AudioError(f"{item.text}."))
+        self._summary.add(item)
         self._view.take(item)
 
     def paint(self) -> None:
@@ -215,7 +212,7 @@ class OutputRun:
             with suppress(OSError):  # the reader is gone, or the disk is full: that is told below
                 if self._screen and self._foreground.held(1):
                     console.print(Picture(self._view), height=min(24, console.height - 1))
-                for text in closing(self._summary, self._paused):
+                for text in closing(self._summary):
                     # In a terminal at words; in a file a sentence is a line.
                     console.print(text, markup=False, soft_wrap=not console.file.isatty())
         for failure in self._failures:

@@ -220,7 +220,7 @@ def summary_row(
         "no_speech": spent.get("no-speech", 0.0),
         "unsure": spent.get("unsure", 0.0),
         "warming_up": spent.get("warming-up", 0.0),
-        "lost": summary.lost,
+        "lost": summary.gaps,  # a part of what was heard, pauses too
         "readings": len(table),
         **{f"share_{label}": shares[label] for label in labels},
         "turns": summary.turned,

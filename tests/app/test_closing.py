@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from livesr.app.many import Outcome
 from livesr.app.ui.closing import closing, rounded
+from livesr.event import PAUSED, Event
 from livesr.model.metadata import LABELS
 from livesr.summary import Summary
 from tests.app.test_report import reading
@@ -35,12 +38,24 @@ def test_it_says_how_long_how_it_sounded_and_when_it_turned() -> None:
 def test_a_pause_is_no_loss() -> None:
     summary = Summary(LABELS)
     summary.add(reading(1.0, "sad"))
-    summary.add(reading(5.0, "sad", gap=2.5))
-    assert closing(summary, paused=2.5)[1] == "It was paused for 2.5 s."
-    assert closing(summary, paused=2.0)[1:3] == [
-        "It was paused for 2.0 s.",
-        "0.5 s of sound were lost.",
-    ]
+    summary.add(Event("gap", 3.5, 2.0, PAUSED))
+    summary.add(reading(5.0, "sad", gap=2.0))
+    assert closing(summary)[1] == "It was paused for 2.0 s."
+    assert "lost" not in " ".join(closing(summary))
+    summary.add(Event("gap", 5.5, 0.5, "the device was away"))
+    summary.add(reading(6.0, "sad", gap=0.5))
+    assert closing(summary)[1:3] == ["It was paused for 2.0 s.", "0.5 s of sound were lost."]
+
+
+def test_a_pause_is_no_loss_in_the_table_of_many_files() -> None:
+    outcome = Outcome()
+    for item in (
+        reading(1.0, "sad"),
+        Event("gap", 1.5, 2.0, PAUSED),
+        reading(4.0, "sad", gap=2.5),
+    ):
+        outcome.take(item)
+    assert outcome.summaries[None].lost == pytest.approx(0.5)
 
 
 def test_of_nothing_and_of_many_turns() -> None:

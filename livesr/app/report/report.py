@@ -24,7 +24,7 @@ from livesr.app.ui.closing import rounded
 from livesr.app.ui.theme import CLIPPING_DBFS, COLOURS, FAINT_DBFS, GLYPHS
 from livesr.arrays import Float64
 from livesr.errors import LivesrError
-from livesr.event import PAUSED, Event, Item
+from livesr.event import Event, Item
 from livesr.reading import LONGEST_TEXT, Reading, Status
 from livesr.summary import Summary
 from livesr.text import made_printable
@@ -74,7 +74,6 @@ class Report:
         self._events: list[dict[str, Any]] = []
         self._unlisted = 0
         self._gaps: list[Event] = []
-        self._paused = 0.0  # seconds
         self._profiles: list[str] = []
         self._started = ""
 
@@ -125,8 +124,7 @@ class Report:
         if event.kind == "session":
             self._started = str(event.about.get("started") or "")
             return
-        if event.kind == "gap" and event.text == PAUSED:
-            self._paused += event.seconds
+        self._summary.add(event)
         if event.silence is not None and len(self._gaps) < _MOST_LISTED:
             self._gaps.append(event)
         if len(self._events) < _MOST_LISTED:
@@ -238,9 +236,13 @@ class Report:
 
     def _lasting(self) -> dict[str, Any]:
         """Seconds by status, paused and lost: tenths that add up."""
-        paused = min(self._paused, self._summary.lost)
-        lost = {"paused": paused, "lost": self._summary.lost - paused}
-        seconds: dict[str, float] = {**lost, **dict(self._summary.seconds.items())}
+        summary = self._summary
+        paused = min(summary.paused, summary.gaps)  # the pause may go on
+        seconds: dict[str, float] = {
+            "paused": paused,
+            "lost": summary.lost,
+            **dict(summary.seconds.items()),
+        }
         tenths = rounded([10 * value for value in seconds.values()])
         found = {name: count / 10 for name, count in zip(seconds, tenths, strict=True)}
         return {"paused": found.pop("paused"), "lost": found.pop("lost"), "seconds": found}

@@ -10,12 +10,8 @@ _MOST_TURNS = 12
 _LEAST_SECONDS = 0.05  # worth a sentence
 
 
-def closing(summary: Summary, paused: float = 0.0) -> list[str]:
+def closing(summary: Summary) -> list[str]:
     """A sentence a line: how long, how it sounded, when it turned.
-
-    Args:
-        summary: of all readings.
-        paused: seconds that the user paused; the summary counts them as lost.
 
     Example:
         "27.1 s of sound: 20.6 s speech with a label, 5.7 s unsure, 0.8 s warming up."
@@ -29,10 +25,10 @@ def closing(summary: Summary, paused: float = 0.0) -> list[str]:
     tenths = rounded([10 * seconds for seconds in parts.values()])
     said = [f"{count / 10:.1f} s {name}" for name, count in zip(parts, tenths, strict=True)]
     lines = [f"{sum(tenths) / 10:.1f} s of sound: {', '.join(said)}."]
-    if paused >= _LEAST_SECONDS:
-        lines.append(f"It was paused for {paused:.1f} s.")
-    if summary.lost - paused >= _LEAST_SECONDS:
-        lines.append(f"{summary.lost - paused:.1f} s of sound were lost.")
+    if summary.paused >= _LEAST_SECONDS:
+        lines.append(f"It was paused for {summary.paused:.1f} s.")
+    if summary.lost >= _LEAST_SECONDS:
+        lines.append(f"{summary.lost:.1f} s of sound were lost.")
     if any(summary.labelled.values()):
         shares = summary.shares
         percents = rounded([100 * share for share in shares.values()])
