@@ -31,11 +31,11 @@ class Reading:
     Attributes:
         start: first second of stream time that it covers.
         end: last second of it; no sound after it was used, and all up to here, but that a
-            pretrained encoder (the default model) takes whole quarter seconds of the stream: at a
-            hop that is none, up to 0.25 s wait for the next reading, and `attention_times` says
-            which moments count.
-        status: "speech" (there is a label), "no-speech", "unsure" (too little speech, or too
-            close between emotions) or "warming-up" (less than 1 s of sound).
+            pretrained encoder (the default and `open`) takes whole quarter seconds of the stream:
+            at a hop that is none, up to 0.25 s wait for the next reading, and `attention_times`
+            says which moments count.
+        status: "speech" (there is a label), "no-speech", "unsure" (too little speech, no emotion
+            probable enough, or two too close) or "warming-up" (less than 1 s of sound).
         label: the emotion, held against flicker; None unless `status` is "speech".
         reason: why there is no label, in a few words; None when there is one.
         probabilities: label -> probability for this window, calibrated; nearer to each other where

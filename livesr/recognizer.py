@@ -63,8 +63,9 @@ class Recognizer:
     thread, but one Recognizer belongs to one thread at a time.
 
     The way of a sample: resample -> hop -> high-pass -> voice activity -> log-mel, eq. (1)
-    -> level -> deltas, eq. (2) and eq. (3) -> network with attention, eq. (4) and eq. (5)
-    -> adaptation -> decision -> `Reading`.
+    -> level -> standardise -> deltas, eq. (2) and eq. (3) -> network with attention, eq. (4) and
+    eq. (5) -> a profile's classifier, if there is one -> evidence -> adaptation -> decision
+    -> `Reading`.
 
     Args:
         model: name of a bundled model or path of a livesr .onnx file; None is the default.

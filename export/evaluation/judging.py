@@ -318,7 +318,7 @@ def table(clips: Sequence[Clip], results: Sequence[ClipResult]) -> list[str]:
     error = calibration_error(probabilities, truth)
     shown = [int(v.shown.argmax()) for v in results]
     last = mean_uar(shown, truth, [clip.corpus for clip in clips])
-    lines += [f"Mean UAR of what was shown when somebody had last spoken: {last:.3f}"]
+    lines += ["", f"Mean UAR of what was shown when somebody had last spoken: {last:.3f}"]
     pairs = list(zip(shown, results, truth, strict=True))
     right = [guess == said for guess, v, said in pairs if v.labelled]
     lines += ["", f"Expected calibration error over all clips, 15 bins: {error:.3f}"]

@@ -297,8 +297,8 @@ def short_clips(
     return [
         (
             f"{clips} clips of 5 s, 2 workers",
-            f"{alone:.1f} ms of processor time a clip in two processes of `replay`; the "
-            f"archive adds {extra:.0%}, {own:.0%} of it in the scorers; "
+            f"{alone:.1f} ms of processor time a clip in two processes of `replay`; "
+            f"{extra:+.0%} in the archive, in its scorers alone {own:+.0%}; "
             f"{_middle(costs['clips']).clock:.0f} s by the clock",
         )
     ]

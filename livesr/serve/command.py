@@ -36,7 +36,10 @@ def command(
         Path | None, typer.Option(help="Directory of profiles that clients may name.")
     ] = None,
     max_voices: Annotated[
-        int, typer.Option(help="Voices at the same time; 0 measures the capacity.", min=0)
+        int,
+        typer.Option(
+            help="Voices at the same time, all workers together; 0 measures the capacity.", min=0
+        ),
     ] = 0,
     per_address: Annotated[
         int,

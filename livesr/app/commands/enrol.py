@@ -47,7 +47,9 @@ def enrol(
     ] = None,
     any_voice: Annotated[
         bool,
-        typer.Option("--any-voice", help="Take clips whose pitch says that they are another's."),
+        typer.Option(
+            "--any-voice", help="Take clips even where their pitch says that another person speaks."
+        ),
     ] = False,
 ) -> None:
     """Make a profile of a voice: two sentences of each emotion with the microphone, or clips.

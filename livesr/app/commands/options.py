@@ -22,7 +22,9 @@ DeviceOption = Annotated[
 JsonlOption = Annotated[
     str | None,
     typer.Option(
-        help="Write readings and events as JSON lines; - is standard output.", metavar="PATH|-"
+        help="Write readings and events as JSON lines; - is standard output. "
+        "Replaying many files: DIR/.",
+        metavar="PATH|-",
     ),
 ]
 CsvOption = Annotated[
@@ -32,7 +34,8 @@ CsvOption = Annotated[
 ReportOption = Annotated[
     str | None,
     typer.Option(
-        help="Write a page to look at in a browser (HTML, needs no network); - is standard output.",
+        help="Write a page to look at in a browser (HTML, needs no network); - is standard output. "
+        "Replaying many files: DIR/.",
         metavar="PATH|-",
     ),
 ]
@@ -40,7 +43,8 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Let outputs replace 
 EventsOption = Annotated[
     str | None,
     typer.Option(
-        help="Write events (gaps, marks, notes on a file) as JSON lines here, not to --jsonl.",
+        help="Write events (gaps, marks, notes on a file) as JSON lines here, not to --jsonl. "
+        "Replaying many files: DIR/.",
         metavar="PATH|-",
     ),
 ]
