@@ -9,6 +9,7 @@ class ExitStatus(IntEnum):
     """How a command ended; 128 + n says that signal n ended it."""
 
     DONE = 0  # all done; a reader of standard output that went away counts as done
+    UNSERVED = 1  # the server's workers could not start
     USAGE = 2  # the command line is wrong, or the only input cannot be used
     PARTLY = 3  # something was done and something was not
 

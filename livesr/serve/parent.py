@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from livesr.app.exit_status import ExitStatus
 from livesr.errors import LivesrError
 from livesr.serve.access import is_loopback
 from livesr.serve.control import Link
@@ -98,7 +99,7 @@ class Parent:
                 await asyncio.wait(late, timeout=_RELEASE_SECONDS)
         finally:
             shutil.rmtree(metrics, ignore_errors=True)
-        return 1 if self._failed else 0
+        return ExitStatus.UNSERVED if self._failed else ExitStatus.DONE
 
     # Workers
 
