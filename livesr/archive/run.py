@@ -115,18 +115,21 @@ def run(archive: Archive) -> int:
             (out / name).sweep()
         out.sweep()
         _remove_states(out, table)
-        outdated = _outdated(out, table)
-        _remove_results(out, outdated)
-        done = settle(out, outdated)
-        if archive.retry_failed:
-            done -= _errors(out, table)
+        done = settle(out)  # refuses another program's tables before anything is removed
+        before = read_table(out / SUMMARY)
+        if before is not None and (outdated := _outdated(before, table)):
+            _remove_results(out, outdated)
+            settle(out, outdated)
+        again = _errors(before, table) if before is not None and archive.retry_failed else set()
+        done -= again
         out.write(MANIFEST, packed(table))
         todo = table.filter(pc.invert(pc.is_in(table["key"], pa.array(sorted(done), pa.string()))))
         if archive.limit is not None:
             todo = todo[: archive.limit]
         if len(todo):
-            _score(archive, out, todo, carried, progress)
+            _score(archive, out, todo, carried, again, progress)
         rows = rows_of(out, table)
+        _check_scored(todo, rows)
         if rows is not None:
             with progress.working("writing the report"):
                 _write_pages(archive, out, rows, carried)
@@ -134,8 +137,14 @@ def run(archive: Archive) -> int:
 
 
 def _score(
-    archive: Archive, out: Place, todo: pa.Table, carried: pa.Schema, progress: Progress
+    archive: Archive,
+    out: Place,
+    todo: pa.Table,
+    carried: pa.Schema,
+    again: set[str],
+    progress: Progress,
 ) -> None:
+    """Score these rows; of them, `again` are those that ended in an error before."""
     _before_ray(archive.address)
     from livesr.archive import pipeline  # noqa: PLC0415  (Ray takes seconds to import)
 
@@ -153,19 +162,13 @@ def _score(
         )
         wanted = set(todo["key"].to_pylist())
         try:
-            # Rows that ended in an error, not before their files can be scored again.
-            settle(out, wanted)
-            _remove_pages(out, wanted)
+            if again := again & wanted:  # not removed before they can be scored again
+                settle(out, again)
+                _remove_pages(out, again)
             with progress.scoring(todo, workers):
                 pipeline.score(job, todo, progress.update)
-            if left := len(wanted - settle(out)):
-                raise LivesrError(
-                    f"Ray ended the run before {left} of {len(todo)} were scored. Give the same "
-                    "command again to continue."
-                )
         except (KeyboardInterrupt, SystemExit) as stop:
-            done = settle(out)
-            left = len(wanted - done)
+            left = len(wanted - settle(out))
             print(
                 f"livesr: stopped; {left} of {len(todo)} are left. Give the same command again to "
                 "continue.",
@@ -188,21 +191,25 @@ def _before_ray(address: str | None) -> None:
         os.environ.setdefault(name, value)
 
 
-def _errors(out: Place, table: pa.Table) -> set[str]:
-    """Keys of the manifest's rows that ended in an error."""
-    rows = read_table(out / SUMMARY)
-    if rows is None:
-        return set()
+def _check_scored(todo: pa.Table, rows: pa.Table | None) -> None:
+    """Ray may end a run well without having read its rows."""
+    scored = [] if rows is None else rows["key"].to_pylist()
+    if left := len(set(todo["key"].to_pylist()).difference(scored)):
+        raise LivesrError(
+            f"Ray ended the run before {left} of {len(todo)} were scored. Give the same command "
+            "again to continue."
+        )
+
+
+def _errors(rows: pa.Table, table: pa.Table) -> set[str]:
+    """Keys of the manifest's rows that ended in an error, by the summary's rows."""
     mine = pc.is_in(rows["key"], table["key"].combine_chunks())
     failed = rows.filter(pc.and_(mine, pc.equal(rows["status"], ERROR)))
     return set(failed["key"].to_pylist())
 
 
-def _outdated(out: Place, table: pa.Table) -> set[str]:
-    """Keys of old errors: the file has changed or come back, and has another key now."""
-    rows = read_table(out / SUMMARY)
-    if rows is None:
-        return set()
+def _outdated(rows: pa.Table, table: pa.Table) -> set[str]:
+    """Keys of the summary's old errors: the file has changed or come back, and has another key."""
     same = ("uri", "channel", "profile")
     now = set(zip(*(table[name].to_pylist() for name in same), strict=True))
     keys = set(table["key"].to_pylist())

@@ -250,3 +250,12 @@ def test_a_folder_that_ray_would_take_for_a_query_is_refused(cut: Path, tmp_path
     with pytest.raises(LivesrError, match="without a question mark"):
         run(Archive([str(cut)], str(tmp_path / "out?"), Scoring()))
     assert not (tmp_path / "out?").exists()
+
+
+def test_a_run_that_scores_nothing_is_an_error(
+    cut: Path, tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray has ended well without reading its rows."""
+    monkeypatch.setattr("livesr.archive.run._score", lambda *_: None)
+    with pytest.raises(LivesrError, match="Ray ended the run before 1 of 1 were scored"):
+        run(Archive([str(cut)], str(tmp_path / "out"), Scoring(str(tiny))))
