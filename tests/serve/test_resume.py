@@ -46,6 +46,28 @@ def cut(client: ClientConnection) -> None:
     client.socket.close()
 
 
+def dropped(
+    server: Server, sound: np.ndarray, end: float, **options: float
+) -> tuple[str, list[dict[str, Any]]]:
+    """A session whose connection is cut after the reading that ends there: its id, its messages."""
+    client = server.connect()
+    tell(client, "session.update", mode="lossless", **options)
+    session = until(client, "session.created")[-1]["session_id"]
+    client.send(sound.tobytes())
+    found = heard_up_to(client, end)
+    cut(client)
+    return session, found
+
+
+def gone_on(client: ClientConnection, sound: np.ndarray, **resume: Any) -> list[dict[str, Any]]:
+    """The rest of this sound, from where the session is resumed to its end: all messages."""
+    tell(client, "session.update", **resume)
+    found = until(client, "session.created")
+    client.send(sound[found[-1]["position"] :].tobytes())
+    tell(client, "session.end")
+    return found + collected(client)
+
+
 @pytest.mark.slow
 def test_a_state_sent_at_shutdown_is_resumed_by_the_next_server(
     tiny: Path, speech: np.ndarray
@@ -86,12 +108,7 @@ def test_a_dropped_connection_goes_on_in_another_worker(
     sound = ints(speech, 120_000)
     with serving("--model", str(tiny), "--workers", "2", log=tmp_path / "log") as server:
         server.wait_logged("worker ready", 2)
-        client = server.connect()
-        tell(client, "session.update", mode="lossless")
-        session = until(client, "session.created")[-1]["session_id"]
-        client.send(sound[:50_001].tobytes())
-        found = heard_up_to(client, 3.0)
-        cut(client)
+        session, found = dropped(server, sound[:50_001], 3.0)
         worker = server.wait_logged("session closed")[0]["process"]
         os.kill(worker, signal.SIGKILL)  # the state is with the parent by now
         server.wait_logged("worker died")
@@ -100,13 +117,10 @@ def test_a_dropped_connection_goes_on_in_another_worker(
             (error,) = collected(client)
             assert error["code"] == "bad_resume" and "leave hop out" in error["message"]
         with server.connect() as client:
-            tell(client, "session.update", resume=session)
-            created = until(client, "session.created")[-1]
+            created, *more = gone_on(client, sound, resume=session)
             assert created["session_id"] == session
             assert created["position"] <= 50_001
-            client.send(sound[created["position"] :].tobytes())
-            tell(client, "session.end")
-            found += collected(client)
+            found += more
         assert readings(found) == expected(tiny, sound)
         assert server.wait_logged("worker ready", 3)[2]["worker"] != worker
         with server.connect() as client:  # it was taken, once
@@ -143,12 +157,7 @@ def test_a_refusal_for_want_of_capacity_costs_no_state(
     """A voice with a short hop counts for several; meanwhile others have taken their places."""
     sound = ints(speech, 60_000)
     with serving("--model", str(tiny), "--max-voices", "3", log=tmp_path / "log") as server:
-        client = server.connect()
-        tell(client, "session.update", mode="lossless", hop=0.1)
-        session = until(client, "session.created")[-1]["session_id"]
-        client.send(sound[:30_000].tobytes())
-        found = heard_up_to(client, 1.0)
-        cut(client)
+        session, found = dropped(server, sound[:30_000], 1.0, hop=0.1)
         server.wait_logged("session closed")
         with server.connect() as other:
             tell(other, "session.update")
@@ -159,11 +168,7 @@ def test_a_refusal_for_want_of_capacity_costs_no_state(
                 assert (error["code"], client.close_code) == ("busy", 1013)
         server.wait_logged("session closed", 3)
         with server.connect() as client:
-            tell(client, "session.update", resume=session, received=found[-1]["seq"])
-            position = until(client, "session.created")[-1]["position"]
-            client.send(sound[position:].tobytes())
-            tell(client, "session.end")
-            found += collected(client)
+            found += gone_on(client, sound, resume=session, received=found[-1]["seq"])
         assert readings(found) == expected(tiny, sound, hop=0.1)
 
 
@@ -172,23 +177,14 @@ def test_a_resume_with_a_wrong_profile_costs_no_state(
 ) -> None:
     sound = ints(speech, 60_000)
     with serving("--model", str(tiny), log=tmp_path / "log") as server:
-        client = server.connect()
-        tell(client, "session.update", mode="lossless")
-        session = until(client, "session.created")[-1]["session_id"]
-        client.send(sound[:30_000].tobytes())
-        found = heard_up_to(client, 1.0)
-        cut(client)
+        session, found = dropped(server, sound[:30_000], 1.0)
         server.wait_logged("session closed")
         with server.connect() as client:
             tell(client, "session.update", resume=session, profile="?")
             (error,) = collected(client)
             assert (error["code"], client.close_code) == ("bad_configuration", 1008)
         with server.connect() as client:
-            tell(client, "session.update", resume=session, received=found[-1]["seq"])
-            position = until(client, "session.created")[-1]["position"]
-            client.send(sound[position:].tobytes())
-            tell(client, "session.end")
-            found += collected(client)
+            found += gone_on(client, sound, resume=session, received=found[-1]["seq"])
     assert readings(found) == expected(tiny, sound)
 
 
