@@ -45,7 +45,7 @@ def _functionals(clip: Clip) -> Array:
 
 def functionals(clips: Sequence[Clip], folder: Path) -> Array:
     """float32 [clips, 88]; cached in `folder`."""
-    key = hashlib.sha256(json.dumps([clip.key for clip in clips]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([clip.identity for clip in clips]).encode()).hexdigest()[:16]
     file = folder / f"egemaps-{key}.npy"
     if not file.is_file():
         folder.mkdir(parents=True, exist_ok=True)

@@ -98,7 +98,7 @@ class Job:
         with np.load(file) as kept:
             heard = str(kept["data"]) if "data" in kept else None
             refuse_other(file, self.config, self.data, str(kept["config"]), heard)
-            if kept["clips"].tolist() != [clip.key for clip in self.judged]:
+            if kept["clips"].tolist() != [clip.identity for clip in self.judged]:
                 return None
             return np.asarray(kept["probabilities"], np.float64)
 
@@ -137,7 +137,7 @@ def work(job: Job) -> str:
         part,
         config=job.config.to_json(),
         data=job.data,
-        clips=[clip.key for clip in job.judged],
+        clips=[clip.identity for clip in job.judged],
         probabilities=np.stack([result.probabilities for result in results]),
     )
     part.rename(job.folder / "judged.npz")

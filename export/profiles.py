@@ -212,9 +212,11 @@ def listen(
         own = [clip for clip in clips if clip.corpus == corpus]
         named: list[tuple[str, Sound]]
         if condition:
-            named = [(f"{clip.key} {condition}", partial(sound, clip, condition)) for clip in own]
+            named = [
+                (f"{clip.identity} {condition}", partial(sound, clip, condition)) for clip in own
+            ]
         else:
-            named = [(clip.key, clip.samples) for clip in own]
+            named = [(clip.identity, clip.samples) for clip in own]
         windows = judge_sounds(named, judge, cache, f"{corpus}-{what}")
         found += [judged_clip(clip, one, settings) for clip, one in zip(own, windows, strict=True)]
     return found

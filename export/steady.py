@@ -187,7 +187,7 @@ class Material:
         all_of = cls([], [], [], [], {})
         for corpus, judge in judges(clips, model, left_out).items():
             own = [clip for clip in clips if clip.corpus == corpus]
-            named = [(clip.key, clip.samples) for clip in own]
+            named = [(clip.identity, clip.samples) for clip in own]
             said = judge_sounds(named, judge, cache, f"{corpus}-clips")
             # Those of the default model, where the models have no settings of their own.
             settings = load_model(None if left_out else model).info.decision

@@ -12,7 +12,9 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,8 @@ import soundfile as sf
 import soxr
 
 from livesr.arrays import Float32
+from livesr.errors import AudioError
+from livesr.files.soundfile import SoundFile
 from livesr.model.metadata import LABELS
 
 RATE = 16000
@@ -95,6 +99,19 @@ class Clip:
         """A name of the clip that does not depend on where its corpus is stored."""
         return f"{self.corpus}/{self.name or self.path.as_posix()}"
 
+    @property
+    def identity(self) -> str:
+        """The key, and a hash of the file: what was computed of other sound does not have it.
+
+        Raises:
+            CorpusError: if the file cannot be read.
+        """
+        try:
+            about = self.path.stat()
+            return f"{self.key} {_content(self.path, about.st_mtime_ns, about.st_size)}"
+        except OSError as error:
+            raise CorpusError(f"{self.path} cannot be read: {error.strerror}.") from None
+
     def samples(self) -> Float32:
         """The whole clip, float32 [n] at 16 kHz, mono; from any rate, channels averaged.
 
@@ -145,23 +162,40 @@ def named(clips: Iterable[Clip]) -> str:
 
 
 def check(clips: Iterable[Clip]) -> None:
-    """Check that every clip can be opened and is long enough; about a millisecond each.
+    """Check that every clip can be read, is long enough and whole; some milliseconds each.
 
     Raises:
-        CorpusError: for the first that cannot be opened or is too short.
+        CorpusError: if one cannot, or is not; the message is of the first.
     """
-    for clip in clips:
-        try:
-            about = sf.info(clip.path)
-        except (sf.LibsndfileError, OSError) as error:
-            raise CorpusError(f"{clip.path} cannot be decoded: {error}") from None
-        if not about.frames:
-            raise CorpusError(f"{clip.path} holds no samples.")
-        if about.frames < _LEAST_SECONDS * about.samplerate:
-            raise CorpusError(
-                f"{clip.path} lasts {about.duration:.3f} s, and a clip takes {_LEAST_SECONDS} s or "
-                "more; leave it out."
-            )
+    with ThreadPoolExecutor() as pool:
+        faults = [fault for fault in pool.map(_fault, clips) if fault]
+    if faults:
+        others = len(faults) - 1
+        more = f" {others} more cannot be used either." if others else ""
+        raise CorpusError(faults[0] + more)
+
+
+def _fault(clip: Clip) -> str:
+    """What is wrong with a clip's file; "" if nothing is."""
+    try:
+        about = sf.info(clip.path)
+    except (sf.LibsndfileError, OSError) as error:
+        return f"{clip.path} cannot be decoded: {error}"
+    if not about.frames:
+        return f"{clip.path} holds no samples."
+    if about.frames < _LEAST_SECONDS * about.samplerate:
+        return (
+            f"{clip.path} lasts {about.duration:.3f} s, and a clip takes {_LEAST_SECONDS} s or "
+            "more; leave it out."
+        )
+    try:
+        with SoundFile(clip.path) as file:
+            for _ in file.blocks():
+                pass
+            findings = file.findings
+    except AudioError as error:
+        return f"{clip.path} cannot be decoded: {error}"
+    return f"{clip.path}: {findings[0].text}; leave it out." if findings else ""
 
 
 def check_once(clips: Iterable[Clip]) -> None:
@@ -179,9 +213,19 @@ def check_once(clips: Iterable[Clip]) -> None:
 
 
 def fingerprint(*parts: Sequence[Clip]) -> str:
-    """A short hash: which clips these are, in order, of which split and emotion."""
-    facts = [[(clip.key, clip.split, clip.emotion) for clip in part] for part in parts]
+    """A short hash: which clips these are, in order, of which sound, split and emotion.
+
+    Raises:
+        CorpusError: if one cannot be read.
+    """
+    facts = [[(clip.identity, clip.split, clip.emotion) for clip in part] for part in parts]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+@cache
+def _content(path: Path, changed: int, size: int) -> str:
+    """A short hash of a file that was changed then, and has so many bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def in_split(clips: Iterable[Clip], *splits: str) -> list[Clip]:

@@ -225,8 +225,8 @@ CONDITIONS: dict[str, Condition] = {
     **{f"music, {snr} dB": Condition(partial(_music, snr)) for snr in _SNRS_DB},
     **{f"hum, {snr} dB": Condition(partial(_hum_at, snr)) for snr in _SNRS_DB},
     "hum, -20 dBFS": Condition(_hum),
-    "an offset of 0.1": Condition(partial(_offset, 0.1)),
-    "an offset of -0.3": Condition(partial(_offset, -0.3)),
+    "a DC offset of 0.1": Condition(partial(_offset, 0.1)),
+    "a DC offset of -0.3": Condition(partial(_offset, -0.3)),
     **{f"clipped at {share} of the peak": Condition(partial(_clipped, share))
        for share in (0.5, 0.25, 0.1)},
     "telephone band": Condition(_telephone),

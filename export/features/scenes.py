@@ -222,7 +222,7 @@ def _cached(
     one: Callable[[Any], SceneFeatures],
     workers: int,
 ) -> list[SceneFeatures]:
-    source = [SCENES, SETTINGS.to_dict(), [clip.key for clip in clips]]
+    source = [SCENES, SETTINGS.to_dict(), [clip.identity for clip in clips]]
     key = hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:16]
     file = cache / f"{key}-{name}.npz"
     if not file.is_file():

@@ -149,7 +149,7 @@ def _cached(
     rng = np.random.default_rng(seed)
     if seed is not None:
         kept = sorted(rng.permutation(len(clips))[:most].tolist())
-    source = [VERSION, SETTINGS.to_dict(), _ENCODER.to_dict(), [clips[i].key for i in kept]]
+    source = [VERSION, SETTINGS.to_dict(), _ENCODER.to_dict(), [clips[i].identity for i in kept]]
     key = hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:16]
     file = cache / f"{key}-mels-{seed}.npz"
     if not file.is_file():

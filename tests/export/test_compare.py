@@ -89,7 +89,7 @@ def test_results_of_other_clips_are_refused(corpora: Path, tmp_path: Path) -> No
     job = jobs_of(clips, tmp_path)[0]
     job.folder.mkdir(parents=True)
     file, config = job.folder / "judged.npz", job.config.to_json()
-    keys, rows = [clip.key for clip in job.judged], np.full((len(job.judged), 4), 0.25)
+    keys, rows = [clip.identity for clip in job.judged], np.full((len(job.judged), 4), 0.25)
     np.savez(file, config=config, clips=keys, probabilities=rows)  # before it named the run's clips
     assert job.results() is not None
     np.savez(file, config=config, data=job.data, clips=keys, probabilities=rows)

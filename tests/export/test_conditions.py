@@ -41,7 +41,7 @@ def test_hum_and_offset_are_as_high_as_named(
 ) -> None:
     clip = speech[:32000]
     assert 20 * np.log10((altered("hum, -20 dBFS") - clip).std()) == pytest.approx(-20, abs=0.1)
-    np.testing.assert_allclose(altered("an offset of 0.1") - clip, 0.1, atol=1e-6)
+    np.testing.assert_allclose(altered("a DC offset of 0.1") - clip, 0.1, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["babble", "music", "hum"])

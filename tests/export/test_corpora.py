@@ -9,6 +9,7 @@ import sys
 from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from export.corpora.clips import (
     split_speakers,
 )
 from export.corpora.readers import read_corpora, read_iemocap, read_named
+from tests.helpers.corpora import Cut, save_corpus
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "speech"
 
@@ -391,6 +393,23 @@ def test_clips_that_cannot_be_read(tmp_path: Path) -> None:
             read()
 
 
+@pytest.mark.parametrize("suffix", ["opus", "flac", "wav", "mp3"])
+@pytest.mark.parametrize("part", [0.4, 0.97])
+def test_clips_that_were_cut_are_refused(
+    suffix: str, part: float, tmp_path: Path, speech: np.ndarray
+) -> None:
+    cuts = [Cut(0, "made", f"s{n}", "sad", "train") for n in range(3)]
+    clips = read_clips(save_corpus(tmp_path, speech, cuts, 40_000, suffix))
+    check(clips)
+    for clip in clips[1:]:
+        whole = clip.path.read_bytes()
+        clip.path.write_bytes(whole[: int(part * len(whole))])
+    with pytest.raises(
+        CorpusError, match=rf"1\.{suffix}.*\b(cut|damaged)\b.*1 more cannot be used either"
+    ):
+        check(clips)
+
+
 def table(root: Path, *, split: bool = False, gender: bool = False) -> Path:
     """A clips.csv of 20 speakers, every third a man."""
     columns = ["path", "corpus", "speaker", "emotion", "text_id", "licence"]
@@ -478,14 +497,27 @@ def test_a_clip_is_listed_once(tmp_path: Path, path: str, corpus: str) -> None:
         read_unlabelled(root)
 
 
-def test_a_fingerprint_is_of_clips_splits_and_emotions(tmp_path: Path) -> None:
-    one, two = (
-        Clip(tmp_path, "a", "s", "sad", "t", "CC0-1.0", "train", name) for name in ("x", "y")
-    )
-    changed = (replace(two, name="z"), replace(two, split="dev"), replace(two, emotion="happy"))
-    others = [fingerprint([one], [two]), *(fingerprint([one, other]) for other in changed)]
-    moved = [replace(clip, path=tmp_path / "elsewhere") for clip in (one, two)]
-    assert fingerprint([one, two]) == fingerprint(moved) not in others
+def test_a_fingerprint_is_of_clips_sound_splits_and_emotions(tmp_path: Path) -> None:
+    file, same, other = (tmp_path / f"{name}.wav" for name in "abc")
+    wav(file)
+    wav(same)
+    wav(other, seconds=0.9)
+    one, two = (Clip(file, "a", "s", "sad", "t", "CC0-1.0", "train", name) for name in ("x", "y"))
+    changes: list[dict[str, Any]] = [
+        {"name": "z"},
+        {"split": "dev"},
+        {"emotion": "happy"},
+        {"path": other},
+    ]
+    others = [fingerprint([one, replace(two, **change)]) for change in changes]
+    moved = [replace(clip, path=same) for clip in (one, two)]
+    assert fingerprint([one, two]) == fingerprint(moved)
+    assert fingerprint([one, two]) not in [fingerprint([one], [two]), *others]
+    wav(file, seconds=0.9)
+    assert fingerprint([one, two]) != fingerprint(moved)
+    file.unlink()
+    with pytest.raises(CorpusError, match=r"a\.wav cannot be read: No such file"):
+        fingerprint([one])
 
 
 @pytest.fixture(scope="module")
