@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from livesr.event import Event
 from livesr.files.jsonl import readings_from_jsonl
-from livesr.files.replay import Source, replay
+from livesr.files.replay import ReplaySettings, Source, play, warn_of
 from livesr.profile import Profile
 from livesr.reading import Reading
 from livesr.settings import HOP_SECONDS, SAMPLE_RATE
@@ -44,22 +44,20 @@ def judge(
         AudioError: if the clip cannot be used.
         ModelError: if the model cannot be used.
 
+    Warns:
+        AudioWarning: as `replay` does.
+
     Example:
         >>> judge("talk.flac").label in ("angry", "happy", "neutral", "sad")
         True
     """
     check_channel(channel)  # "each" would be several voices
     summary = Summary()
-    for reading in replay(
-        path_or_samples,
-        sample_rate,
-        model=model,
-        hop=hop,
-        channel=channel,
-        profile=profile,
-        adapt=adapt,
-    ):
-        summary.add(reading)
+    settings = ReplaySettings(model, hop, profile, adapt, channel)
+    for item in play(path_or_samples, settings, sample_rate):
+        summary.add(item)
+        if isinstance(item, Event):
+            warn_of(item)
     return summary
 
 

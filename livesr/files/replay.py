@@ -125,8 +125,14 @@ def _readings(items: Iterator[Item]) -> Iterator[Reading]:
     for item in items:
         if isinstance(item, Reading):
             yield item
-        elif item.kind == "file" or Mixdown.CANCELLED in item.text:
-            warnings.warn(item.text, AudioWarning, stacklevel=2)
+        else:
+            warn_of(item)
+
+
+def warn_of(event: Event) -> None:
+    """Warn the caller's caller of a part of a file that could not be used."""
+    if event.kind == "file" or Mixdown.CANCELLED in event.text:
+        warnings.warn(event.text, AudioWarning, stacklevel=3)
 
 
 def play(

@@ -12,6 +12,10 @@ import pytest
 import soundfile as sf
 
 import livesr
+from livesr import Recognizer
+from livesr.event import PAUSED
+from livesr.files.recording import Recording
+from livesr.microphone.capture import Capture
 from livesr.summary import Summary
 from tests.helpers import commands
 from tests.helpers.tiny import DATA
@@ -87,6 +91,29 @@ def test_what_cannot_be_judged_is_an_error(tiny: Path, tmp_path: Path) -> None:
         livesr.judge(CLIP, model="no-such-model")
     with pytest.raises(livesr.ProfileError):
         livesr.judge(CLIP, profile=tmp_path / "none.livesr-profile")
+
+
+def test_a_verdict_on_a_recording_tells_pauses_from_lost_sound(
+    tiny: Path, speech: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "talk.flac"
+    capture = Capture(Recognizer(tiny), Recording(path))
+    capture.push(speech[:32_000, None])
+    capture.lose(16_000, PAUSED)
+    capture.push(speech[32_000:64_000, None])
+    capture.lose(8_000, "lost")
+    capture.finish()
+    verdict = livesr.judge(path, model=tiny)
+    assert (verdict.paused, verdict.lost) == (pytest.approx(1.0), pytest.approx(0.5))
+
+
+def test_a_verdict_warns_its_caller_of_what_was_cut(tiny: Path, tmp_path: Path) -> None:
+    half = tmp_path / "half.wav"
+    sf.write(half, sf.read(CLIP)[0][:80_000], 16000)
+    half.write_bytes(half.read_bytes()[:100_000])
+    with pytest.warns(livesr.AudioWarning, match="it was cut") as warned:
+        livesr.judge(half, model=tiny)
+    assert [warning.filename for warning in warned] == [__file__]
 
 
 def test_a_session_comes_back_whole(tiny: Path, tmp_path: Path) -> None:
