@@ -16,10 +16,10 @@ from export.networks.sizes import KERNEL_TIME, Widths
 CONTEXT_FRAMES = 20  # that a step's encoding can reach back, beyond its own two
 
 
-class ACRNN(nn.Module):
-    """log-mels with deltas [B, T, bands, 3] -> logits [B, labels], attention [B, T // 2]."""
+class Convolutions(nn.Module):
+    """The paper's 2-D convolutions, looking back only: log-mels with deltas -> steps."""
 
-    def __init__(self, widths: Widths, dropout: float = 0.15) -> None:
+    def __init__(self, widths: Widths) -> None:
         super().__init__()
         self.widths = widths
         self.convs = nn.ModuleList(
@@ -27,6 +27,33 @@ class ACRNN(nn.Module):
             for c, m in zip(widths.channels, widths.maps, strict=True)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(m) for m in widths.maps)
+
+    def convolve(self, features: Tensor, exists: Tensor) -> Tensor:
+        """[B, T, bands, 3] and which frames exist, [B, T] -> steps [B, T // 2, encoded]."""
+        if self.widths.flat:
+            features = features.flatten(2)[:, :, None]
+        flow = features.permute(0, 3, 1, 2)
+        mask = exists[:, None, :, None]
+        flow = flow * mask
+        over = self.widths.kernel[1] - 1
+        around = (over // 2, over - over // 2, KERNEL_TIME - 1, 0)
+        for index, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            flow = norm(conv(nn.functional.pad(flow, around)))
+            frames = 2 if index == 0 else 1
+            pool = (frames, 1 if self.widths.flat else self.widths.pools[index])
+            if pool != (1, 1):
+                flow = nn.functional.max_pool2d(flow, pool)
+            mask = mask[:, :, ::frames].to(flow.dtype)
+            # A stream begins with nothing remembered, which is not what silence would leave.
+            flow = torch.relu(flow) * mask
+        return flow.permute(0, 2, 1, 3).flatten(2)
+
+
+class ACRNN(Convolutions):
+    """log-mels with deltas [B, T, bands, 3] -> logits [B, labels], attention [B, T // 2]."""
+
+    def __init__(self, widths: Widths, dropout: float = 0.15) -> None:
+        super().__init__(widths)
         self.linear = nn.Linear(widths.encoded, widths.linear, bias=False)
         self.linear_norm = nn.BatchNorm1d(widths.linear)
         if widths.cells:
@@ -45,23 +72,7 @@ class ACRNN(nn.Module):
 
     def encode(self, features: Tensor, exists: Tensor) -> Tensor:
         """[B, T, bands, 3] and which frames exist, [B, T] -> encodings [B, T // 2, linear]."""
-        if self.widths.flat:
-            features = features.flatten(2)[:, :, None]
-        flow = features.permute(0, 3, 1, 2)
-        mask = exists[:, None, :, None]
-        flow = flow * mask
-        over = self.widths.kernel[1] - 1
-        around = (over // 2, over - over // 2, KERNEL_TIME - 1, 0)
-        for index, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            flow = norm(conv(nn.functional.pad(flow, around)))
-            frames = 2 if index == 0 else 1
-            pool = (frames, 1 if self.widths.flat else self.widths.pools[index])
-            if pool != (1, 1):
-                flow = nn.functional.max_pool2d(flow, pool)
-            mask = mask[:, :, ::frames].to(flow.dtype)
-            # A stream begins with nothing remembered, which is not what silence would leave.
-            flow = torch.relu(flow) * mask
-        flow = self.linear(flow.permute(0, 2, 1, 3).flatten(2))
+        flow = self.linear(self.convolve(features, exists))
         return torch.relu(self.linear_norm(flow.transpose(1, 2)).transpose(1, 2))
 
     def attend(self, encodings: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,7 +26,8 @@ from export.training.probe import PENALTY, Probe, classes, fit, weights, with_di
 from export.training.targets import cross_entropy
 from livesr.arrays import Float64
 
-_LEAST_STEPS = 25  # of a clip to learn from
+LEAST_STEPS = 25  # of a clip to learn from
+Window = tuple[int, int, int]  # the number of a clip or scene, and its steps [low, high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def train(clips: Sequence[Heard], scenes: Sequence[Heard], recipe: Recipe) -> Tr
         CorpusError: if no clip is long enough.
     """
     clips, scenes = (
-        [one for one in part if len(one.spoken) >= _LEAST_STEPS] for part in (clips, scenes)
+        [one for one in part if len(one.spoken) >= LEAST_STEPS] for part in (clips, scenes)
     )
     if not clips:
         raise CorpusError("No clip is long enough to train on.")
@@ -97,29 +98,55 @@ def train_frozen(
 ) -> tuple[Head, Probe]:
     """A head for the frozen encoder's steps of these clips and scenes, and their probe."""
     torch.manual_seed(recipe.seed)
-    rng = np.random.default_rng(recipe.seed)
     probe = fit(clips, scenes, recipe.balance, recipe.probe_scenes)
-    head = Head(probe.mean, probe.deviation).to(device)
-    average = _averaged(head, recipe.average)
+    head, every = Head(probe.mean, probe.deviation).to(device), [*clips, *scenes]
+
+    def logits(cuts: Sequence[Window]) -> Tensor:
+        seen = windows([(every[i], low, high) for i, low, high in cuts])
+        return head(*(part.to(device) for part in seen))[0]  # type: ignore[no-any-return]
+
+    learn(head, logits, clips, scenes, recipe, "frozen")
+    return head, probe
+
+
+def learn(
+    network: nn.Module,
+    logits: Callable[[Sequence[Window]], Tensor],
+    clips: Sequence[Encoded],
+    scenes: Sequence[Encoded],
+    recipe: Recipe,
+    what: str,
+) -> None:
+    """Train a network on windows of these clips and scenes, the encoder frozen.
+
+    Args:
+        network: changed in place.
+        logits: of a batch of windows, [B, labels]; numbers count `clips`, then `scenes`.
+        clips: as recorded.
+        scenes: augmented.
+        recipe: of the run.
+        what: is trained, in a word, for the progress shown.
+    """
+    rng = np.random.default_rng(recipe.seed)
+    average = _averaged(network, recipe.average)
     every, likely = [*clips, *scenes], _chances(clips, scenes, recipe, recipe.scenes)
     targets = np.stack([one.clip.target(recipe.votes) for one in every])
     optimiser = torch.optim.AdamW(
-        head.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     # Unlike the probe, it competes among all classes everywhere: on corpora left out that costs it
     # nothing beside the probe, and where a corpus lacks a class it is hardly ever the answer.
     criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     schedule = _Schedule(optimiser, recipe.epochs * recipe.batches, warm=100)
-    head.train()
-    for _ in schedule.steps(recipe.batches, "frozen"):
+    network.train()
+    for _ in schedule.steps(recipe.batches, what):
         drawn = rng.choice(len(every), recipe.batch, p=likely)
-        cuts = [(every[i], *draw(every[i], recipe, rng)) for i in drawn]
-        seen = (part.to(device) for part in windows(cuts))
-        loss = criterion(head(*seen)[0], torch.from_numpy(targets[drawn]).to(device))
-        schedule.step(loss, head.parameters())
-        average.update_parameters(head)
-    _take(head, average.module)
-    return head.eval(), probe
+        found = logits([(i, *draw(every[i], recipe, rng)) for i in drawn.tolist()])
+        loss = criterion(found, torch.from_numpy(targets[drawn]).to(found.device))
+        schedule.step(loss, network.parameters())
+        average.update_parameters(network)
+    _take(network, average.module)
+    network.eval()
 
 
 def tune(

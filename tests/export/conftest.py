@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 _NEED_TRAIN = [
+    "test_branches.py",
     "test_compare.py",
     "test_conditions.py",
     "test_evaluate.py",

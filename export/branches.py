@@ -1,0 +1,231 @@
+"""Does the network need both branches? Log-mels, a pretrained encoder, and both, on equal terms.
+
+    python -m export.branches --corpora ../shared/speech ../shared/speech-more --seeds 1 2
+
+Branch A is the paper's: log-mel, delta and delta-delta, eq. (1) to (3), and 2-D convolutions.
+Branch B is the encoder, frozen. What follows is the same for A, B and both joined: linear layer,
+BLSTM, attention, c, classifier. So are the clips, scenes and batches; nothing stands beside the
+network.
+
+Each corpus is left out in turn, and judged on its train and dev speakers. The result of a clip is
+the mean of the probabilities of its windows, each weighted by the speech since the window before.
+UAR; `test` is not read.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from export.corpora.clips import CorpusError, check, in_split, leave_one_corpus_out
+from export.corpora.readers import read_corpora
+from export.evaluation.judging import some
+from export.evaluation.metrics import confusion, spread, uar
+from export.evaluation.options import Once, above_zero, whole
+from export.features.encoder import STEPS, Encoder
+from export.features.scenes import with_deltas
+from export.features.steps import Encoded, Heard, encode_all, heard
+from export.networks.acrnn import CONTEXT_FRAMES, Convolutions
+from export.networks.head import Head
+from export.networks.sizes import COMPACT
+from export.training.pretrained import LEAST_STEPS, Recipe, Window, learn, windows
+from export.training.probe import moments
+from livesr.arrays import Array, Float32, Float64
+from livesr.errors import LivesrError
+from livesr.model.metadata import LABELS
+from livesr.stages.model_stream import block_ends
+
+ROOT = Path(__file__).resolve().parents[1]
+BRANCHES = {"A: log-mels": "A", "B: encoder": "B", "A and B joined": "AB"}
+_LEAST_WEIGHT = 0.001  # of a window without new speech
+_TOGETHER = 256  # windows that are judged in one call
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A clip or scene: what each branch takes.
+
+    Attributes:
+        features: log-mel, delta and delta-delta, eq. (1) to (3), float16 [2 S, 40, 3].
+        encoded: its S steps.
+    """
+
+    features: Array
+    encoded: Encoded
+
+
+Cut = tuple[Sound, int, int]  # a window: its steps [low, high)
+
+
+def sound(listened: Heard, encoded: Encoded) -> Sound:
+    """With the log-mels of branch A: neighbouring bands are one, as many as livesr's own."""
+    levels = listened.mels.astype(np.float32).reshape(len(listened.mels), COMPACT.bands, -1).mean(2)
+    features = with_deltas(levels, np.zeros(COMPACT.bands), np.ones(COMPACT.bands))
+    return Sound(features.astype(np.float16), encoded)
+
+
+def frames_of(cuts: Sequence[Cut]) -> tuple[Tensor, Tensor]:
+    """Features of windows and before them [B, T, 40, 3], and which frames exist [B, T]."""
+    count = 2 * STEPS + CONTEXT_FRAMES
+    features = np.zeros((len(cuts), count, COMPACT.bands, 3), np.float32)
+    exists = np.zeros((len(cuts), count), np.float32)
+    for row, (one, _, high) in enumerate(cuts):
+        own = one.features[max(0, 2 * high - count) : 2 * high]
+        features[row, count - len(own) :], exists[row, count - len(own) :] = own, 1
+    return torch.from_numpy(features), torch.from_numpy(exists)
+
+
+class Network(nn.Module):
+    """The paper's network on one branch or both: windows -> logits [B, labels].
+
+    Args:
+        branches: "A", "B" or "AB".
+        sounds: to train on; their means and deviations standardise what it takes.
+    """
+
+    def __init__(self, branches: str, sounds: Sequence[Sound]) -> None:
+        super().__init__()
+        self.branches = branches
+        mean, deviation = moments([one.encoded for one in sounds])
+        if "A" in branches:
+            self.convolutions = Convolutions(COMPACT)
+            rows = _spoken_frames(sounds)
+            self.register_buffer("mean", rows.mean(0))
+            self.register_buffer("deviation", rows.std(0) + 1e-3)
+            same = np.zeros(COMPACT.encoded, np.float32)  # batch norms have standardised it
+            mean = np.concatenate((same, mean)) if "B" in branches else same
+            deviation = np.concatenate((same + 1, deviation)) if "B" in branches else same + 1
+        self.head = Head(mean, deviation)
+
+    def forward(self, cuts: Sequence[Cut]) -> Tensor:
+        """Windows -> logits [B, labels]."""
+        steps, valid = windows([(one.encoded, low, high) for one, low, high in cuts])
+        parts = [steps] if "B" in self.branches else []
+        if "A" in self.branches:
+            features, exists = frames_of(cuts)
+            features = (features - self.mean) / self.deviation
+            with torch.autocast("cpu", torch.bfloat16):
+                flow = self.convolutions.convolve(features, exists)
+            parts.insert(0, flow[:, -STEPS:].float() * valid[..., None])
+        logits: Tensor = self.head(torch.cat(parts, 2), valid)[0]
+        return logits
+
+
+def _spoken_frames(sounds: Sequence[Sound]) -> Tensor:
+    """Features of frames with speech, [frames, 40, 3], of some of the sounds."""
+    few = np.random.default_rng(0).permutation(len(sounds))[:500]
+    rows = [sounds[i].features[np.repeat(sounds[i].encoded.spoken, 2)] for i in few]
+    return torch.from_numpy(np.concatenate(rows).astype(np.float32))
+
+
+def trained(
+    branches: str, clips: Sequence[Sound], scenes: Sequence[Sound], recipe: Recipe
+) -> Network:
+    """A network on these branches, as the default model's head is trained on a frozen encoder."""
+    torch.manual_seed(recipe.seed)
+    network, every = Network(branches, clips), [*clips, *scenes]
+
+    def logits(cuts: Sequence[Window]) -> Tensor:
+        found: Tensor = network([(every[i], low, high) for i, low, high in cuts])
+        return found
+
+    recorded, augmented = ([one.encoded for one in part] for part in (clips, scenes))
+    learn(network, logits, recorded, augmented, recipe, branches)
+    return network
+
+
+@torch.no_grad()
+def results(network: Network, sounds: Sequence[Sound]) -> Float64:
+    """Probabilities of each sound, [sounds, labels]."""
+    cuts: list[Cut] = []
+    owners, weights = [], []
+    for number, one in enumerate(sounds):
+        count, before = len(one.encoded.spoken), 0
+        for end in sorted({*block_ends(0, count), count}):
+            cuts.append((one, max(0, end - STEPS), end))
+            owners.append(number)
+            weights.append(max(float(one.encoded.spoken[before:end].mean()), _LEAST_WEIGHT))
+            before = end
+    logits = [network(cuts[at : at + _TOGETHER]) for at in range(0, len(cuts), _TOGETHER)]
+    said: Float32 = torch.softmax(torch.cat(logits), 1).numpy()
+    found = np.zeros((len(sounds), len(LABELS)))
+    np.add.at(found, owners, said * np.array(weights)[:, None])
+    return np.asarray(found / found.sum(1, keepdims=True))
+
+
+def left_out(
+    clips: Sequence[Sound], scenes: Sequence[Sound], judged: Sequence[Sound], recipe: Recipe
+) -> Iterator[tuple[str, str, float]]:
+    """Corpus, branches and UAR, of networks that are trained without the corpus."""
+    for out in sorted({one.encoded.clip.corpus for one in clips}):
+        learnt = [[s for s in part if s.encoded.clip.corpus != out] for part in (clips, scenes)]
+        strange = [one for one in judged if one.encoded.clip.corpus == out]
+        truth = [one.encoded.clip.label for one in strange]
+        for branches in BRANCHES.values():
+            network = trained(branches, learnt[0], learnt[1], recipe)
+            guess = results(network, strange).argmax(1).tolist()
+            yield out, branches, uar(confusion(truth, guess))
+
+
+def table(scores: dict[tuple[str, str], list[float]]) -> Iterator[str]:
+    """A row for each choice of branches, a column for each corpus left out, mean and least."""
+    corpora = sorted({corpus for corpus, _ in scores})
+    yield "| branches | " + " | ".join(corpora) + " | mean | least |"
+    yield "|---" * (len(corpora) + 3) + "|"
+    for name, branches in BRANCHES.items():
+        rows = np.array([scores[corpus, branches] for corpus in corpora])  # [corpora, seeds]
+        cells = [spread(row.tolist()) for row in rows]
+        cells += [spread(rows.mean(0).tolist()), f"{rows.mean(1).min():.3f}"]
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--corpora", nargs="+", required=True, help="as for export.train")
+    parser.add_argument("--seeds", nargs="+", action=Once, type=whole, default=[1])
+    parser.add_argument("--epochs", type=above_zero, default=8, help="of 150 batches")
+    parser.add_argument(
+        "--most", type=above_zero, default=150, help="clips of each split of a corpus, to judge"
+    )
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
+    parser.add_argument(
+        "--workers", type=above_zero, default=2, help="processes that compute log-mels"
+    )
+    options = parser.parse_args()
+    try:
+        clips = in_split(read_corpora(options.corpora), "train", "dev")
+        check(clips)
+        leave_one_corpus_out(clips)  # refuses corpora of which none can be left out
+        chosen = {clip.key for clip in some(clips, options.most)}
+        encoder, parts = Encoder(), []
+        for seed in (None, 1):  # of the scenes; None: as recorded
+            listened = heard(clips, seed, options.cache, workers=options.workers)
+            listened = [one for one in listened if len(one.spoken) >= LEAST_STEPS]
+            pairs = zip(listened, encode_all(encoder, listened), strict=True)
+            parts.append([sound(*pair) for pair in pairs])
+        judged = [one for one in parts[0] if one.encoded.clip.key in chosen]
+        print(
+            f"{len(judged)} clips, {len({one.encoded.clip.speaker for one in judged})} speakers\n"
+        )
+        scores: dict[tuple[str, str], list[float]] = {}
+        for seed in options.seeds:
+            recipe = Recipe(seed=seed, epochs=options.epochs)
+            for corpus, branches, score in left_out(parts[0], parts[1], judged, recipe):
+                print(f"without {corpus}, seed {seed}, {branches}: UAR {score:.3f}", flush=True)
+                scores.setdefault((corpus, branches), []).append(score)
+        for line in table(scores):
+            print(line)
+    except (CorpusError, LivesrError) as error:
+        raise SystemExit(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()
