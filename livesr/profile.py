@@ -34,7 +34,7 @@ from livesr.text import made_printable, printable
 SUFFIX = ".livesr-profile"
 MOST_EXAMPLES = 400
 LEAST_SPEECH_SECONDS = 0.5  # in an example
-_LONGEST_SECONDS = 600.0  # of sound in an example
+LONGEST_SECONDS = 600.0  # of sound in an example
 _LONGEST_SOURCE = 120
 _LONGEST_NAME = 100
 _LARGEST_BYTES = 4 * 2**20
@@ -560,7 +560,7 @@ def _check(example: Example, size: int, labels: int) -> None:
         and made_printable(source) == source
     ):
         raise ProfileError("An example's source cannot be.")
-    if not 0 <= example.seconds <= _LONGEST_SECONDS:
+    if not 0 <= example.seconds <= LONGEST_SECONDS:
         raise ProfileError("An example's length cannot be.")
     if not 0 <= example.pitch <= _HIGHEST_PITCH:
         raise ProfileError("An example's pitch cannot be.")
@@ -601,9 +601,9 @@ def _resampled(samples: ArrayLike, sample_rate: int) -> Float32:
         AudioError: if the samples or the rate cannot be used.
     """
     mono, rate = as_mono(samples), check_rate(sample_rate)
-    if len(mono) > _LONGEST_SECONDS * rate:
+    if len(mono) > LONGEST_SECONDS * rate:
         raise ProfileError(
-            f"An example of {len(mono) / rate:.0f} s is too long; give a sentence or two."
+            f"An example takes {LONGEST_SECONDS:.0f} s at most; give a sentence or two."
         )
     resampler = InputResampler(SAMPLE_RATE)
     return np.concatenate((resampler.push(mono, rate), resampler.finish()))

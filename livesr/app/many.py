@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
@@ -41,6 +41,7 @@ from livesr.files.samples import Samples
 from livesr.files.soundfile import STDIN, SoundFile
 from livesr.reading import Reading
 from livesr.summary import Summary
+from livesr.text import made_printable
 
 _WIDTH = 160  # cells of the table where there is no terminal
 _MOST_NOTES = 20
@@ -129,6 +130,9 @@ def process(job: Job, how: How, tell: Callable[[int, float], None]) -> Outcome:
                         writer.write(item)
                     except BrokenPipeError:  # its reader's wish; the other outputs go on
                         outputs.remove(writer)
+                    except LivesrError as error:
+                        outputs.remove(writer)
+                        outcome.failed = outcome.failed or str(error)
                 if job.report:
                     _page(pages, job, how, item.channel, writers, sound).write(item)
                 outcome.take(item)
@@ -572,7 +576,8 @@ def _show(rows: Sequence[dict[str, Any]], console: PlainConsole) -> None:
         cells += [f"{row[name]:.2f}" if name in row else "" for name in shares]
         cells += [f"{row[name]:.1f} s" for name in ("seconds", "speech", "unsure")]
         said = f"{row['lost']:.1f} s lost" if row["lost"] else ""
-        table.add_row(*map(Text, cells), "in part" if failed and row["seconds"] else said)
+        said = "in part" if failed and row["seconds"] else said
+        table.add_row(*(Text(made_printable(cell)) for cell in cells), said)
     with suppress(OSError):  # the reader is gone
         console.print(table)
 
@@ -589,6 +594,14 @@ def _pyarrow() -> tuple[Any, Any]:
     return pa, parquet
 
 
+def _storable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row whose names of files Parquet takes: they may hold bytes that are no UTF-8."""
+    return {
+        name: value.encode(errors="replace").decode() if isinstance(value, str) else value
+        for name, value in row.items()
+    }
+
+
 def _write_summary(path: str, rows: Sequence[dict[str, Any]], force: bool) -> None:
     columns = _united(rows)
     if path.lower().endswith(_PARQUET):
@@ -596,7 +609,7 @@ def _write_summary(path: str, rows: Sequence[dict[str, Any]], force: bool) -> No
         types = {"file": pa.string(), "label": pa.string(), "failed": pa.string()}
         types["channel"] = pa.int32()
         schema = pa.schema([(name, types.get(name, pa.float64())) for name in columns])
-        table = pa.Table.from_pylist(list(rows), schema=schema)
+        table = pa.Table.from_pylist([_storable(row) for row in rows], schema=schema)
         try:
             parquet.write_table(table, path)
         except OSError as error:
@@ -608,6 +621,8 @@ def _write_summary(path: str, rows: Sequence[dict[str, Any]], force: bool) -> No
         writer.writeheader()
         writer.writerows({k: "" if v is None else v for k, v in row.items()} for row in rows)
         out.flush()
+    except BrokenPipeError:
+        return  # the reader is gone: its wish
     except OSError as error:
         raise LivesrError(f"{path} cannot be written: {error.strerror}.") from None
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from contextlib import suppress
 
@@ -70,7 +71,7 @@ class OnChange:
         if self._running is None:
             return
         status, self._running = self._running.returncode, None
-        if status:
+        if status and status != -signal.SIGINT:  # Ctrl-C ends it along with livesr
             self._waiting = None
             raise LivesrError(
                 f"--exec {self._command!r} ended with status {status} and is not run again."

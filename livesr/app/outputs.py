@@ -155,8 +155,13 @@ def is_stdout(path: str | Path) -> bool:
     return _identity(path, found) == _identity(STDOUT, stdout)
 
 
-def open_output(path: str | Path, *, force: bool = False) -> TextIO:
+def open_output(path: str | Path, *, force: bool = False, keep: bool = False) -> TextIO:
     """A text file to write: a new one, an existing one by `force`, or a device or pipe.
+
+    Args:
+        path: of the file.
+        force: whether an existing file is replaced.
+        keep: leave what an existing file holds, until it is truncated.
 
     Raises:
         LivesrError: if it cannot be opened, or exists.
@@ -166,12 +171,17 @@ def open_output(path: str | Path, *, force: bool = False) -> TextIO:
         # A link whose file is yet to be made is followed: "x" itself follows none.
         made = path if special else os.path.realpath(path)
         mode: Literal["w", "x"] = "w" if special or force else "x"
-        return open(made, mode, encoding="utf-8", errors="replace", newline="")
+        opener = _opened_as_it_is if keep and force and os.path.isfile(made) else None
+        return open(made, mode, encoding="utf-8", errors="replace", newline="", opener=opener)
     except FileExistsError:
         raise LivesrError(f"{path} exists; --force replaces it.") from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise LivesrError(f"{path} cannot be written: {why}.") from None
+
+
+def _opened_as_it_is(path: str, flags: int) -> int:
+    return os.open(path, flags & ~os.O_TRUNC)
 
 
 def stand_in_for_closed_streams() -> None:

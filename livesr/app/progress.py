@@ -85,7 +85,7 @@ class FileProgress:
             BarColumn(),
             TaskProgressColumn(),
             TimeRemainingColumn(),
-            TextColumn("left  {task.description}"),
+            TextColumn("left  {task.description}", markup=False),
             console=console,
             transient=True,
             disable=disable,

@@ -22,7 +22,7 @@ from livesr.app.ui.theme import Ground
 from livesr.app.ui.view import View
 from livesr.app.writers import CsvWriter, JsonlWriter, LineWriter, Writer
 from livesr.errors import AudioError, DeviceError, LivesrError
-from livesr.event import Item
+from livesr.event import Event, Item
 from livesr.model.metadata import LABELS
 from livesr.reading import Reading
 from livesr.summary import Summary
@@ -232,12 +232,17 @@ def show_listening(
         seconds: of stream time; None for no end.
     """
     with run, _noted_signals() as noted:
-        noticed = 0.0
+        noticed, began = 0.0, time.monotonic()
         try:
             while not noted and (items := listener.items(FRAME_SECONDS)) is not None:
                 for item in items:
                     run.take(item)
-                if seconds is not None and seconds <= run.seconds:
+                    if isinstance(item, Event) and item.kind == "recording":
+                        run.fail(LivesrError(item.text))
+                # Stream time stands still while the microphone is gone, or the user pauses.
+                waited = listener.trouble or listener.paused
+                passed = time.monotonic() - began if waited else run.seconds
+                if seconds is not None and seconds <= passed:
                     listener.stop()
                 if run.unread:  # the recording is closed whole
                     listener.stop()

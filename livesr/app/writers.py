@@ -31,12 +31,14 @@ class Writer:
         to_stdout = str(path) == STDOUT
         self._name = "standard output" if to_stdout else str(path)
         self._made = not to_stdout and not os.path.exists(path)
+        self._replaces = not to_stdout and force and os.path.isfile(path)
         self._written = False
-        self._file: TextIO = sys.stdout if to_stdout else open_output(path, force=force)
+        self._file: TextIO = sys.stdout if to_stdout else open_output(path, force=force, keep=True)
 
     def write(self, item: Item) -> None:
         """Write one reading or event and hand it to the system at once."""
         try:
+            self._empty()
             self._write(self._file, item)
             self._file.flush()
             self._written = True
@@ -54,9 +56,18 @@ class Writer:
     def __enter__(self) -> Writer:
         return self
 
+    def _empty(self) -> None:
+        """Take out what the file held before: not earlier, as the run may never begin."""
+        if self._replaces:
+            self._file.truncate(0)
+            self._replaces = False
+
     def __exit__(self, kind: object, *_: object) -> None:
         if self._file is sys.stdout:
             return
+        if kind is None:
+            with suppress(OSError):
+                self._empty()
         with suppress(OSError):  # write() has already reported a full disk
             self._file.close()
         # An empty file would only be in the way of the next try.

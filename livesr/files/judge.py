@@ -87,9 +87,9 @@ def read_session(path: str | Path) -> SavedSession:
         LivesrError: naming the file, and the line that is not what livesr writes.
 
     Example:
-        >>> import json
+        >>> import json, livesr
         >>> with open("talk.jsonl", "w") as file:
-        ...     for reading in replay("talk.flac"):
+        ...     for reading in livesr.replay("talk.flac"):
         ...         print(json.dumps(reading.to_dict()), file=file)
         >>> readings, events = read_session("talk.jsonl")
         >>> len(readings), events

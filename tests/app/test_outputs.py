@@ -116,6 +116,20 @@ def test_an_existing_file_is_replaced_only_by_force(folder: Path) -> None:
     assert (folder / "o").read_text().startswith("start,end,")
 
 
+def test_a_file_is_not_emptied_for_a_run_that_never_begins(folder: Path) -> None:
+    for options in (["--start", "9999"], ["--csv", "nowhere/o.csv"]):
+        (folder / "o").write_text("before")
+        assert livesr(folder, "replay", "a.flac", "--jsonl", "o", "--force", *options).returncode
+        assert (folder / "o").read_text() == "before"
+    (folder / "o").write_text("before" * 100_000)
+    assert livesr(folder, "replay", "a.flac", "--csv", "o", "--force").returncode == 0
+    assert livesr(folder, "replay", "a.flac", "--csv", "new").returncode == 0
+    assert (folder / "o").read_text() == (folder / "new").read_text()
+    quiet = ["--events", "o", "--jsonl", "readings", "--force"]  # a clip has no events
+    assert livesr(folder, "replay", "a.flac", *quiet).returncode == 0
+    assert (folder / "o").read_text() == ""
+
+
 def test_devices_and_pipes_take_output_as_before(folder: Path) -> None:
     null = ["--jsonl", os.devnull, "--csv", os.devnull, "--report", os.devnull]
     assert livesr(folder, "replay", "a.flac", *null).returncode == 0

@@ -90,6 +90,19 @@ def test_clips_are_enrolled_all_or_none(clips: list[str], tiny: Path, tmp_path: 
     assert not path.exists()
 
 
+def test_a_long_recording_is_no_clip_and_damage_is_told(
+    clips: list[str], tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = tmp_path / "long.wav"
+    sf.write(long, np.zeros(620 * 8000), 8000)
+    enrol = ["enrol", "me", "--label", "sad", "--model", str(tiny)]
+    with pytest.raises(ProfileError, match=r"long\.wav: An example takes 600 s at most"):
+        said(*enrol, str(long))
+    cut = Path(clips[0])
+    cut.write_bytes(cut.read_bytes()[:-3000])
+    assert "it was cut" in said(*enrol, str(cut)) + capsys.readouterr().err
+
+
 def test_a_clip_is_enrolled_once_and_patterns_are_matched(
     clips: list[str], tiny: Path, tmp_path: Path
 ) -> None:

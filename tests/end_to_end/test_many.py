@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
 from base64 import b64encode
+from collections import Counter
+from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +223,53 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, tiny: Path, heard: bool) ->
     assert "a.flac" in told.stdout and "b.flac" in told.stdout  # which were processed
     assert "livesr: --csv cannot be written further: No space left" in told.stderr
     assert told.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has one")
+def test_an_output_that_fails_ends_no_other(tmp_path: Path, tiny: Path) -> None:
+    for name in ("a.flac", "b.flac"):
+        shutil.copy(DATA / "banglaser.flac", tmp_path / name)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.flac.jsonl").symlink_to("/dev/full")
+    table, summary = tmp_path / "all.csv", tmp_path / "s.csv"
+    outputs = ("--jsonl", f"{out}/", "--csv", table, "--summary", summary, "--force")
+    told = cli(tmp_path / "a.flac", tmp_path / "b.flac", "--model", tiny, *outputs)
+    assert told.returncode == 3
+    with table.open(newline="") as file:
+        names = Counter(Path(row["file"]).name for row in csv.DictReader(file))
+    assert names["a.flac"] == names["b.flac"] > 0
+    with summary.open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert "a.flac.jsonl cannot be written" in first["failed"] and not second["failed"]
+    assert first["seconds"] == second["seconds"] != "0.0"
+
+
+def test_names_that_are_no_text_and_no_markup(tmp_path: Path, tiny: Path) -> None:
+    with suppress(OSError):  # a file system may take no such name
+        name = os.fsdecode(b"b\xff\x1b[31m.flac")
+        shutil.copy(DATA / "banglaser.flac", tmp_path / name)
+    shutil.copy(DATA / "banglaser.flac", tmp_path / "a.flac")
+    told = cli(tmp_path, "--model", tiny, "--summary", tmp_path / "s.parquet")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "\x1b" not in told.stdout
+    found = pq.read_table(tmp_path / "s.parquet").column("file").to_pylist()
+    assert len(found) == len(list(tmp_path.glob("*.flac")))
+    progress = FileProgress([1.0], Console(force_terminal=True, file=StringIO()))
+    with progress:
+        progress.show([0.5], "a[/x].flac")
+
+
+def test_a_summarys_reader_may_go_away(tmp_path: Path, tiny: Path) -> None:
+    for name in ("a.flac", "b.flac"):
+        shutil.copy(DATA / "banglaser.flac", tmp_path / name)
+    command = [sys.executable, "-m", "livesr", "replay", str(tmp_path), "--model", str(tiny)]
+    command += ["--summary", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.wait(60) == 0
+        assert b"cannot be written" not in process.stderr.read()
 
 
 def test_a_csv_is_not_emptied_for_nothing(tmp_path: Path, tiny: Path) -> None:

@@ -192,6 +192,42 @@ def test_without_reconnect_a_lost_microphone_is_status_3(
     microphone.up()
 
 
+def test_seconds_go_on_while_the_microphone_is_gone(
+    microphone: VirtualMicrophone, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.jsonl"
+    command = [*LISTEN, "--seconds", "6", "--jsonl", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        until(lambda: out.exists() and out.read_text().count("\n") > 4)
+        microphone.down()
+        assert process.wait(timeout=30) == 0
+    assert json.loads(out.read_text().splitlines()[-1]).get("end", 0) < 6
+    microphone.up()
+
+
+def test_a_command_that_cannot_begin_leaves_no_recording(
+    microphone: VirtualMicrophone, tmp_path: Path
+) -> None:
+    command = [*LISTEN, "--record", str(tmp_path / "r.flac"), "--jsonl", str(tmp_path / "no" / "x")]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr.count("\n")) == (2, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recording_that_ends_early_is_status_3(
+    microphone: VirtualMicrophone, tmp_path: Path
+) -> None:
+    limit = "import resource, signal, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (40000, -1));"
+    limit += (
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from livesr.__main__ import main; main()"
+    )
+    record = tmp_path / "r.wav"
+    command = [sys.executable, "-c", limit, *LISTEN[3:], "--seconds", "3", "--record", str(record)]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.returncode == 3
+    assert f"livesr: {record} cannot be recorded to any further" in told.stderr
+
+
 def until(true: Callable[[], object], most: float = 60) -> None:
     end = time.monotonic() + most
     while not true():

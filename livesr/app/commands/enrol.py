@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -159,13 +160,20 @@ def _enrol_clips(
     from livesr.app.inputs import find_inputs
     from livesr.errors import AudioError, ProfileError
     from livesr.files.soundfile import SoundFile
+    from livesr.profile import LONGEST_SECONDS
 
     _make_folder(path)
     known = len(profile.examples)
     for clip in (Path(each.path) for each in find_inputs(map(str, clips))):
         try:
             with SoundFile(clip) as sound:
-                blocks, rate = list(sound.blocks()), sound.rate
+                blocks, rate, count = [], sound.rate, 0
+                for block in sound.blocks():
+                    blocks.append(block)
+                    count += len(block)
+                    if count > LONGEST_SECONDS * rate:
+                        break  # it is refused; the rest of a long recording is not read for that
+                findings = sound.findings
             samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
             before = profile.examples
             example = profile.add(label, samples, rate, source=clip.name[:120], any_voice=any_voice)
@@ -178,6 +186,8 @@ def _enrol_clips(
         except AudioError as error:
             raise AudioError(f"{error} Nothing was enrolled.") from None
         print(f"{clip}: {example.seconds:.1f} s of speech, {label}")
+        for finding in findings:
+            print(f"{clip}: {finding.text}", file=sys.stderr)
     if len(profile.examples) > known:
         _keep(profile, path, known)
 

@@ -103,18 +103,27 @@ def listen(
         used = model or (known.model if known else DEFAULT)
         settings = load_model(used).info.decision
         view = View(source="", model=used, keys=_KEYS, settings=settings, corrects=True)
-        with listener:
-            view.source, view.recording = listener.device.name, str(record or "")
-            view.facts["rate"] = f"{listener.rate} Hz"
-            if known:
-                view.facts["profile"] = known.name
-            run = OutputRun(view, outputs)
-            try:
-                status = show_listening(run, view, listener, seconds)
-            finally:
+        started = False
+        try:
+            with listener:
+                started = True
+                view.source, view.recording = listener.device.name, str(record or "")
+                view.facts["rate"] = f"{listener.rate} Hz"
+                if known:
+                    view.facts["profile"] = known.name
+                run = OutputRun(view, outputs)
                 try:
-                    keep_corrections(known, listener.profile, path, record)
-                except LivesrError as error:
-                    print(f"livesr: {error}", file=sys.stderr)
-                    status = ExitStatus.PARTLY
+                    status = show_listening(run, view, listener, seconds)
+                finally:
+                    try:
+                        keep_corrections(known, listener.profile, path, record)
+                    except LivesrError as error:
+                        print(f"livesr: {error}", file=sys.stderr)
+                        status = ExitStatus.PARTLY
+        except LivesrError:
+            # An output could not be opened: a recording would be in the way of the next try.
+            if record and started and listener.seconds < 1:
+                for made in (record, events_path(record)):
+                    made.unlink(missing_ok=True)
+            raise
     raise typer.Exit(status)

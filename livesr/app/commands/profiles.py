@@ -40,9 +40,8 @@ def profiles(
     path = place(name)
     if (label or number) and not (remove and label):
         raise ProfileError("--label and --number select what --remove removes; give --remove too.")
-    profile = Profile.load(path)
-    if not remove:
-        _show(profile, path)
+    if not remove or not path.exists():
+        _show(Profile.load(path), path)
         return
     from livesr.profile_file import alone
 
