@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -28,6 +29,9 @@ from livesr.app.exit_status import ExitStatus, of_signal
 from livesr.app.outputs import stand_in_for_closed_streams
 from livesr.errors import LivesrError
 from livesr.version import __version__
+
+# What a write to standard output fails with, though its reader is there.
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 app = typer.Typer(
     help="Real-time speech emotion recognition: how angry, happy, neutral or sad a voice sounds, "
@@ -120,6 +124,11 @@ def tidy_end() -> Iterator[None]:
     except LivesrError as error:
         print(f"livesr: {error}", file=sys.stderr)
         sys.exit(ExitStatus.USAGE)
+    except OSError as error:
+        if error.filename is not None or error.errno not in _NO_ROOM:
+            raise
+        _tell_no_room(error)
+        sys.exit(ExitStatus.PARTLY)
     finally:
         _flush()
 
@@ -133,6 +142,16 @@ def _flush() -> None:
     """What is left of standard output; Python itself would complain of a reader gone."""
     try:
         sys.stdout.flush()
-    except OSError:
+    except OSError as error:
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        ends = error.__context__  # what the process was about to end with
+        told = isinstance(ends, SystemExit) and ends.code not in (0, None)
+        if error.errno in _NO_ROOM and not told:
+            _tell_no_room(error)
+            sys.exit(ExitStatus.PARTLY)
+
+
+def _tell_no_room(error: OSError) -> None:
+    with suppress(OSError):
+        print(f"livesr: standard output cannot be written: {error.strerror}.", file=sys.stderr)

@@ -316,6 +316,8 @@ def replay_many(
     Raises:
         LivesrError: if nothing can be begun, or the only input cannot be used.
     """
+    if processes > 1:
+        _refuse_pipes(inputs)
     with ExitStack() as stack:
         parts = stack.enter_context(tempfile.TemporaryDirectory(prefix="livesr-"))
         jobs = plan(
@@ -353,9 +355,12 @@ def replay_many(
     if len(results) == 1 and results[0][1].failed and not results[0][1].summaries:
         raise LivesrError(results[0][1].failed)
     rows = [row for job, outcome in results for row in _rows(job, outcome)]
-    _show(rows, PlainConsole(stderr=to_stdout))
     notes = [note for _, outcome in results for note in outcome.notes]
     failures = [outcome.failed for _, outcome in results if outcome.failed]
+    try:
+        _show(rows, PlainConsole(stderr=to_stdout))
+    except OSError as error:
+        failures.append(f"standard output cannot be written: {error.strerror}.")
     if joined and joined.failed:
         failures.append(joined.failed)
     if summary:
@@ -368,6 +373,14 @@ def replay_many(
     if len(notes) > _MOST_NOTES:
         print(f"livesr: and {len(notes) - _MOST_NOTES} more such notes.", file=sys.stderr)
     return ExitStatus.PARTLY if failures else ExitStatus.DONE
+
+
+def _refuse_pipes(inputs: Sequence[Input]) -> None:
+    """Refuse what other processes cannot open."""
+    for each in inputs:
+        path = Path(each.path)
+        if each.path == STDIN or path.is_relative_to("/dev") or path.is_fifo():
+            raise LivesrError(f"{each.shown} can be read by one process alone; leave -j out.")
 
 
 def _all(
@@ -578,7 +591,7 @@ def _show(rows: Sequence[dict[str, Any]], console: PlainConsole) -> None:
         said = f"{row['lost']:.1f} s lost" if row["lost"] else ""
         said = "in part" if failed and row["seconds"] else said
         table.add_row(*(Text(made_printable(cell)) for cell in cells), said)
-    with suppress(OSError):  # the reader is gone
+    with suppress(BrokenPipeError):  # the reader is gone
         console.print(table)
 
 

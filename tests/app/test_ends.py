@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -82,6 +83,14 @@ def test_an_output_that_fails_costs_no_other(tmp_path: Path) -> None:
     assert shell(f"{REPLAY} --csv {tmp_path}/d > /dev/full").returncode == 3
     assert (tmp_path / "d").read_text().count("\n") == READINGS + 1
     assert shell(f"{REPLAY} --report /dev/full > /dev/null").returncode == 3
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+@pytest.mark.parametrize("command", ["models", "--help", "config", f"replay {SHORT} {CLIP} -j 2"])
+def test_standard_output_that_is_full_is_one_sentence(command: str, tmp_path: Path) -> None:
+    told = shell(f"cd {tmp_path}; {shlex.join(COMMAND)} {command} > /dev/full")
+    assert told.returncode == 3
+    assert told.stderr == "livesr: standard output cannot be written: No space left on device.\n"
 
 
 @pytest.mark.slow

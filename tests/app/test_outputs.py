@@ -116,6 +116,13 @@ def test_an_existing_file_is_replaced_only_by_force(folder: Path) -> None:
     assert (folder / "o").read_text().startswith("start,end,")
 
 
+@pytest.mark.parametrize("part", [("--channel", "1"), ("--start", "1"), ("--end", "2")])
+def test_a_report_with_sound_is_of_a_whole_file(folder: Path, part: tuple[str, str]) -> None:
+    page = ("--report", "o.html", "--with-sound")
+    assert "leave out --channel" in refusal(folder, "replay", "a.flac", *page, *part)
+    assert [path.name for path in folder.iterdir()] == ["a.flac"]
+
+
 def test_a_file_is_not_emptied_for_a_run_that_never_begins(folder: Path) -> None:
     for options in (["--start", "9999"], ["--csv", "nowhere/o.csv"]):
         (folder / "o").write_text("before")

@@ -412,6 +412,9 @@ def test_inputs_that_cannot_be_meant(tmp_path: Path) -> None:
         with pytest.raises(LivesrError, match="there are 2 inputs; name a folder"):
             replay_many(both, How(), **outputs)
     assert not (tmp_path / "out").exists()
+    for given in ("-", "/dev/stdin"):
+        with pytest.raises(LivesrError, match="can be read by one process alone; leave -j out"):
+            replay_many([*both, *find_inputs([given])], How(), processes=2)
 
 
 def test_the_only_input_that_cannot_be_read_is_status_2(tmp_path: Path) -> None:

@@ -136,6 +136,11 @@ def replay(
     one = len(inputs) == 1 and inputs[0].path == files[0] and which != "each" and not summary
     if with_sound and report is None:
         raise LivesrError("--with-sound puts the sound into a report; give --report PATH too.")
+    if with_sound and (channel or start or end is not None):
+        raise LivesrError(
+            "--with-sound puts in the sound of a whole file, with all its channels; leave out "
+            "--channel, --start and --end."
+        )
     folders = any(path and is_folder(path) for path in (jsonl, events, report))
     if one and not folders:
         outputs = Outputs(
