@@ -192,6 +192,21 @@ def test_without_reconnect_a_lost_microphone_is_status_3(
     microphone.up()
 
 
+def test_a_process_that_was_stopped_has_not_lost_its_microphone(
+    microphone: VirtualMicrophone, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.jsonl"
+    command = [*LISTEN, "--no-reconnect", "--seconds", "8", "--jsonl", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        until(lambda: out.exists() and out.read_text().count("\n") > 2)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(4)
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(timeout=40) == 0
+        assert process.stderr is not None and process.stderr.read() == b""
+    assert json.loads(out.read_text().splitlines()[-1])["end"] >= 8
+
+
 def test_seconds_go_on_while_the_microphone_is_gone(
     microphone: VirtualMicrophone, tmp_path: Path
 ) -> None:

@@ -29,8 +29,8 @@ class UsualRow:
             so_far = f"({self.usual.seconds:.0f} s so far)"
             row.append(f"known after {LEAST_SECONDS:g} s of speech {so_far}", palette.quiet)
         else:
-            first, second = sorted(shares, key=lambda label: -shares[label])[:2]
-            row.append(f"{first} {shares[first]:.0%}, {second} {shares[second]:.0%}")
+            most = sorted(shares, key=lambda label: -shares[label])[:2]
+            row.append(", ".join(f"{label} {shares[label]:.0%}" for label in most))
             if found := self.usual.departure(self.reading):
                 label, above = found
                 words = f"{palette.glyph(label)} {label} +{100 * above:.0f} points"
