@@ -32,7 +32,7 @@ from livesr.app.outputs import STDOUT, Place, check_outputs, is_folder, is_stdou
 from livesr.app.profiles import settings_read
 from livesr.app.progress import FileProgress, lengths
 from livesr.app.report.report import Report
-from livesr.app.writers import CsvWriter, JsonlWriter, Writer
+from livesr.app.writers import CsvWriter, JsonlWriter, Writer, write_to_all
 from livesr.errors import LivesrError
 from livesr.event import Item
 from livesr.files.recording import events_path
@@ -125,14 +125,8 @@ def process(job: Job, how: How, tell: Callable[[int, float], None]) -> Outcome:
                 writers.enter_context(writer)
             pages: dict[int | None, Report] = {}
             for item in items:
-                for writer in list(outputs):
-                    try:
-                        writer.write(item)
-                    except BrokenPipeError:  # its reader's wish; the other outputs go on
-                        outputs.remove(writer)
-                    except LivesrError as error:
-                        outputs.remove(writer)
-                        outcome.failed = outcome.failed or str(error)
+                for error in write_to_all(outputs, item):
+                    outcome.failed = outcome.failed or str(error)
                 if job.report:
                     _page(pages, job, how, item.channel, writers, sound).write(item)
                 outcome.take(item)

@@ -20,7 +20,7 @@ from livesr.app.ui.ground import ground
 from livesr.app.ui.keys import Keyboard
 from livesr.app.ui.theme import Ground
 from livesr.app.ui.view import View
-from livesr.app.writers import CsvWriter, JsonlWriter, LineWriter, Writer
+from livesr.app.writers import CsvWriter, JsonlWriter, LineWriter, Writer, write_to_all
 from livesr.errors import AudioError, DeviceError, LivesrError
 from livesr.event import Event, Item
 from livesr.model.metadata import LABELS
@@ -167,14 +167,8 @@ class OutputRun:
 
     def take(self, item: Item) -> None:
         """Write it and count it; `paint` shows it."""
-        for writer in list(self._writers):
-            try:
-                writer.write(item)
-            except BrokenPipeError:
-                self._writers.remove(writer)
-            except LivesrError as error:
-                self._writers.remove(writer)
-                self.fail(error)
+        for error in write_to_all(self._writers, item):
+            self.fail(error)
         if isinstance(item, Reading):
             self._summary.labels = tuple(item.smoothed)  # a profile may have its own
         elif item.kind == "file":  # told at the end, status 3

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal, Protocol, TextIO, TypeVar
 
 from livesr.app.outputs import STDOUT, open_output
 from livesr.app.ui.lines import event_line, line
@@ -17,6 +17,33 @@ from livesr.errors import LivesrError
 from livesr.event import Item
 from livesr.reading import Reading
 from livesr.table import row
+
+
+class _Takes(Protocol):
+    """What takes one reading or event at a time."""
+
+    def write(self, item: Item) -> None: ...
+
+
+Taker = TypeVar("Taker", bound=_Takes)
+
+
+def write_to_all(outputs: list[Taker], item: Item) -> list[LivesrError]:
+    """Hand it to each; one that fails is taken out of the list, and the others go on.
+
+    Returns:
+        what failed. That a reader has gone is its wish, and no failure.
+    """
+    failures = []
+    for output in list(outputs):
+        try:
+            output.write(item)
+        except BrokenPipeError:
+            outputs.remove(output)
+        except LivesrError as error:
+            outputs.remove(output)
+            failures.append(error)
+    return failures
 
 
 class Writer:
