@@ -196,8 +196,8 @@ class Profile:
         if not isinstance(source, str):
             raise ProfileError(f"A source is a text, not {source!r:.60}.")
         model = self.load_model()
-        sound = _resampled(samples, sample_rate)
         with np.errstate(all="ignore"):  # a program may have made underflows errors
+            sound = _resampled(samples, sample_rate)
             context, logs, seconds = summary(model, sound)
             height = pitch(HighPass().push(sound))
         example = Example(
@@ -208,7 +208,8 @@ class Profile:
             made_printable(source)[:_LONGEST_SOURCE],
             height,
         )
-        if not any_voice and (apart := two_voices((*self.examples, example))):
+        apart = two_voices((*self.examples, example))
+        if not any_voice and apart > two_voices(self.examples):
             raise ProfileError(
                 f"With this one the examples are of two voices: those of one label are {apart:.0f} "
                 f"semitones apart in pitch (this one: {height:.0f} Hz). Enrol one person in a "
@@ -272,6 +273,7 @@ class Profile:
         Raises:
             ProfileError: if there is none.
         """
+        label = check_label(label)
         places = [i for i, example in enumerate(self.examples) if example.label == label]
         if number is not None:
             places = places[number - 1 : number] if number >= 1 else []

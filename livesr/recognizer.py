@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from livesr.arrays import Bool, Float32, Float64
 from livesr.errors import AudioError, LivesrError, ModelError, ProfileError
 from livesr.model.load import load_model, opening
-from livesr.profile import Profile, as_profile, empty_profile, taught
+from livesr.profile import Profile, as_profile, check_label, empty_profile, taught
 from livesr.reading import Reading
 from livesr.settings import HOP_SECONDS, MOST_CHANNELS, SAMPLE_RATE
 from livesr.stages.adaptation import Adaptation
@@ -224,6 +224,7 @@ class Recognizer:
             True
         """
         self._refuse_failed()
+        label = check_label(label)
         if label not in self.labels:
             raise ProfileError(
                 f"{label!r:.60} is not judged here; correct to one of {', '.join(self.labels)}."
@@ -316,6 +317,8 @@ class Recognizer:
         """
         count = check_gap(count)
         rate = self._checked(sample_rate)
+        if not count:
+            return []  # what the resampler holds back is no gap
         with _own_arithmetic():
             held_back = self._resampler.skip(count, rate)
         readings = self._read(self._cut(held_back))

@@ -74,7 +74,9 @@ class Summary:
         for name, value in reading.probabilities.items():
             self._weighted[name] = self._weighted.get(name, 0.0) + weight * value
         self.spoken += lasted * reading.speech
-        self._voice = self._voice or reading.speech > SPEECH_THRESHOLD
+        # In a long hop a word is a small part; a reading with a label has heard it all the same.
+        heard = reading.label is not None or reading.speech > SPEECH_THRESHOLD
+        self._voice = self._voice or heard
         self.labels = self.labels or tuple(reading.probabilities)
         self.seconds[reading.status] = self.seconds.get(reading.status, 0.0) + lasted
         if reading.label is None:

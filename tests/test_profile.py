@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import os
 import struct
+import unicodedata
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,6 +74,30 @@ def test_a_file_gives_back_the_same(voice: Profile, tmp_path: Path) -> None:
     assert Profile.load(path).to_bytes() == voice.to_bytes()
     assert os.stat(path).st_mode & 0o077 == 0
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_voices_that_were_allowed_once_stand_in_no_later_examples_way(
+    voice: Profile, speech: np.ndarray
+) -> None:
+    label = voice.examples[0].label
+    pair = [
+        dataclasses.replace(voice.examples[0], label=name, pitch=pitch)
+        for name in (label, "neutral")
+        for pitch in (90.0, 300.0)
+    ]
+    voice.examples = tuple(pair)
+    apart = two_voices(voice.examples)
+    assert apart > 0
+    voice.add("happy", speech[:48_000])  # which brings them no further apart
+    assert two_voices(voice.examples) == apart
+
+
+def test_a_label_is_found_however_it_is_composed(voice: Profile, speech: np.ndarray) -> None:
+    composed, apart = (unicodedata.normalize(form, "müde") for form in ("NFC", "NFD"))
+    voice.add(apart, speech[:48_000], any_voice=True)
+    assert voice.counts[composed] == 1
+    voice.remove(apart)
+    assert composed not in voice.counts
 
 
 def test_forty_examples_take_less_than_50_kilobytes(speech: np.ndarray) -> None:

@@ -31,6 +31,7 @@ from livesr.profile import Profile, as_profile
 from livesr.reading import MOST_SECONDS, Reading
 from livesr.recognizer import Recognizer
 from livesr.settings import HOP_SECONDS, SAMPLE_RATE
+from livesr.stages.hops import NUMBERS
 from livesr.stages.samples import Mixdown, UnscaledError, check_channel, in_number
 from livesr.state import State, pack, unpack
 
@@ -244,7 +245,7 @@ def _beginning(
 
 def _check_times(start: Any, end: Any) -> None:
     for value, what in ((start, "start"), (end, "end")):
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        number = isinstance(value, NUMBERS) and not isinstance(value, bool)
         if value is None and what == "end":
             continue
         if not number or not 0 <= value <= MOST_SECONDS:

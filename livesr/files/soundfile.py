@@ -240,6 +240,10 @@ class SoundFile:
             found = layout(self._content) if not self._raw else None
         except OSError as error:
             raise AudioError(f"{self.name} cannot be read: {reason(error)}.") from None
+        except (TypeError, ValueError) as error:
+            raise AudioError(
+                f"{self.name} cannot be read ({error}); open a file in binary mode."
+            ) from None
         if self._content.size == 0:
             raise AudioError(f"{self.name} is empty; give wav, flac, ogg or mp3.")
         if found:

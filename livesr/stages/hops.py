@@ -15,7 +15,7 @@ from livesr.settings import FrontEndSettings
 from livesr.stages.samples import in_words
 from livesr.stages.stage import MOST_SAMPLES, Stage
 
-_NUMBERS = (int, float, np.integer, np.floating)
+NUMBERS = (int, float, np.integer, np.floating)
 _LEAST_SILENCE_SECONDS = 4  # that stand for a long gap
 
 
@@ -55,7 +55,7 @@ class HopCutter(Stage):
         Raises:
             AudioError: if it cannot be a time. Nothing is changed then.
         """
-        if not (isinstance(start, _NUMBERS) and 0 <= start <= LATEST_START_SECONDS):
+        if not (isinstance(start, NUMBERS) and 0 <= start <= LATEST_START_SECONDS):
             raise AudioError(
                 f"A stream cannot start at {in_words(start)} s; give 0 to "
                 f"{LATEST_START_SECONDS:.0f} s."
@@ -136,7 +136,7 @@ class HopCutter(Stage):
 def _whole_shifts(hop: Any, settings: FrontEndSettings) -> int:
     """The hop in samples: a whole number of frame shifts."""
     shift, rate = settings.shift_samples, settings.sample_rate
-    if isinstance(hop, _NUMBERS) and not isinstance(hop, bool) and 0.0199 <= hop <= 3.001:
+    if isinstance(hop, NUMBERS) and not isinstance(hop, bool) and 0.0199 <= hop <= 3.001:
         shifts = round(float(hop) * rate / shift)
         # float32 has 7 digits: np.float32(0.1) is a tenth of a second as meant.
         if math.isclose(shifts * shift / rate, hop, rel_tol=1e-6):

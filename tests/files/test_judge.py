@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,6 +107,30 @@ def test_a_verdict_on_a_recording_tells_pauses_from_lost_sound(
     capture.finish()
     verdict = livesr.judge(path, model=tiny)
     assert (verdict.paused, verdict.lost) == (pytest.approx(1.0), pytest.approx(0.5))
+
+
+def test_a_word_in_a_long_hop_has_a_verdict() -> None:
+    sound = np.zeros(84_000, np.float32)
+    sound[16_000:36_000] = sf.read(CLIP, dtype="float32")[0][372_000:392_000]
+    readings = list(livesr.replay(sound, model="compact", hop=1.0))
+    assert any(reading.label for reading in readings)
+    assert max(reading.speech for reading in readings) < 0.5
+    assert livesr.judge(sound, model="compact", hop=1.0).label
+
+
+@pytest.mark.parametrize("number", [np.int64(1), np.float32(1)])
+def test_numbers_of_numpy_are_times(tiny: Path, number: np.number[Any]) -> None:
+    found = [reading.end for reading in livesr.replay(CLIP, model=tiny, start=number)]  # type: ignore[arg-type]
+    assert found == [reading.end for reading in livesr.replay(CLIP, model=tiny, start=1.0)]
+
+
+def test_a_file_that_gives_no_bytes_is_refused(tiny: Path) -> None:
+    closed = io.BytesIO(CLIP.read_bytes())
+    closed.close()
+    with codecs.open(str(CLIP), encoding="latin-1") as text:
+        for source in (closed, text):
+            with pytest.raises(livesr.AudioError, match="open a file in binary mode"):
+                livesr.judge(source, model=tiny)  # type: ignore[arg-type]
 
 
 def test_a_verdict_warns_its_caller_of_what_was_cut(tiny: Path, tmp_path: Path) -> None:

@@ -127,6 +127,14 @@ def test_a_gap_is_marked_in_the_readings(tiny: Path, speech: np.ndarray) -> None
     assert newest.attention_times[-1] == pytest.approx(newest.end, abs=0.1)
 
 
+@pytest.mark.parametrize("rate", [8000, 16000, 48000])
+def test_a_gap_of_no_samples_changes_nothing(tiny: Path, speech: np.ndarray, rate: int) -> None:
+    plain, gaps, found = Recognizer(tiny), Recognizer(tiny), []
+    for at in range(0, 96_000, 960):
+        found += gaps.push(speech[at : at + 960], rate) + gaps.skip(0, rate)
+    assert found + gaps.finish() == plain.push(speech[:96_000], rate) + plain.finish()
+
+
 def test_a_short_gap_at_any_rate_keeps_the_clock(tiny: Path, speech: np.ndarray) -> None:
     recognizer = Recognizer(tiny)
     readings = recognizer.push(speech[:44_100], 44100)
