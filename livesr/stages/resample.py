@@ -41,7 +41,7 @@ class Resampler(Stage):
         self._begin(epoch=0, given=0, history=np.zeros(0, np.float32))
 
     def push(self, samples: Float32) -> Float32:
-        """float32 [n] -> what is now certain, float32 [m]: about 40 ms behind (115 at 8 kHz)."""
+        """float32 [n] -> what is now certain, float32 [m]: 40 to 80 ms behind (115 at 8 kHz)."""
         return samples if self._rate == self._target else self._run(samples, last=False)
 
     def finish(self) -> Float32:
