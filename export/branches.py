@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,9 +24,9 @@ from torch import Tensor, nn
 
 from export.corpora.clips import CorpusError, check, in_split, leave_one_corpus_out
 from export.corpora.readers import read_corpora
-from export.evaluation.judging import some
+from export.evaluation.judging import some, weights
 from export.evaluation.metrics import confusion, spread, uar
-from export.evaluation.options import Once, above_zero, whole
+from export.evaluation.options import Once, above_zero, add_mels, whole
 from export.features.encoder import STEPS, Encoder
 from export.features.scenes import with_deltas
 from export.features.steps import Encoded, Heard, encode_all, heard
@@ -41,9 +40,7 @@ from livesr.errors import LivesrError
 from livesr.model.metadata import LABELS
 from livesr.stages.model_stream import block_ends
 
-ROOT = Path(__file__).resolve().parents[1]
 BRANCHES = {"A: log-mels": "A", "B: encoder": "B", "A and B joined": "AB"}
-_LEAST_WEIGHT = 0.001  # of a window without new speech
 _TOGETHER = 256  # windows that are judged in one call
 
 
@@ -92,27 +89,31 @@ class Network(nn.Module):
     def __init__(self, branches: str, sounds: Sequence[Sound]) -> None:
         super().__init__()
         self.branches = branches
-        mean, deviation = moments([one.encoded for one in sounds])
+        scales = []  # mean and deviation of what each branch gives
         if "A" in branches:
             self.convolutions = Convolutions(COMPACT)
             rows = _spoken_frames(sounds)
             self.register_buffer("mean", rows.mean(0))
             self.register_buffer("deviation", rows.std(0) + 1e-3)
             same = np.zeros(COMPACT.encoded, np.float32)  # batch norms have standardised it
-            mean = np.concatenate((same, mean)) if "B" in branches else same
-            deviation = np.concatenate((same + 1, deviation)) if "B" in branches else same + 1
+            scales.append((same, same + 1))
+        if "B" in branches:
+            scales.append(moments([one.encoded for one in sounds]))
+        mean, deviation = (np.concatenate(parts) for parts in zip(*scales, strict=True))
         self.head = Head(mean, deviation)
 
     def forward(self, cuts: Sequence[Cut]) -> Tensor:
         """Windows -> logits [B, labels]."""
         steps, valid = windows([(one.encoded, low, high) for one, low, high in cuts])
-        parts = [steps] if "B" in self.branches else []
+        parts = []
         if "A" in self.branches:
             features, exists = frames_of(cuts)
             features = (features - self.mean) / self.deviation
             with torch.autocast("cpu", torch.bfloat16):
                 flow = self.convolutions.convolve(features, exists)
-            parts.insert(0, flow[:, -STEPS:].float() * valid[..., None])
+            parts.append(flow[:, -STEPS:].float() * valid[..., None])
+        if "B" in self.branches:
+            parts.append(steps)
         logits: Tensor = self.head(torch.cat(parts, 2), valid)[0]
         return logits
 
@@ -144,18 +145,18 @@ def trained(
 def results(network: Network, sounds: Sequence[Sound]) -> Float64:
     """Probabilities of each sound, [sounds, labels]."""
     cuts: list[Cut] = []
-    owners, weights = [], []
+    owners, spoken = [], []
     for number, one in enumerate(sounds):
         count, before = len(one.encoded.spoken), 0
         for end in sorted({*block_ends(0, count), count}):
             cuts.append((one, max(0, end - STEPS), end))
             owners.append(number)
-            weights.append(max(float(one.encoded.spoken[before:end].mean()), _LEAST_WEIGHT))
+            spoken.append(one.encoded.spoken[before:end].mean())
             before = end
     logits = [network(cuts[at : at + _TOGETHER]) for at in range(0, len(cuts), _TOGETHER)]
     said: Float32 = torch.softmax(torch.cat(logits), 1).numpy()
     found = np.zeros((len(sounds), len(LABELS)))
-    np.add.at(found, owners, said * np.array(weights)[:, None])
+    np.add.at(found, owners, said * weights(np.array(spoken))[:, None])
     return np.asarray(found / found.sum(1, keepdims=True))
 
 
@@ -195,10 +196,7 @@ def main() -> None:
     parser.add_argument(
         "--most", type=above_zero, default=150, help="clips of each split of a corpus, to judge"
     )
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
-    parser.add_argument(
-        "--workers", type=above_zero, default=2, help="processes that compute log-mels"
-    )
+    add_mels(parser)
     options = parser.parse_args()
     try:
         clips = in_split(read_corpora(options.corpora), "train", "dev")

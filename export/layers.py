@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -20,14 +19,13 @@ from export.corpora.clips import CorpusError, check, in_split, leave_one_corpus_
 from export.corpora.readers import read_corpora
 from export.evaluation.judging import some
 from export.evaluation.metrics import confusion, uar
-from export.evaluation.options import above_zero
+from export.evaluation.options import above_zero, add_mels
 from export.features.encoder import VALUES, Encoder
 from export.features.steps import Encoded, encode_all, heard
 from export.training.pretrained import Recipe
 from export.training.probe import fit, statistics
 from livesr.errors import LivesrError
 
-ROOT = Path(__file__).resolve().parents[1]
 LAYERS = {
     "first layer": slice(0, VALUES),
     "second layer": slice(VALUES, 2 * VALUES),
@@ -65,10 +63,7 @@ def main() -> None:
     )
     parser.add_argument("--corpora", nargs="+", required=True, help="as for export.train")
     parser.add_argument("--most", type=above_zero, help="clips of each split of a corpus")
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
-    parser.add_argument(
-        "--workers", type=above_zero, default=2, help="processes that compute log-mels"
-    )
+    add_mels(parser)
     options = parser.parse_args()
     try:
         clips = in_split(read_corpora(options.corpora), "train", "dev")

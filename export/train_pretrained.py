@@ -29,7 +29,7 @@ from export.corpora.clips import (
 from export.corpora.licences import licence
 from export.corpora.readers import read_corpora
 from export.evaluation.judging import Evaluation, file_without, judge_all, score
-from export.evaluation.options import Once, above_zero, new_file, new_folder, whole
+from export.evaluation.options import Once, above_zero, add_mels, new_file, new_folder, whole
 from export.features.encoder import encoder_weights
 from export.features.steps import heard
 from export.networks.head import Head
@@ -105,10 +105,7 @@ def main() -> None:
     parser.add_argument(
         "--output", type=new_file, help="the .onnx file to write; runs/acrnn-whisper.onnx"
     )
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
-    parser.add_argument(
-        "--workers", type=above_zero, default=2, help="processes that compute log-mels"
-    )
+    add_mels(parser)
     parser.add_argument("--threads", type=above_zero, default=torch.get_num_threads())
     options = parser.parse_args()
     if options.only and not options.left_out:

@@ -208,8 +208,8 @@ class Profile:
             made_printable(source)[:_LONGEST_SOURCE],
             height,
         )
-        apart = two_voices((*self.examples, example))
-        if not any_voice and apart > two_voices(self.examples):
+        before = two_voices(self.examples)
+        if not any_voice and (apart := two_voices((*self.examples, example))) > before:
             raise ProfileError(
                 f"With this one the examples are of two voices: those of one label are {apart:.0f} "
                 f"semitones apart in pitch (this one: {height:.0f} Hz). Enrol one person in a "

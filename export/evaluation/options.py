@@ -10,6 +10,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 def whole(text: str) -> int:
     """A count from a command line.
@@ -93,3 +95,11 @@ def _writable(text: str, is_folder: bool) -> Path:
     if not os.access(there, os.W_OK):
         raise argparse.ArgumentTypeError(f"{path} cannot be written: no right to write to {there}")
     return path
+
+
+def add_mels(parser: argparse.ArgumentParser) -> None:
+    """The options of a command that computes the encoder's log-mels."""
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
+    parser.add_argument(
+        "--workers", type=above_zero, default=2, help="processes that compute log-mels"
+    )

@@ -25,10 +25,10 @@ class _Takes(Protocol):
     def write(self, item: Item) -> None: ...
 
 
-Taker = TypeVar("Taker", bound=_Takes)
+_Taker = TypeVar("_Taker", bound=_Takes)
 
 
-def write_to_all(outputs: list[Taker], item: Item) -> list[LivesrError]:
+def write_to_all(outputs: list[_Taker], item: Item) -> list[LivesrError]:
     """Hand it to each; one that fails is taken out of the list, and the others go on.
 
     Returns:

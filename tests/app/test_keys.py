@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 from collections.abc import Iterator
@@ -60,7 +59,7 @@ def test_an_escape_alone_does_not_hold_up_later_keys(typing: int) -> None:
     keyboard = Keyboard(Foreground())
     keyboard.pressed()
     assert pressed(keyboard, typing, "\x1b]") == []
-    for _ in itertools.repeat(None, 11):
+    for _ in range(11):
         assert keyboard.pressed() == []
     assert pressed(keyboard, typing, "r") == ["r"]
 

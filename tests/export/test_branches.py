@@ -18,7 +18,7 @@ from export.features.steps import Encoded, Heard
 from export.networks.acrnn import CONTEXT_FRAMES
 from export.training.pretrained import Recipe
 from livesr.model.metadata import LABELS
-from tests.helpers.corpora import Cut, save_corpus
+from tests.helpers.corpora import save_two_corpora
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +85,7 @@ def test_the_command(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    cuts = (
-        Cut(n * 30_000, "ab"[n % 2], f"{'ab'[n % 2]}{n}", LABELS[n // 2], "train") for n in range(8)
-    )
-    save_corpus(tmp_path, speech, cuts, 24_000)
+    save_two_corpora(tmp_path, speech)
     recipe = Recipe(batches=2, batch=4)
     monkeypatch.setattr(branches, "Recipe", lambda **changes: replace(recipe, **changes))
     command = ["branches", "--corpora", str(tmp_path), "--cache", str(tmp_path / "cache")]

@@ -28,7 +28,7 @@ from livesr.model.load import foreign_model, load_model
 from livesr.model.metadata import LABELS
 from livesr.settings import DecisionSettings, EncoderSettings, FrontEndSettings
 from livesr.stages.model_stream import block_ends
-from tests.helpers.corpora import Cut, save_corpus
+from tests.helpers.corpora import save_two_corpora
 from tests.helpers.tiny import tiny_info
 
 try:
@@ -419,10 +419,7 @@ def test_the_command_trains_and_leaves_a_corpus_out(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    cuts = (
-        Cut(n * 30_000, "ab"[n % 2], f"{'ab'[n % 2]}{n}", LABELS[n // 2], "train") for n in range(8)
-    )
-    save_corpus(tmp_path, speech, cuts, 24_000)
+    save_two_corpora(tmp_path, speech)
     recipe = Recipe(epochs=1, batches=2, batch=4, tuning_batches=2, tuning_batch=4)
     monkeypatch.setattr(train_pretrained, "Recipe", lambda **changes: replace(recipe, **changes))
     command = ["train", "--corpora", str(tmp_path), "--cache", str(tmp_path / "cache")]

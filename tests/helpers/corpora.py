@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import soundfile as sf
 
+from livesr.model.metadata import LABELS
+
 
 class Cut(NamedTuple):
     """A clip to be; the digit at the speaker's end says the sex: even F, odd M."""
@@ -18,6 +20,14 @@ class Cut(NamedTuple):
     speaker: str
     emotion: str
     split: str
+
+
+def save_two_corpora(folder: Path, speech: np.ndarray) -> Path:
+    """A clip of each label in each of the corpora a and b, 8 speakers, all of `train`."""
+    cuts = (
+        Cut(n * 30_000, "ab"[n % 2], f"{'ab'[n % 2]}{n}", LABELS[n // 2], "train") for n in range(8)
+    )
+    return save_corpus(folder, speech, cuts, 24_000)
 
 
 def save_corpus(
