@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 FRAME_SECONDS = 1 / 15
 _NUMBERS = "123456789"
 _NOTICE_SECONDS = 2.0  # that a mark is confirmed for
+_STILL_SECONDS = 1.0  # that no sound came for, before real time counts in place of stream time
 _ENDING = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
 
 
@@ -227,15 +228,18 @@ def show_listening(
     """
     with run, _noted_signals() as noted:
         noticed, began = 0.0, time.monotonic()
+        heard, moved = 0.0, began
         try:
             while not noted and (items := listener.items(FRAME_SECONDS)) is not None:
                 for item in items:
                     run.take(item)
                     if isinstance(item, Event) and item.kind == "recording":
                         run.fail(LivesrError(item.text))
+                now = time.monotonic()
+                if listener.seconds > heard:
+                    heard, moved = listener.seconds, now
                 # Stream time stands still while the microphone is gone, or the user pauses.
-                waited = listener.trouble or listener.paused
-                passed = time.monotonic() - began if waited else run.seconds
+                passed = now - began if now > moved + _STILL_SECONDS else run.seconds
                 if seconds is not None and seconds <= passed:
                     listener.stop()
                 if run.unread:  # the recording is closed whole
