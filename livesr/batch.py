@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 
 from numpy.typing import ArrayLike
@@ -15,7 +15,7 @@ from livesr.stages.model_stream import push_together
 
 
 def push_all(
-    recognizers: Sequence[Recognizer], samples: Sequence[ArrayLike], sample_rate: int = SAMPLE_RATE
+    recognizers: Iterable[Recognizer], samples: Iterable[ArrayLike], sample_rate: int = SAMPLE_RATE
 ) -> list[list[Reading]]:
     """`Recognizer.push` for many voices, at a lower cost than one after the other.
 
@@ -35,6 +35,7 @@ def push_all(
 
     Raises:
         AudioError: if one of them cannot use its samples or the rate; nothing is pushed then.
+        ModelError: if a network fails. All the streams given then have to be `reset()`.
         LivesrError: if a Recognizer is there twice or is none, or the two lists differ in length.
 
     Example:
@@ -44,6 +45,10 @@ def push_all(
         >>> [len(own) for own in push_all(voices, [np.zeros(4000), np.zeros(8000)])]
         [1, 2]
     """
+    try:
+        recognizers, samples = list(recognizers), list(samples)
+    except TypeError:
+        raise LivesrError("Give a list of Recognizers and a list of their samples.") from None
     if len(recognizers) != len(samples):
         raise LivesrError(
             f"{len(samples)} chunks were given for {len(recognizers)} Recognizers; give one each."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import tempfile
@@ -43,7 +44,8 @@ _HIGHEST_PITCH = 1000.0  # Hz, in a file
 # Mean difference in pitch between two examples of one label, in semitones, by the number of labels
 # with two examples or more; `export.profiles --voices` measures both.
 _FARTHEST_SEMITONES = 12.0  # one pair counts no more: an octave may be an error of the estimate
-_ANOTHER_VOICE = (12.0, 9.5, 8.0, 6.5)  # more is refused: about one real voice in a hundred
+# More is refused: about one real voice in a hundred. One label alone says too little.
+_ANOTHER_VOICE = (math.inf, 9.5, 8.0, 6.5)
 _DOUBTFUL = (9.0, 7.5, 7.0, 6.0)  # more is warned of: about one real voice in fifteen
 
 
@@ -132,7 +134,7 @@ class Profile:
     def _begin(self, model: Model, name: str) -> None:
         if not isinstance(name, str):
             raise ProfileError(f"A profile's name is a text, not {name!r:.60}.")
-        self.model, self.identity = model.source, model.identity
+        self.model, self.identity = model.reference, model.identity
         self.model_labels = model.info.labels
         self._context_size = model.context_size
         self.name = _shown(name)
@@ -195,6 +197,7 @@ class Profile:
         label = check_label(label)
         if not isinstance(source, str):
             raise ProfileError(f"A source is a text, not {source!r:.60}.")
+        self.check_room(label)
         model = self.load_model()
         with np.errstate(all="ignore"):  # a program may have made underflows errors
             sound = _resampled(samples, sample_rate)
@@ -276,7 +279,8 @@ class Profile:
         label = check_label(label)
         places = [i for i, example in enumerate(self.examples) if example.label == label]
         if number is not None:
-            places = places[number - 1 : number] if number >= 1 else []
+            whole = isinstance(number, (int, np.integer)) and number >= 1
+            places = places[number - 1 : number] if whole else []
         if not places:
             raise ProfileError(
                 f"{self.name} has no such example of {label[:LONGEST_LABEL]!r}; it has "
@@ -472,9 +476,9 @@ class Profile:
         """
         if not self.changed:
             self._touch()
-        path, data = Path(path), self.to_bytes()
-        part = None
+        data, part = self.to_bytes(), None
         try:
+            path = Path(path)
             real = os.path.realpath(path)  # a link stays one
             folder = os.path.dirname(real)
             number, part = tempfile.mkstemp(dir=folder, prefix=".profile-")  # mode 0600
@@ -483,7 +487,7 @@ class Profile:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, real)
-        except (OSError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:
             if part:
                 with suppress(OSError):
                     os.unlink(part)
@@ -506,15 +510,15 @@ class Profile:
             >>> Profile.load("me.livesr-profile").name
             'me'
         """
-        path = Path(path)
         try:
+            path = Path(path)
             if not stat.S_ISREG(path.stat().st_mode):  # a device may never end, a pipe never begin
                 raise ProfileError(f"The profile {path} is not a file.")
             with path.open("rb") as file:
                 data = file.read(_LARGEST_BYTES + 1)
             if len(data) > _LARGEST_BYTES:
                 raise ProfileError(f"{path} is too large to be a profile of livesr's.")
-        except (OSError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             raise ProfileError(
                 f"The profile {path} cannot be read ({why}); make one with `livesr enrol`."

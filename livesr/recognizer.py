@@ -334,7 +334,7 @@ class Recognizer:
         return self._cutter.silence_of(lost)
 
     def finish(self) -> list[Reading]:
-        """End the stream: a last reading for what is left of a hop, if anything is.
+        """End the stream: a last reading for what is left of a hop, or of a long gap, if anything.
 
         After it, `reset()` begins a new stream; calling it twice gives nothing more.
 
@@ -351,7 +351,7 @@ class Recognizer:
         readings = self._read(self._cut(held_back))
         self._finished = True
         rest = self._cutter.finish()
-        if len(rest):
+        if len(rest) or self._cutter.lost:  # also for the end of a long gap
             with self._failing():
                 hop = self._prepare(rest)
                 self._network.push(hop.features)
@@ -600,5 +600,5 @@ def _own_arithmetic() -> np.errstate:
 
 
 def _level_dbfs(samples: Float32) -> float:
-    power = float(np.mean(np.square(samples, dtype=np.float64)))
+    power = float(np.mean(np.square(samples, dtype=np.float64))) if len(samples) else 0.0
     return max(_SILENT_DBFS, 10 * math.log10(power)) if power else _SILENT_DBFS

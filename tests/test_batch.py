@@ -72,4 +72,6 @@ def test_what_does_not_fit_together(tiny: Path, speech: np.ndarray) -> None:
         push_all([voice, voice], [speech[:10], speech[:10]])
     with pytest.raises(LivesrError, match="Give Recognizers"):
         push_all([1], [speech[:10]])  # type: ignore[list-item]
+    with pytest.raises(LivesrError, match="a list"):
+        push_all([voice], None)  # type: ignore[arg-type]
     assert push_all([], []) == []

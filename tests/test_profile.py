@@ -405,6 +405,29 @@ def test_two_voices_are_refused_and_the_profile_is_as_before(
     assert profile.counts == {"angry": 2, "neutral": 2}
 
 
+def test_a_profile_finds_its_model_from_another_folder(
+    tmp_path: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_tiny(tmp_path / "own.onnx")
+    monkeypatch.chdir(tmp_path)
+    profile = Profile("own.onnx", name="me")
+    profile.add("angry", speech[:32_000])
+    profile.save("me.livesr-profile")
+    monkeypatch.chdir("/")
+    assert Profile.load(tmp_path / "me.livesr-profile").load_model().identity == profile.identity
+    Recognizer(profile=profile)
+
+
+def test_what_is_no_path_or_number_is_refused(voice: Profile) -> None:
+    for wrong in (None, 123):
+        with pytest.raises(ProfileError, match="cannot be read"):
+            Profile.load(wrong)  # type: ignore[arg-type]
+        with pytest.raises(ProfileError, match="cannot be written"):
+            voice.save(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ProfileError, match="no such example"):
+        voice.remove("angry", "2")  # type: ignore[arg-type]
+
+
 def test_examples_of_like_pitch_are_not_doubted_and_an_octave_alone_is() -> None:
     def doubts(*pitches: tuple[str, float]) -> tuple[bool, bool]:
         none = np.zeros(0, np.float16)

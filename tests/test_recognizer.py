@@ -21,6 +21,7 @@ from livesr.model.load import Model
 from livesr.model.metadata import LABELS
 from livesr.stages.samples import Mixdown, as_mono
 from livesr.state import pack, unpack
+from livesr.summary import Summary
 from tests.helpers.tiny import save_tiny
 
 CHUNKS = st.lists(
@@ -270,6 +271,21 @@ def test_only_a_hop_that_was_lost_is_missing(tiny: Path, speech: np.ndarray) -> 
     assert all(reading.reason != "the sound is missing" for reading in after)
     after = recognizer.skip(9_000)
     assert [reading.reason == "the sound is missing" for reading in after] == [True, True]
+
+
+@given(gaps=st.lists(st.integers(0, 20 * 16_000), min_size=1, max_size=4))
+@RELAXED
+def test_all_that_was_lost_is_in_readings(tiny: Path, gaps: list[int]) -> None:
+    recognizer, summary = Recognizer(tiny), Summary()
+    for gap in gaps:
+        for reading in recognizer.push(np.zeros(1000)) + recognizer.skip(gap):
+            summary.add(reading)
+    last = recognizer.finish()
+    for reading in last:
+        summary.add(reading)
+    assert summary.lost == pytest.approx(sum(gaps) / 16_000)
+    assert summary.end == (sum(gaps) + 1000 * len(gaps)) / 16_000
+    assert recognizer.finish() == []
 
 
 def test_a_program_s_own_rules_for_underflow_do_not_matter(tiny: Path, speech: np.ndarray) -> None:

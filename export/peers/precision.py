@@ -30,7 +30,7 @@ def table(samples: Float32, quick: bool) -> Table:
         for name, make in _KINDS.items():
             path = Path(folder) / "network.onnx"
             make(source, path, feeds)
-            model = Model(path.read_bytes(), name)
+            model = Model(path.read_bytes(), name, str(path))
             found = np.array([run(model, feed)["probabilities"][0] for feed in feeds])
             worst = np.abs(found - truth).max()
             other = (found.argmax(1) != truth.argmax(1)).mean()

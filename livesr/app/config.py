@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,8 @@ def defaults(values: Mapping[str, Any], context: typer.Context, path: Path) -> d
                 )
         if not taken:
             raise LivesrError(
-                f"{path}: {key} is an option of no command; keys are long options without their "
-                "dashes, like device or hop."
+                f"{path}: {key} is an option of no command; {_opposite(commands.values(), key)}"
+                "keys are long options without their dashes, like device or hop."
             )
     for name, table in values.items():  # after those for all: a command's own win
         if not isinstance(table, Mapping):
@@ -90,7 +91,8 @@ def defaults(values: Mapping[str, Any], context: typer.Context, path: Path) -> d
             option = _option(commands[name], key)
             if option is None:
                 raise LivesrError(
-                    f"{path}: livesr {name} has no option {key}; see 'livesr {name} -h'."
+                    f"{path}: livesr {name} has no option {key}; "
+                    f"{_opposite([commands[name]], key)}see 'livesr {name} -h'."
                 )
             found.setdefault(name, {})[_name(option)] = _checked(
                 option, value, f"{path}: {name}.{key}", context
@@ -106,8 +108,21 @@ def options(command: Any) -> Iterator[TyperOption]:
 
 
 def _option(command: Any, key: str) -> TyperOption | None:
-    wanted = f"--{key.replace('_', '-')}"
+    wanted = _long(key)
     return next((option for option in options(command) if wanted in option.opts), None)
+
+
+def _opposite(commands: Iterable[Any], key: str) -> str:
+    """What to write in place of the negative form of a flag, such as no-adapt; else ""."""
+    wanted = _long(key)
+    for option in chain.from_iterable(map(options, commands)):
+        if wanted in option.secondary_opts:
+            return f"write {option.opts[0].removeprefix('--')} = false; "
+    return ""
+
+
+def _long(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
 
 
 def _name(option: TyperOption) -> str:

@@ -35,6 +35,7 @@ from livesr.app.report.report import Report
 from livesr.app.writers import CsvWriter, JsonlWriter, Writer, write_to_all
 from livesr.errors import LivesrError
 from livesr.event import Item
+from livesr.files.jsonl import is_session
 from livesr.files.recording import events_path
 from livesr.files.replay import judged_by, opened, play
 from livesr.files.samples import Samples
@@ -104,6 +105,11 @@ def process(job: Job, how: How, tell: Callable[[int, float], None]) -> Outcome:
     outcome, writers = Outcome(), ExitStack()
     try:
         with writers:
+            if is_session(job.input.path):
+                raise LivesrError(
+                    f"{job.input.path} holds readings, not sound; replay it alone: "
+                    f"livesr replay {job.input.path}"
+                )
             sound = opened(job.input.path, raw=how.raw)
             writers.enter_context(sound)
             items = play(job.input.path, how, sound=sound)
@@ -237,7 +243,8 @@ def _pages_of(job: Job, how: How) -> list[str]:
     if how.channel != "each":
         return [job.report]
     path = Path(job.report)
-    return [str(found) for found in path.parent.glob(f"{escape(path.stem)}.*{path.suffix}")]
+    pages = path.parent.glob(f"{escape(path.stem)}.*{path.suffix}")
+    return [str(page) for page in pages if page.stem.rpartition(".")[2].isdecimal()]
 
 
 def _below(what: str, path: str | None, each: Input, count: int, ending: str) -> str | None:

@@ -35,7 +35,7 @@ def readings_from_jsonl(path: str | Path) -> Iterator[Item]:
     """
     try:
         file = Path(path).open("rb")  # noqa: SIM115  (the iterator closes it)
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise LivesrError(f"{path} cannot be read: {why}; check the path.") from None
     return _items(path, file)

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Literal
 
 from numpy.typing import ArrayLike
 
-from livesr.arrays import Array
+from livesr.arrays import Array, Float32
 from livesr.errors import AudioError, AudioWarning, ModelError, ProfileError
 from livesr.event import Event, Item
 from livesr.files.media import scale_command
@@ -32,8 +32,8 @@ from livesr.reading import MOST_SECONDS, Reading
 from livesr.recognizer import Recognizer
 from livesr.settings import HOP_SECONDS, SAMPLE_RATE
 from livesr.stages.hops import NUMBERS
-from livesr.stages.samples import Mixdown, UnscaledError, check_channel, in_number
-from livesr.state import State, pack, unpack
+from livesr.stages.samples import Mixdown, UnscaledError, as_mono, check_channel, in_number
+from livesr.state import UNREADABLE, State, pack, unpack
 
 Source = str | Path | BinaryIO | ArrayLike
 Channel = int | Literal["each"] | None
@@ -316,7 +316,7 @@ class _Player:
             for number, stream in enumerate(self._streams):
                 stream.restore(saved["streams"][str(number)])
             self._done, notes = int(saved["frames"]), int(saved["notes"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except UNREADABLE as error:
             raise ModelError(
                 f"The saved replay cannot be used ({error!r:.200}); begin again."
             ) from None
@@ -336,7 +336,8 @@ class _Player:
             self._frames += len(block)
             found = [list(stream.push(fresh)) for stream in self._streams]
             yield from self._between(found)
-            if self._mixdown and self._mixdown.loses(block):
+            began = self._streams[0].began
+            if self._mixdown and began and self._mixdown.loses(block):
                 yield Event("silence", self._at, text=Mixdown.words(self._sound.channels))
             if saving and len(fresh):
                 saving.at_block(self._streams[0].recognizer.position, self.state)
@@ -429,11 +430,10 @@ class _Stream:
         """Items of the next frames."""
         skipped = min(len(block), max(0, self._skip - self._read))
         self._read += skipped
-        rest = block[skipped:]
-        if not len(rest) or self.ended:
+        if skipped == len(block) or self.ended:
             return
         self.began = True
-        for item in self._items(rest):
+        for item in self._items(self._mono(block[skipped:])):
             yield changed(item, channel=self._told) if self._told else item
 
     def finish(self) -> Iterator[Item]:
@@ -443,7 +443,13 @@ class _Stream:
         for item in self.recognizer.finish():
             yield changed(item, channel=self._told) if self._told else item
 
-    def _items(self, rest: Array) -> Iterator[Item]:
+    def _mono(self, frames: Array) -> Float32:
+        try:
+            return as_mono(frames, self._channel, self._sound.channels)
+        except AudioError as error:
+            raise self._placed(error) from None
+
+    def _items(self, rest: Float32) -> Iterator[Item]:
         recognizer = self.recognizer
         while True:
             while self._events and round(self._events[0].at * SAMPLE_RATE) <= recognizer.position:
@@ -462,10 +468,7 @@ class _Stream:
                     until = round(self._events[0].at * SAMPLE_RATE) - recognizer.position
                     count = min(count, until)
                 now = rest[:count]
-                try:
-                    yield from recognizer.push(now, self._sound.rate, channel=self._channel)
-                except AudioError as error:
-                    raise self._placed(error) from None
+                yield from recognizer.push(now, self._sound.rate)
             self._read += len(now)
             rest = rest[len(now) :]
 

@@ -23,7 +23,7 @@ from livesr.files.media import Media, convert_command, media_format
 from livesr.files.parts import Finding, follows_on, layout, pipe_wave
 from livesr.settings import MOST_CHANNELS, SAMPLE_RATE
 from livesr.stages.resample import Resampler
-from livesr.stages.samples import check_rate
+from livesr.stages.samples import check_rate, in_words
 
 STDIN = "-"
 _BLOCK_SECONDS = 0.5
@@ -63,10 +63,15 @@ class RawFormat:
 
     def __post_init__(self) -> None:
         check_rate(self.rate)
-        if not 1 <= self.channels <= MOST_CHANNELS:
-            raise AudioError(f"{self.channels} channels cannot be; give 1 to {MOST_CHANNELS}.")
-        if self.format not in _RAW:
-            raise AudioError(f"{self.format} is no format of samples; one of {', '.join(_RAW)}.")
+        whole = isinstance(self.channels, (int, np.integer)) and not isinstance(self.channels, bool)
+        if not whole or not 1 <= self.channels <= MOST_CHANNELS:
+            raise AudioError(
+                f"{in_words(self.channels)} channels cannot be; give 1 to {MOST_CHANNELS}."
+            )
+        if not isinstance(self.format, str) or self.format not in _RAW:
+            raise AudioError(
+                f"{self.format!s:.40} is no format of samples; one of {', '.join(_RAW)}."
+            )
 
 
 class _Decoder(Protocol):
@@ -184,6 +189,8 @@ class SoundFile:
 
     def __init__(self, source: str | Path | BinaryIO, *, raw: RawFormat | None = None) -> None:
         self.findings: list[Finding] = []
+        if raw is not None and not isinstance(raw, RawFormat):
+            raise AudioError(f"raw is {raw!r:.60}; give a RawFormat, such as RawFormat(8000).")
         self._raw = raw
         self._stack = ExitStack()
         self._direct: Path | None = None  # what libsndfile may open itself

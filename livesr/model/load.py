@@ -60,10 +60,16 @@ def models() -> dict[str, ModelInfo]:
 
 
 class Model:
-    """A loaded model; every stream on it shares one onnxruntime session."""
+    """A loaded model; every stream on it shares one onnxruntime session.
 
-    def __init__(self, data: bytes, source: str) -> None:
-        self.source = source
+    Args:
+        data: of its file.
+        source: as the user named it, for messages.
+        reference: what `load_model` takes for it in any folder: a bundled name or a whole path.
+    """
+
+    def __init__(self, data: bytes, source: str, reference: str) -> None:
+        self.source, self.reference = source, reference
         try:
             self.session = open_session(data)
             text = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
@@ -203,9 +209,10 @@ def _load(path: Path, source: str, _version: tuple[int, int]) -> Model:
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"The model {source!r} cannot be read: {error.strerror}.") from None
-    if path.parent != models_directory():
-        foreign_model(data, source)
-    return Model(data, source)
+    if path.parent == models_directory():
+        return Model(data, source, path.stem)
+    foreign_model(data, source)
+    return Model(data, source, str(path))
 
 
 @contextmanager

@@ -87,6 +87,8 @@ def test_the_file_is_shown_and_keeps_its_comments(config: Config) -> None:
         ("[reply]\nhop = 1", "[reply] is not a command; there are replay, listen"),
         ('hop = "fast"', "hop = 'fast' cannot be"),
         ("hop = true", "hop = True is no value of --hop"),
+        ("no-adapt = true", "write adapt = false"),
+        ("[listen]\nno_adapt = true", "write adapt = false"),
         ("[listen]\nreconnect = 3", "listen.reconnect = 3 is neither true nor false"),
     ],
 )
@@ -108,6 +110,7 @@ def test_a_mistake_in_the_file_is_one_line(config: Config, text: str, told: str)
         ("a.b.c", "1"),
         ("hop", "fast"),
         ("hop",),
+        ("hop", "--unset"),
         ("--unset",),
         ("hop", "1", "--unset"),
     ],

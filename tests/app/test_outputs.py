@@ -218,6 +218,24 @@ def test_pages_of_channels_do_not_go_to_standard_output(folder: Path, name: str)
     assert [path.name for path in folder.iterdir()] == ["a.flac"]
 
 
+def test_only_pages_of_channels_stand_in_their_way(folder: Path, tiny: Path) -> None:
+    (folder / "talk.old.html").write_text("kept")
+    given = ("replay", "a.flac", "--model", str(tiny), "--channel", "each", "--report", "talk.html")
+    assert livesr(folder, *given).returncode == 0
+    assert "talk.1.html (--report) exists" in refusal(folder, *given)
+    assert (folder / "talk.old.html").read_text() == "kept"
+
+
+def test_a_session_among_files_is_named_and_the_others_are_replayed(
+    folder: Path, tiny: Path
+) -> None:
+    (folder / "s.jsonl").write_text("")
+    told = livesr(folder, "replay", "a.flac", "s.jsonl", "--model", str(tiny), "--summary", "s.csv")
+    assert told.returncode == 3
+    assert "s.jsonl holds readings, not sound; replay it alone" in told.stderr
+    assert (folder / "s.csv").read_text().count("\n") == 3
+
+
 def test_a_run_that_hears_nothing_leaves_no_file_in_the_way(folder: Path) -> None:
     (folder / "b.flac").write_bytes(CLIP.read_bytes()[:100])
     told = livesr(folder, "replay", "b.flac", "--jsonl", "o", "--csv", "nowhere/o")

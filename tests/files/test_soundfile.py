@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -401,6 +402,40 @@ def test_a_start_and_an_end(tmp_path: Path, tiny: Path, speech: np.ndarray, rate
             livesr.replay(path, model=tiny, start=start, end=end)
     with pytest.raises(AudioError, match="ends before 60 s"):
         list(livesr.replay(path, model=tiny, start=60))
+
+
+def test_a_start_at_the_last_frame_of_a_block_of_many_channels(
+    tmp_path: Path, tiny: Path, speech: np.ndarray
+) -> None:
+    path = tmp_path / "a.wav"
+    sf.write(path, np.repeat(speech[:32_000, None], 9, axis=1), 16000)
+    with SoundFile(path) as sound:
+        first = len(next(iter(sound.blocks())))
+    start = (first - 1) / 16000
+    mono = [r.end for r in livesr.replay(speech[:32_000], model=tiny, start=start)]
+    assert [r.end for r in livesr.replay(path, model=tiny, start=start)] == mono
+    assert [r.end for r in livesr.replay(path, model=tiny, start=start, channel=9)] == mono
+
+
+def test_channels_that_cancel_out_before_the_start_are_no_matter(
+    tmp_path: Path, tiny: Path, speech: np.ndarray
+) -> None:
+    path = tmp_path / "a.wav"
+    signs = np.where(np.arange(96_000) < 48_000, -1.0, 1.0)
+    sf.write(path, np.stack((speech[:96_000], signs * speech[:96_000]), axis=1), 16000)
+    with pytest.warns(AudioWarning, match="cancel"):
+        list(livesr.replay(path, model=tiny))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        list(livesr.replay(path, model=tiny, start=3))
+
+
+def test_a_raw_format_is_one() -> None:
+    for channels, name in ((0, "s16le"), ("2", "s16le"), (1, "s17le"), (1, ["s16le"])):
+        with pytest.raises(AudioError):
+            RawFormat(8000, channels, name)  # type: ignore[arg-type]
+    with pytest.raises(AudioError, match="give a RawFormat"):
+        SoundFile(CLIP, raw="s16le")  # type: ignore[arg-type]
 
 
 def test_media_without_pyav_says_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,9 +18,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     threads: list[str] = []
     one_model = load.Model
 
-    def model(data: bytes, source: str) -> load.Model:
+    def model(data: bytes, source: str, reference: str) -> load.Model:
         threads.append(threading.current_thread().name)
-        return one_model(data, source)
+        return one_model(data, source, reference)
 
     monkeypatch.setattr(load, "Model", model)
     monkeypatch.setattr(load, "_load", lru_cache(load._load.__wrapped__))

@@ -39,14 +39,15 @@ def config(
     *command, name = key.split(".")
     if len(command) > 1:
         raise LivesrError(f"{key} has too many dots; give NAME or COMMAND.NAME.")
-    if value is None and not unset:
+    if value is None:
         found = values.get(command[0]) if command else values
         if not isinstance(found, Mapping) or name not in found:
             raise LivesrError(f"{key} is not set in {path}; livesr config {key} VALUE sets it.")
-        shown = found[name]
-        print(str(shown).lower() if isinstance(shown, bool) else shown)
-        return
-    if value is not None:
+        if not unset:
+            shown = found[name]
+            print(str(shown).lower() if isinstance(shown, bool) else shown)
+            return
+    else:
         new = {name: parsed(value)}
         defaults({command[0]: new} if command else new, context, path)  # refuses what it is not
     write(path, key, value)
