@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from livesr.colours import colours_of
 from livesr.errors import LivesrError
 from livesr.event import Event
 from livesr.reading import Reading
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Of Okabe and Ito, which tell apart for every kind of sight.
-_COLOURS = {"angry": "#d55e00", "happy": "#e69f00", "neutral": "#009e73", "sad": "#0072b2"}
-_SPARE = ("#cc79a7", "#56b4e9", "#f0e442", "#999999")
 _CELL_SECONDS = 0.02  # of the attention's timeline
 _MOST_POINTS = 4000  # of the waveform's outline
 
@@ -64,7 +63,7 @@ def plot(
     figure = Figure(figsize=(10, 5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     ends = np.array([reading.end for reading in found])
-    colours = _colours(labels)
+    colours = colours_of(labels)
     lines = [
         above.plot(ends, [r.smoothed[label] for r in found], color=colour, label=label)[0]
         for label, colour in colours.items()
@@ -83,11 +82,6 @@ def plot(
     shown.set(ylabel="attention", yticks=[])
     below.set(xlabel="seconds", ylabel="" if samples is None else "waveform", yticks=[])
     return figure
-
-
-def _colours(labels: tuple[str, ...]) -> dict[str, str]:
-    spare = iter(_SPARE * len(labels))
-    return {label: _COLOURS.get(label) or next(spare) for label in labels}
 
 
 def _outline(axes: Any, mono: np.ndarray, rate: int, start: float) -> None:

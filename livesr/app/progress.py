@@ -101,11 +101,6 @@ class FileProgress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    @property
-    def seconds_left(self) -> float | None:
-        """Until all is done, at the speed so far; None before it is known."""
-        return self._bar.tasks[0].time_remaining
-
     def show(self, done: Iterable[float], name: str) -> None:
         """Draw it anew.
 

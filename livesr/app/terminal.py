@@ -324,10 +324,12 @@ def _tell_state(view: View, listener: Listener) -> None:
 
 def _take_rest(run: OutputRun, listener: Listener) -> None:
     """What the listener gave until it stopped, so that files are whole however it ends."""
-    with suppress(LivesrError, OSError):
+    try:
         while items := listener.items(0):
             for item in items:
                 run.take(item)
+    except LivesrError as error:
+        run.fail(error)
 
 
 @contextmanager

@@ -14,17 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from livesr.app.report.report import Report
-from livesr.app.ui.theme import COLOURS, GLYPHS
+from livesr.app.ui.theme import GLYPHS
 from livesr.archive.outputs import ERROR, READINGS, REPORTS, TENTHS, labels_in
 from livesr.archive.places import Place
 from livesr.archive.progress import lasting
+from livesr.colours import colours_of
 from livesr.reading import Reading
 from livesr.version import __version__
 
 PAGE = "report.html"
 _WORST = 20
 _MOST_VALUES = 40  # of a column that groups the rows; a column with more gets no table
-_SPARE = ("#cc79a7", "#56b4e9", "#f0e442", "#999999")
 _STYLE = """
 :root { --ground: #f7f6f3; --card: #fff; --ink: #1a1c20; --quiet: #5d636d; --line: #e3e1dc; }
 @media (prefers-color-scheme: dark) {
@@ -205,15 +205,11 @@ def _percent(seconds: float, totals: dict[str, float]) -> str:
     return f"{seconds / whole:.0%}" if whole else "-"
 
 
-def _colour(label: str, labels: Sequence[str]) -> str:
-    return COLOURS.get(label) or _SPARE[list(labels).index(label) % len(_SPARE)]
-
-
 def _square(label: str, labels: Sequence[str]) -> str:
     return (
         f"<svg width='14' height='14' viewBox='0 0 14 14' role='img' aria-label='{escape(label)}' "
         f"display='inline'><text x='7' y='12' font-size='14' text-anchor='middle' "
-        f"fill='{_colour(label, labels)}'>{GLYPHS.get(label, '◆')}</text></svg>"
+        f"fill='{colours_of(labels)[label]}'>{GLYPHS.get(label, '◆')}</text></svg>"
     )
 
 
@@ -222,11 +218,11 @@ def _stack(totals: dict[str, float], labels: Sequence[str]) -> str:
     whole, at, parts = sum(totals.values()), 0.0, []
     if not whole:
         return "<span class='quiet'>no labelled speech</span>"
-    for label in labels:
+    for label, colour in colours_of(labels).items():
         width = 100 * totals[label] / whole
         parts.append(
             f"<rect x='{at:.3f}' y='0' width='{width:.3f}' height='10' "
-            f"fill='{_colour(label, labels)}'><title>{escape(label)} {width:.0f} %</title></rect>"
+            f"fill='{colour}'><title>{escape(label)} {width:.0f} %</title></rect>"
         )
         at += width
     return (

@@ -107,6 +107,7 @@ class Listener:
         self._worker = Worker(query, recognizer, record, reconnect, self._give, channel, about)
         self._on_reading = on_reading
         self._async = _is_async(on_reading)
+        self._paused = False
         self._calls: asyncio.Task[None] | None = None  # of an async on_reading
         self.missed = 0
         self._items: deque[Item] = deque()
@@ -162,10 +163,12 @@ class Listener:
 
     def pause(self) -> None:
         """Leave the sound out until `resume`; the clock goes on."""
+        self._paused = True
         self._worker.command(self._worker.pause)
 
     def resume(self) -> None:
         """Go on after `pause`."""
+        self._paused = False
         self._worker.command(self._worker.resume)
 
     def reset(self) -> None:
@@ -281,8 +284,8 @@ class Listener:
 
     @property
     def paused(self) -> bool:
-        """Whether it was paused."""
-        return self._worker.paused
+        """Whether it was paused, by the newest call of `pause` or `resume`."""
+        return self._paused
 
     @property
     def trouble(self) -> str:

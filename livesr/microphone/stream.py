@@ -42,6 +42,7 @@ class Microphone:
         wake_at: frames that are enough.
         channels: inputs that were opened.
         fault: what went wrong inside the callback, if anything did.
+        captured_from: when the first frame was sound, monotonic seconds; None before it came.
 
     Raises:
         DeviceError: if PortAudio cannot open it, or it has no such channel.
@@ -59,6 +60,7 @@ class Microphone:
         self._ends = np.zeros(_SLOTS, np.int64)  # of each callback's block, frames
         self._arrived = np.zeros(_SLOTS)  # when it came, monotonic seconds
         self._captured = np.zeros(_SLOTS)  # when its first frame was sound, monotonic seconds
+        self.captured_from: float | None = None
         self._count = 0  # callbacks so far
         self.wake_at = 0
         self._woken_at = -1  # the value of `wake_at` that was answered last
@@ -145,6 +147,8 @@ class Microphone:
         self._arrived[slot] = now
         captured = times.inputBufferAdcTime
         self._captured[slot] = now - (times.currentTime - captured if captured else 0.0)
+        if self.captured_from is None:
+            self.captured_from = float(self._captured[slot])
         self.ring.push(block if self.channel is None else block[:, self.channel - 1, None])
         self._count += 1
         due = self.wake_at
@@ -207,14 +211,8 @@ class Microphone:
         begin = int(self._ends[before]) if self._count > 1 else 0
         return float(self._captured[newest] + (self._ends[newest] - begin) / self.rate)
 
-    @property
-    def captured_from(self) -> float | None:
-        """When the first frame was sound, monotonic seconds; None before it came."""
-        return float(self._captured[0]) if 0 < self._count <= _SLOTS else None
-
-    @property
     def gone(self) -> bool:
-        """Whether nothing will come any more."""
+        """Whether nothing will come any more; to be asked again and again."""
         if self.fault is not None:
             return True
         try:

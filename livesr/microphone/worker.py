@@ -168,7 +168,7 @@ class Worker:
                 if self._stopped:
                     break
                 self._hear(microphone)
-                if microphone.gone:
+                if microphone.gone():
                     microphone = self._reopen(microphone)
             self._emit(self._count_pause())
         finally:
@@ -324,7 +324,7 @@ class Worker:
             except DeviceError as error:
                 _log.debug("%s", error)
                 continue
-            while microphone.captured_from is None and not (microphone.gone or self._ending):
+            while microphone.captured_from is None and not (microphone.gone() or self._ending):
                 time.sleep(0.01)
             if microphone.captured_from is not None:
                 return microphone

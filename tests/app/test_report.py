@@ -25,7 +25,8 @@ from livesr import Event, LivesrError, Reading
 from livesr.app.gaps import Gaps
 from livesr.app.report import report
 from livesr.app.report.report import Report
-from livesr.app.ui.theme import COLOURS, GLYPHS
+from livesr.app.ui.theme import GLYPHS
+from livesr.colours import COLOURS
 from livesr.event import PAUSED, Item
 from livesr.files.jsonl import readings_from_jsonl
 from livesr.model.metadata import LABELS

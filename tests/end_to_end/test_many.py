@@ -383,11 +383,11 @@ def test_progress_counts_sound_and_not_files(tmp_path: Path) -> None:
     assert lengths([str(tmp_path / "long.wav")], 20.0, 80.0) == [60.0]
     now = 0.0
     progress = FileProgress([90.0, 10.0], Console(quiet=True), clock=lambda: now)
-    assert progress.seconds_left is None
+    assert progress._bar.tasks[0].time_remaining is None
     for now in (1.0, 2.0, 3.0):  # of the long file, 30 s of sound a second
         progress.show([30.0 * now, 0.0], "long.wav")
     progress.finish(0)
-    assert progress.seconds_left == 1  # ten seconds of sound at that speed
+    assert progress._bar.tasks[0].time_remaining == 1  # ten seconds of sound at that speed
 
 
 def test_inputs_that_cannot_be_meant(tmp_path: Path) -> None:

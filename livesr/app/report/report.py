@@ -12,7 +12,6 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 from errno import EISDIR
-from itertools import cycle
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,8 +20,9 @@ import numpy as np
 from livesr.app.gaps import Gaps
 from livesr.app.outputs import STDOUT
 from livesr.app.ui.closing import rounded
-from livesr.app.ui.theme import CLIPPING_DBFS, COLOURS, FAINT_DBFS, GLYPHS
+from livesr.app.ui.theme import CLIPPING_DBFS, FAINT_DBFS, GLYPHS
 from livesr.arrays import Float64
+from livesr.colours import colours_of
 from livesr.errors import LivesrError
 from livesr.event import Event, Item
 from livesr.reading import LONGEST_TEXT, Reading, Status
@@ -36,7 +36,6 @@ _MOST_LISTED = 2000  # turning points, and events: beyond, they are counted
 _MOST_REASONS = 24  # livesr gives five; a file may hold any
 _MOST_PROFILES = 4  # a session has one, or two if it began without
 _CELL_SECONDS, _CELLS = 0.1, 1 << 20  # of the attention timeline: 29 h, then it is coarsened
-_SPARE_COLOURS = ("#cc79a7", "#56b4e9", "#f0e442", "#999999")  # for labels that are not the four
 _END, _LEVEL, _SECONDS, _LOST, _SPEECH, _JUDGED, _SMOOTHED = range(7)
 
 
@@ -202,8 +201,8 @@ class Report:
 
     def _data(self) -> dict[str, Any]:
         """All that the page shows; times in seconds, shares 0 to 1."""
-        summary, labels = self._summary, self._summary.labels
-        spare = cycle(_SPARE_COLOURS)
+        summary = self._summary
+        labels = summary.labels
         return {
             "source": self._source,
             "model": self._model,
@@ -215,7 +214,7 @@ class Report:
             "begin": max(self._begin, 0.0),
             "end": summary.end,
             "labels": [
-                [name, GLYPHS.get(name, "◆"), COLOURS.get(name) or next(spare)] for name in labels
+                [name, GLYPHS.get(name, "◆"), colour] for name, colour in colours_of(labels).items()
             ],
             "reasons": self._reasons,
             "floor": FAINT_DBFS,

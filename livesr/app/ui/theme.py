@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Literal
 
 from livesr.text import made_printable
 
-if TYPE_CHECKING:  # the report, too, takes its colours from here
+if TYPE_CHECKING:  # the report, too, takes shapes from here
     from rich.console import Console, ConsoleOptions
 
 Ground = Literal["dark", "light"]
 
-# Okabe and Ito's hues, told apart by colour-blind eyes; the report draws areas with them.
-COLOURS = {"angry": "#d55e00", "happy": "#e69f00", "neutral": "#009e73", "sad": "#0072b2"}
-# The same hues as letters, on black and on white.
+# The hues of livesr.colours as letters, on black and on white.
 ON_ANY = {"angry": "#c15500", "happy": "#9d6c00", "neutral": "#008661", "sad": "#117cb7"}
 # Of the 256 that most terminals have, so that none is replaced by a neighbour. On black and white
 # only five of them have the contrast, grey apart.
