@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -15,10 +16,11 @@ from livesr.app.gaps import Gaps
 from livesr.arrays import Float32
 from livesr.errors import DeviceError, LivesrError
 from livesr.files.soundfile import SoundFile
-from livesr.microphone.devices import portaudio
+from livesr.microphone.devices import portaudio, words
 
 _BLOCKS = 8  # of half a second, decoded ahead
 _MOST_CHANNELS = 2
+_DEAD_SECONDS = 2.0  # without a call of PortAudio's
 
 
 class Speaker:
@@ -27,19 +29,26 @@ class Speaker:
     Args:
         opened: gives the file anew, to be read from its start.
         gaps: what the file leaves out of its stream.
+        channel: the only one to play, counted from 1; None plays both of two, or the mean of more.
 
     Raises:
         DeviceError: if there is no output, or it cannot be opened.
         LivesrError: as `opened`.
     """
 
-    def __init__(self, opened: Callable[[], SoundFile], gaps: Gaps | None = None) -> None:
-        self._opened, self._gaps = opened, gaps or Gaps()
+    def __init__(
+        self,
+        opened: Callable[[], SoundFile],
+        gaps: Gaps | None = None,
+        channel: int | None = None,
+    ) -> None:
+        self._opened, self._gaps, self._channel = opened, gaps or Gaps(), channel
         sd = portaudio()
         with opened() as sound:
-            first = next(iter(sound.blocks()), np.zeros((1, 1), np.float32))
             self._rate = sound.rate
-        self._channels = first.shape[1] if first.shape[1] <= _MOST_CHANNELS else 1
+            every = sound.channels if channel is None else 1
+        self._channels = every if every <= _MOST_CHANNELS else 1
+        self._called = 0.0  # when PortAudio last asked for sound, monotonic seconds
         self._blocks: queue.Queue[Float32 | None] = queue.Queue(_BLOCKS)
         self._feeder: threading.Thread | None = None
         self._ended = threading.Event()
@@ -65,6 +74,11 @@ class Speaker:
             raise DeviceError(f"The sound output cannot be opened ({why}).")
 
     def go(self, at: float) -> None:
+        """Play from so many seconds of the stream on.
+
+        Raises:
+            DeviceError: if the output has gone; `now` likewise.
+        """
         self.stop()
         at = self._gaps.to_sound(at)
         self._at, self._frames, self._over = at, 0, False
@@ -74,8 +88,11 @@ class Speaker:
             target=self._feed, args=(at, self._blocks, self._ended), daemon=True
         )
         self._feeder.start()
-        self._running = True
-        self._stream.start()
+        self._running, self._called = True, time.monotonic()
+        try:
+            self._stream.start()
+        except portaudio().PortAudioError as error:
+            raise DeviceError(f"The sound output cannot be started: {words(error)}.") from None
 
     def stop(self) -> None:
         self._at, self._frames = self._place(), 0
@@ -86,10 +103,13 @@ class Speaker:
         if self._feeder:
             self._feeder.join()
             self._feeder = None
-        if not self._stream.stopped:
-            self._stream.abort()
+        with suppress(portaudio().PortAudioError):
+            if not self._stream.stopped:
+                self._stream.abort()
 
     def now(self) -> float:
+        if self._running and time.monotonic() > self._called + _DEAD_SECONDS:
+            raise DeviceError("The sound output has gone; replay again, or without --play.")
         return self._gaps.to_stream(self._place())
 
     def _place(self) -> float:
@@ -120,7 +140,9 @@ class Speaker:
                 skipped = max(0, skipped - len(block))
                 if not len(now):
                     continue
-                if now.shape[1] != self._channels:
+                if self._channel is not None:
+                    now = now[:, self._channel - 1, None]
+                elif now.shape[1] != self._channels:
                     now = now.mean(axis=1, keepdims=True)
                 if resampler:
                     now = resampler.resample_chunk(now).reshape(-1, self._channels)
@@ -129,7 +151,7 @@ class Speaker:
 
     def _play(self, out: Any, count: int, _time: Any, _status: Any) -> None:
         """PortAudio's callback."""
-        filled = 0
+        filled, self._called = 0, time.monotonic()
         while filled < count:
             if not len(self._rest):
                 try:

@@ -9,7 +9,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import soundfile as sf
 from livesr.app.exit_status import ExitStatus, of_signal
 from tests.helpers.commands import livesr
 from tests.helpers.tiny import DATA
+from tests.helpers.waiting import until
 
 CLIP = DATA / "conversation.flac"  # more lines than a pipe holds
 SHORT, READINGS = DATA / "banglaser.flac", 15
@@ -142,11 +142,7 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
 
 
 def until_written(path: Path) -> None:
-    for _ in range(600):
-        if path.exists() and path.read_text().count("\n") >= 2:
-            return
-        time.sleep(0.05)
-    raise AssertionError("nothing was written")
+    until(lambda: path.exists() and path.read_text().count("\n") >= 2)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from livesr.app.speaker import Speaker
 from livesr.files.soundfile import SoundFile
 from tests.helpers.tiny import DATA
 from tests.helpers.virtual import VirtualMicrophone
+from tests.helpers.waiting import until
 
 CLIP = DATA / "conversation.flac"
 RATE = 16_000
@@ -72,6 +73,45 @@ def test_the_clock_reaches_the_end(microphone: VirtualMicrophone, tmp_path: Path
     else:
         pytest.fail("it stands before the end")
     speaker.close()
+
+
+def test_one_channel_is_played_alone(microphone: VirtualMicrophone, tmp_path: Path) -> None:
+    call = np.zeros((32_000, 2))
+    call[:, 1] = 0.5 * np.sin(np.arange(32_000))
+    sf.write(tmp_path / "a.wav", call, RATE)
+    loudest = []
+    for channel in (1, 2):
+        raw = tmp_path / "played.raw"
+        command = ["parec", "-d", "vmic.monitor", "--rate=16000", "--channels=1", "--raw"]
+        with raw.open("wb") as file, subprocess.Popen(command, stdout=file) as recorder:
+            speaker = Speaker(lambda: SoundFile(tmp_path / "a.wav"), channel=channel)
+            time.sleep(0.5)
+            speaker.go(0.0)
+            time.sleep(1.0)
+            speaker.close()
+            recorder.terminate()
+        loudest.append(int(np.abs(np.fromfile(raw, np.int16)).max()))
+    assert loudest[0] == 0
+    assert loudest[1] > 10_000
+
+
+def test_an_output_that_has_gone_is_an_error_and_no_endless_wait(
+    microphone: VirtualMicrophone, tmp_path: Path
+) -> None:
+    sf.write(tmp_path / "a.wav", np.zeros(60 * RATE), RATE)
+    sound, out = str(tmp_path / "a.wav"), tmp_path / "a.jsonl"
+    with subprocess.Popen(
+        [sys.executable, "-m", "livesr", "replay", sound, "--play", "--jsonl", str(out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **microphone.environment},
+    ) as process:
+        until(lambda: out.exists() and out.read_text().count("\n") > 2)
+        microphone.down()
+        assert process.wait(timeout=30) == 3
+        assert process.stderr is not None
+        assert b"sound output" in process.stderr.read()
+    microphone.up()
 
 
 def test_what_a_recording_leaves_out_is_passed_at_once(

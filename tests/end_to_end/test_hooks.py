@@ -17,8 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ import soundfile as sf
 
 import livesr
 from tests.helpers.tiny import DATA
+from tests.helpers.waiting import until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SECONDS = 6
@@ -69,13 +69,6 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     with socket.socket(type=kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def until(true: Callable[[], object], most: float = 90) -> None:
-    end = time.monotonic() + most
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @pytest.mark.slow

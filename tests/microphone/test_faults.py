@@ -27,7 +27,8 @@ from livesr.files.soundfile import SoundFile
 from livesr.microphone.capture import Capture
 from livesr.microphone.stream import Microphone
 from tests.helpers.virtual import VirtualMicrophone
-from tests.microphone.test_listening import LISTEN, collect, events, readings, until
+from tests.helpers.waiting import until
+from tests.microphone.test_listening import LISTEN, collect, events, readings
 from tests.soak import memory_mb
 
 FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

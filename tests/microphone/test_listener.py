@@ -31,7 +31,8 @@ from livesr.microphone.capture import Capture
 from livesr.microphone.devices import find, refresh
 from livesr.microphone.stream import Microphone
 from tests.helpers.virtual import VirtualMicrophone
-from tests.microphone.test_listening import collect, events, readings, until
+from tests.helpers.waiting import until
+from tests.microphone.test_listening import collect, events, readings
 
 
 def sleepy(seconds: float, at: float = 1.0) -> Callable[[Reading], None]:

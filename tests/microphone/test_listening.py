@@ -29,6 +29,7 @@ from livesr.files.replay import play
 from tests.helpers.terminal import Terminal
 from tests.helpers.tiny import DATA
 from tests.helpers.virtual import VirtualMicrophone
+from tests.helpers.waiting import until
 
 CLIP = DATA / "conversation.flac"
 TMUX = pytest.mark.skipif(
@@ -241,13 +242,6 @@ def test_a_recording_that_ends_early_is_status_3(
     told = subprocess.run(command, capture_output=True, text=True, check=False)
     assert told.returncode == 3
     assert f"livesr: {record} cannot be recorded to any further" in told.stderr
-
-
-def until(true: Callable[[], object], most: float = 60) -> None:
-    end = time.monotonic() + most
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_nothing_but_zeros_is_reported(microphone: VirtualMicrophone) -> None:

@@ -264,7 +264,8 @@ def _clock(path: Path, how: How, pace: bool, play: bool, gaps: Gaps, view: View)
         from livesr.files.soundfile import SoundFile
 
         try:
-            return Speaker(lambda: SoundFile(path, raw=how.raw), gaps)
+            channel = how.channel if isinstance(how.channel, int) else None
+            return Speaker(lambda: SoundFile(path, raw=how.raw), gaps, channel)
         except DeviceError as error:
             view.facts["sound"] = "off"
             print(f"livesr: {error} The replay goes on silently.", file=sys.stderr)
