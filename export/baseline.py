@@ -1,7 +1,7 @@
 """A classic baseline on the same clips: eGeMAPSv02 functionals and an SVM (RBF, C = 1).
 
     pip install -e '.[train,baseline]'
-    python -m export.baseline --corpora ../shared/speech
+    python -m export.baseline --corpora SPEECH
 
 The 88 functionals of a whole clip (Eyben et al. 2016) are standardised over the training clips. The
 SVM is trained on the `train` split and tested on `test`; then each corpus is left out in turn.

@@ -1,6 +1,6 @@
 """Does the network need both branches? Log-mels, a pretrained encoder, and both, on equal terms.
 
-    python -m export.branches --corpora ../shared/speech ../shared/speech-more --seeds 1 2
+    python -m export.branches --corpora SPEECH SPEECH-MORE --seeds 1 2
 
 Branch A is the paper's: log-mel, delta and delta-delta, eq. (1) to (3), and 2-D convolutions.
 Branch B is the encoder, frozen. What follows is the same for A, B and both joined: linear layer,

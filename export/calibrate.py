@@ -9,7 +9,7 @@ speaks to livesr is of no corpus, and by no microphone of theirs; so what is shi
 on predictions of its recipe for left-out corpora (`export.train --folds corpus`):
 
     python -m export.calibrate runs/acrnn-compact-seed1/acrnn-compact.onnx \\
-        --corpora ../shared/speech --left-out runs/left --output models/acrnn-compact.onnx
+        --corpora SPEECH --left-out runs/left --output models/acrnn-compact.onnx
 
 The folder holds CORPUS/CORPUS.onnx for each corpus left out. The clips go through `Recognizer`;
 what reached its decision is kept, so that every temperature is tried on the very numbers a stream

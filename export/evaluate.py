@@ -1,6 +1,6 @@
 """Evaluate a model clip by clip, through `Recognizer`.
 
-    python -m export.evaluate --corpora ../shared/speech --split test
+    python -m export.evaluate --corpora SPEECH --split test
 
 A clip is pushed into a new stream (cold), or after 30 s of other clips of its speaker, of any
 emotion, and 3 s of silence (--warm). Its result is the mean of the probabilities of all readings,

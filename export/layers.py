@@ -1,6 +1,6 @@
 """Which layers of the pretrained encoder tell emotions of strangers: a linear probe on each.
 
-    python -m export.layers --corpora ../shared/speech ../shared/speech-more
+    python -m export.layers --corpora SPEECH SPEECH-MORE
 
 The encoder is frozen and streamed as in livesr. Each corpus is left out in turn: the probe
 (`export/training/probe.py`) is fitted on the other corpora's train and dev clips as recorded, and

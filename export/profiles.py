@@ -1,6 +1,6 @@
 """What a few examples of a voice bring: the curves and tables of known voices.
 
-    python -m export.profiles --corpora ../shared/speech --others ../shared/speech-more
+    python -m export.profiles --corpora SPEECH --others SPEECH-MORE
 
 Of each speaker some clips of each emotion, drawn at random, are enrolled and the others judged, as
 in `export.evaluate`. UAR, mean over draws and speakers; a speaker counts where two clips of each

@@ -1,6 +1,6 @@
 """Compare networks, and report one of them in full: tables and pictures.
 
-    python -m export.report --corpora ../shared/speech --output report \\
+    python -m export.report --corpora SPEECH --output report \\
         runs/acrnn-compact-seed*/acrnn-compact.onnx runs/cnn*/cnn*.onnx
 
 Models with the same name are seeds of one network. The network given first is reported in full: by
@@ -17,7 +17,7 @@ corpus in each condition and warm (the same ones always), and one speaker of eac
 evaluated on all clips of the corpus that it was not trained on, those of test speakers among them.
 It also works alone:
 
-    python -m export.report --corpora ../shared/speech --left-out runs/*-left-seed*
+    python -m export.report --corpora SPEECH --left-out runs/*-left-seed*
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Whether a steady voice keeps its label, and whether a change is noticed.
 
-    python -m export.steady --corpora ../shared/speech --split dev
+    python -m export.steady --corpora SPEECH --split dev
 
 Three measures of adaptation, taken together:
 

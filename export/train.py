@@ -1,4 +1,4 @@
-"""Train a network and export it: `python -m export.train --corpora ../shared/speech`.
+"""Train a network and export it: `python -m export.train --corpora SPEECH`.
 
 Speaker-independent: trains on the `train` split, calibrates on `dev`, never sees `test`. Once all
 is chosen, a config may have it train on both (`splits`): what comes out is then calibrated by

@@ -1,6 +1,6 @@
 """Train the network that stands on a pretrained encoder, and export it.
 
-    python -m export.train_pretrained --corpora ../shared/speech ../shared/speech-more --seed 2
+    python -m export.train_pretrained --corpora SPEECH SPEECH-MORE --seed 2
     python -m export.train_pretrained --corpora ... --left-out runs/pretrained-left
 
 The second leaves each corpus out in turn, writes FOLDER/CORPUS/CORPUS.onnx, as `export.calibrate`

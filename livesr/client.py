@@ -532,10 +532,14 @@ class AsyncVoice:
             raise _refusal(self._url, error) from None
         await socket.send(self._session.opening())
         try:
-            while self._session.take(await socket.recv())["type"] != "session.created":
-                pass
+            while (came := self._session.take(await socket.recv()))["type"] != "session.created":
+                if came["type"] == "error":  # the options were refused
+                    raise ServerError(came["code"], came["message"])
         except ConnectionClosed as closed:
             raise ServerError("closed", f"The server ended the session ({closed}).") from None
+        except ServerError:
+            socket.transport.abort()
+            raise
         return socket
 
     async def _recover(self, closed: ConnectionClosed) -> None:

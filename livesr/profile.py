@@ -95,10 +95,9 @@ class Expectation:
     chance: float
 
     def __str__(self) -> str:
-        least, most = max(0.0, self.uar - self.error), min(1.0, self.uar + self.error)
         return (
-            f"expects to be right in {self.uar:.0%} ({least:.0%} to {most:.0%}; guessing: "
-            f"{self.chance:.0%}), on its {self.examples} examples"
+            f"expects to be right in {self.uar:.0%}, give or take {100 * self.error:.0f} points (one "
+            f"standard error; guessing: {self.chance:.0%}), on its {self.examples} examples"
         )
 
 
@@ -518,6 +517,11 @@ class Profile:
                 data = file.read(_LARGEST_BYTES + 1)
             if len(data) > _LARGEST_BYTES:
                 raise ProfileError(f"{path} is too large to be a profile of livesr's.")
+        except FileNotFoundError:
+            raise ProfileError(
+                f"There is no file {path}. Give the path of a profile (`livesr profiles NAME` "
+                "shows it); `livesr enrol NAME` makes one."
+            ) from None
         except (OSError, TypeError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             raise ProfileError(

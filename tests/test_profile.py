@@ -153,7 +153,7 @@ def test_what_is_no_profile_is_refused_in_a_sentence(voice: Profile, tmp_path: P
         with pytest.raises(ProfileError, match=words) as caught:
             Profile.load(path)
         assert len(str(caught.value)) < 500
-    with pytest.raises(ProfileError, match="cannot be read"):
+    with pytest.raises(ProfileError, match="There is no file"):
         Profile.load(tmp_path / "none")
 
 

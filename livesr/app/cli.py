@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
+from typer.core import TyperGroup
 
 from livesr.app.commands.bench import bench
 from livesr.app.commands.config import config
@@ -33,7 +34,23 @@ from livesr.version import __version__
 # What a write to standard output fails with, though its reader is there.
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC))
 
+
+class _Group(TyperGroup):
+    """The commands; an error of one says which of its options came from the user's file."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except LivesrError as error:
+            given = (ctx.default_map or {}).get(ctx.invoked_subcommand or "", {})
+            if given:
+                options = ", ".join(f"{name} = {value!s:.40}" for name, value in given.items())
+                error.add_note(f"From {config_path()}: {options} (livesr config KEY --unset).")
+            raise
+
+
 app = typer.Typer(
+    cls=_Group,
     help="Real-time speech emotion recognition: how angry, happy, neutral or sad a voice sounds, "
     "and how sure that is.",
     no_args_is_help=True,
@@ -122,7 +139,8 @@ def tidy_end() -> Iterator[None]:
     try:
         yield
     except LivesrError as error:
-        print(f"livesr: {error}", file=sys.stderr)
+        for text in (error, *getattr(error, "__notes__", ())):
+            print(f"livesr: {text}", file=sys.stderr)
         sys.exit(ExitStatus.USAGE)
     except OSError as error:
         if error.filename is not None or error.errno not in _NO_ROOM:

@@ -107,8 +107,8 @@ def process(job: Job, how: How, tell: Callable[[int, float], None]) -> Outcome:
         with writers:
             if is_session(job.input.path):
                 raise LivesrError(
-                    f"{job.input.path} holds readings, not sound; replay it alone: "
-                    f"livesr replay {job.input.path}"
+                    f"{job.input.path} holds readings, not sound: replay it alone and without "
+                    f"--summary (livesr replay {job.input.path})."
                 )
             sound = opened(job.input.path, raw=how.raw)
             writers.enter_context(sound)
@@ -227,8 +227,8 @@ def plan(
     for what, path in named:  # opened when there is something to write: hours later
         if path and path != STDOUT:
             _check_place(what, path)
-    if summary and summary.lower().endswith(_PARQUET):
-        _pyarrow()
+    if summary and summary != STDOUT:
+        _check_summary(summary)
     for job in jobs:
         for path in (job.jsonl, job.events, job.report):
             if path and path != STDOUT:
@@ -259,6 +259,14 @@ def _below(what: str, path: str | None, each: Input, count: int, ending: str) ->
         )
     name = each.below if each.path != STDIN else Path("stdin")
     return os.path.join(path, str(name) + ending)
+
+
+def _check_summary(path: str) -> None:
+    ending = Path(path).suffix.lower()
+    if ending == _PARQUET:
+        _pyarrow()
+    elif ending not in ("", ".csv"):
+        raise LivesrError(f"--summary {path}: the name must end in .csv or .parquet.")
 
 
 def _check_place(what: str, path: str) -> None:

@@ -59,7 +59,22 @@ def load(name: str | None) -> tuple[Path | None, Profile | None]:
     if name is None:
         return None, None
     path = place(name)
+    check_exists(name, path)
     return path, Profile.load(path)
+
+
+def check_exists(name: str, path: Path) -> None:
+    """Refuse a name that no profile has, and say which there are.
+
+    Raises:
+        ProfileError: if there is none.
+    """
+    if not is_path(name) and not path.exists():
+        there = ", ".join(file.name.removesuffix(SUFFIX) for file in known()) or "none"
+        raise ProfileError(
+            f"There is no profile {name!r} in {path.parent}; there are: {there}. "
+            f"`livesr enrol {name}` makes it."
+        )
 
 
 def settings_read(model: str | None, path: Path | None, profile: Profile | None) -> list[Place]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from livesr.errors import AudioError
 from livesr.event import Event
 from livesr.files.jsonl import readings_from_jsonl
 from livesr.files.replay import ReplaySettings, Source, play, warn_of
@@ -51,7 +52,12 @@ def judge(
         >>> judge("talk.flac").label in ("angry", "happy", "neutral", "sad")
         True
     """
-    check_channel(channel)  # "each" would be several voices
+    if isinstance(channel, str):
+        raise AudioError(
+            f"judge gives one verdict, so channel={channel!r:.20} cannot be; give channel=1 and "
+            "channel=2, or use replay(channel='each')."
+        )
+    check_channel(channel)
     summary = Summary()
     settings = ReplaySettings(model, hop, profile, adapt, channel)
     for item in play(path_or_samples, settings, sample_rate):

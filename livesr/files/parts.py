@@ -24,6 +24,8 @@ _MOST_CHUNKS = 100_000
 _CHUNK_NAME = re.compile(rb"[ -~]{3}[ -~\0]")
 _LEFT_OVER = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3")  # what taggers put at an end
 _RIFF = (b"RIFF", b"RIFX", b"RF64", b"BW64")
+# What files of sound begin with, as against bare samples.
+HEADERS = (*_RIFF, b"OggS", b"fLaC", b"ID3", b"FORM", b"caff", b".snd", b"\x1aE\xdf\xa3")
 _W64 = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")

@@ -8,11 +8,10 @@ from numpy.typing import ArrayLike
 
 from livesr.arrays import Array
 from livesr.errors import AudioError
-from livesr.files.parts import Finding
+from livesr.files.parts import HEADERS, Finding
 from livesr.stages.samples import check_rate, shaped
 
 _BLOCK_SECONDS = 0.5
-_FILES = (b"RIFF", b"RF64", b"OggS", b"fLaC", b"ID3", b"FORM", b"caff", b"\x1aE\xdf\xa3")
 
 
 class Samples:
@@ -29,7 +28,7 @@ class Samples:
     name, path = "the samples", None
 
     def __init__(self, samples: ArrayLike, rate: int) -> None:
-        if isinstance(samples, (bytes, bytearray)) and samples[:4].startswith(_FILES):
+        if isinstance(samples, (bytes, bytearray)) and samples[:4].startswith(HEADERS):
             raise AudioError("These bytes are a sound file, not samples; give io.BytesIO of them.")
         self._samples: Array = shaped(samples)
         self.rate = check_rate(rate)

@@ -20,7 +20,7 @@ from livesr.arrays import Float32
 from livesr.errors import AudioError
 from livesr.files.content import Content, Incoming, Piece, Pieces, spooled
 from livesr.files.media import Media, convert_command, media_format
-from livesr.files.parts import Finding, follows_on, layout, pipe_wave
+from livesr.files.parts import HEADERS, Finding, follows_on, layout, pipe_wave
 from livesr.settings import MOST_CHANNELS, SAMPLE_RATE
 from livesr.stages.resample import Resampler
 from livesr.stages.samples import check_rate, in_words
@@ -33,6 +33,7 @@ _DENSEST = 16  # samples a byte, of all others
 _UNKNOWN_FRAMES = 2**44  # or more: the length is unknown
 _FEW = 256  # frames
 _TOLERANCE = 3 * 1152  # frames, by which a length may be wrong: three of mp3's own
+_BARE = "it has no header"
 _PIPED = (b".snd", b"fLaC")  # beside WAVE, what libsndfile reads from a pipe as it comes
 _WIDTHS = {"s16": "PCM_16", "s24": "PCM_24", "s32": "PCM_32", "f32": "FLOAT", "f64": "DOUBLE"}
 _RAW = {f"{name}{order}": kind for name, kind in _WIDTHS.items() for order in ("le", "be")}
@@ -114,7 +115,7 @@ class _Sndfile:
         if not raw and (self._file.format, self._file.subtype) == ("RAW", "ULAW"):
             # libsndfile takes any file that is named .au for samples.
             self._file.close()
-            raise TypeError("it has no header")
+            raise TypeError(_BARE)
         if isinstance(source, Incoming):
             source.begun()
         self.rate, self.channels = int(self._file.samplerate), int(self._file.channels)
@@ -239,11 +240,13 @@ class SoundFile:
         try:
             if not seekable:
                 incoming = Incoming(file)
+                self._check_bare(incoming.peek(4))
                 if self._raw or incoming.peek(4) in _PIPED or self._piped_wave(incoming):
                     self._incoming = incoming
                     return
                 file = self._stack.enter_context(spooled(incoming))
             self._content = Content(file)
+            self._check_bare(self._content.at(0, 4))
             found = layout(self._content) if not self._raw else None
         except OSError as error:
             raise AudioError(f"{self.name} cannot be read: {reason(error)}.") from None
@@ -258,6 +261,13 @@ class SoundFile:
         if self._parts or self._raw:
             self._direct = None
         self._parts = self._parts or [[range(0, self._content.size)]]
+
+    def _check_bare(self, head: bytes) -> None:
+        if self._raw and head.startswith(HEADERS):
+            raise AudioError(
+                f"{self.name} has a header, which says what it holds; leave out --rate, --channels "
+                "and --format (raw=)."
+            )
 
     def _piped_wave(self, incoming: Incoming) -> bool:
         """Whether it is a WAVE stream; then it has a header that is right."""
@@ -292,7 +302,9 @@ class SoundFile:
         head = Pieces(self._content, pieces).read(256) or b""
         try:
             decoder: _Decoder = _Sndfile(self._direct or whole, self._raw)
-        except (sf.LibsndfileError, OSError, TypeError) as error:  # TypeError: a name like a.raw
+        except TypeError:  # a name like a.raw
+            decoder = self._media(whole, head, _BARE)
+        except (sf.LibsndfileError, OSError) as error:
             decoder = self._media(whole, head, reason(error))
         try:
             self._check(decoder, whole.size)
@@ -320,6 +332,11 @@ class SoundFile:
             raise AudioError(f"{told}: {self.findings[0].text}.") from None
 
     def _unreadable(self, why: str) -> AudioError:
+        if why == _BARE:
+            return AudioError(
+                f"{self.name} has no header; say what it holds, such as --rate 8000 --format mulaw "
+                "(raw=RawFormat(8000, format='mulaw'))."
+            )
         why = "; ".join([why, *(finding.text for finding in self.findings[:1])])
         return AudioError(
             f"{self.name} is not a sound file that can be read ({why}); give wav, flac, ogg or mp3."

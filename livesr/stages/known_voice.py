@@ -47,8 +47,8 @@ class KnownVoice:
     Its prior is what the network says: of the model's labels the log-probabilities, less the
     voice's own offset, are added to the scores, so that few examples change little. With
     examples of all labels, or of all but one, the offset is their mean (each label weighing the
-    same). With fewer it is how far the examples are from what strangers get who sound so: a
-    sentence in the usual voice already tells it. c is centred on the voice and scaled by the
+    same). With fewer it is the difference between what the network says of them and what it says,
+    on average, of other people in the same emotion. c is centred on the voice and scaled by the
     spread of the examples; the penalty on the weights falls with the number of examples. Where
     a profile has labels that the model lacks, the log-probabilities are features beside c
     instead.

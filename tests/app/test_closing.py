@@ -27,10 +27,9 @@ def test_it_says_how_long_how_it_sounded_and_when_it_turned() -> None:
     ):
         summary.add(item)
     assert closing(summary) == [
-        "6.0 s of sound: 3.0 s speech with a label, 0.5 s unsure, 2.0 s no speech, "
-        "0.5 s warming up.",
+        "6.0 s of sound: 3.0 s with a label, 0.5 s unsure, 2.0 s no speech, 0.5 s warming up.",
         "1.0 s of sound were lost.",
-        "Of the speech with a label: happy 50 %, sad 50 %, angry 0 %, neutral 0 %.",
+        "Of the time with a label: happy 50 %, sad 50 %, angry 0 %, neutral 0 %.",
         "Turning points: 1.00 s sad, 3.00 s happy.",
     ]
 

@@ -120,6 +120,15 @@ def test_what_cannot_be_set(config: Config, arguments: tuple[str, ...]) -> None:
     assert not config.path.exists()
 
 
+def test_an_error_names_the_options_that_came_from_the_file(config: Config) -> None:
+    assert config("config", "hop", "99").returncode == 0
+    told = config("replay", CLIP)
+    assert told.returncode == 2
+    assert "A hop of 99" in told.stderr
+    assert f"From {config.path}: hop = 99" in told.stderr
+    assert config("models").stderr == ""
+
+
 def test_a_key_that_is_wrong_can_be_taken_out(config: Config) -> None:
     config.path.parent.mkdir()
     config.path.write_text("colour = 3\nhop = 0.5\n", encoding="utf-8")

@@ -232,7 +232,7 @@ def test_a_session_among_files_is_named_and_the_others_are_replayed(
     (folder / "s.jsonl").write_text("")
     told = livesr(folder, "replay", "a.flac", "s.jsonl", "--model", str(tiny), "--summary", "s.csv")
     assert told.returncode == 3
-    assert "s.jsonl holds readings, not sound; replay it alone" in told.stderr
+    assert "s.jsonl holds readings, not sound: replay it alone" in told.stderr
     assert (folder / "s.csv").read_text().count("\n") == 3
 
 

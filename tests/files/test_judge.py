@@ -60,7 +60,7 @@ def test_every_kind_of_source_gives_the_same(tiny: Path) -> None:
 
 
 def test_a_verdict_is_of_one_voice(tiny: Path) -> None:
-    with pytest.raises(livesr.AudioError, match="no channel 'each'"):
+    with pytest.raises(livesr.AudioError, match="one verdict, so channel='each'"):
         livesr.judge(CLIP, model=tiny, channel="each")  # type: ignore[arg-type]
 
 

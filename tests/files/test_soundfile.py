@@ -438,6 +438,13 @@ def test_a_raw_format_is_one() -> None:
         SoundFile(CLIP, raw="s16le")  # type: ignore[arg-type]
 
 
+def test_a_file_with_a_header_is_not_read_as_bare_samples() -> None:
+    with pytest.raises(AudioError, match="has a header"):
+        SoundFile(CLIP, raw=RawFormat(8000))
+    with pytest.raises(AudioError, match="has a header"):
+        SoundFile(io.BytesIO(CLIP.read_bytes()), raw=RawFormat(8000))
+
+
 def test_media_without_pyav_says_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     path = folder / "a.m4a"
@@ -458,7 +465,7 @@ def test_a_text_that_is_named_as_sound_is_none(tmp_path: Path) -> None:
     """libsndfile takes what is named .au for samples, whatever is in it."""
     for name in ("a.au", "a.snd"):
         (tmp_path / name).write_text("no sound at all\n" * 100)
-        with pytest.raises(AudioError, match="it has no header"):
+        with pytest.raises(AudioError, match="has no header; say what it holds"):
             SoundFile(tmp_path / name)
         raw = SoundFile(tmp_path / name, raw=RawFormat(8000, format="mulaw"))
         assert sum(map(len, raw.blocks())) == 1600

@@ -110,7 +110,8 @@ def _tell(profile: Profile, path: Path, name: str, clips: bool) -> None:
     if dropped:
         alone = ", ".join(profile.judged)
         print(
-            f"Because of your own words, {alone} are all that is judged; no {', '.join(dropped)}."
+            f"Only this profile's own labels are judged: {alone}. The model's {', '.join(dropped)} "
+            "are not."
         )
         for word in profile.judged:
             near = get_close_matches(word, profile.model_labels, 1, 0.7)

@@ -78,5 +78,5 @@ ProfileOption = Annotated[
 ]
 AdaptOption = Annotated[
     bool,
-    typer.Option("--adapt/--no-adapt", help="Whether to remove the voice's own offset."),
+    typer.Option("--adapt/--no-adapt", help="Take out what this voice always sounds like."),
 ]

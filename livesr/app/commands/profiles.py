@@ -28,7 +28,7 @@ def profiles(
     ] = None,
 ) -> None:
     """List, show or remove profiles of voices."""
-    from livesr.app.profiles import place
+    from livesr.app.profiles import check_exists, place
     from livesr.errors import ProfileError
     from livesr.profile import Profile
 
@@ -38,6 +38,7 @@ def profiles(
         _list()
         return
     path = place(name)
+    check_exists(name, path)
     if (label or number) and not (remove and label):
         raise ProfileError("--label and --number select what --remove removes; give --remove too.")
     if not remove or not path.exists():

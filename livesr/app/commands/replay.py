@@ -41,7 +41,7 @@ def replay(
         list[str],
         typer.Argument(
             help="Recordings (wav, flac, ogg, mp3 …), folders and patterns of them, - for "
-            "standard input; or a session's .jsonl.",
+            "standard input; or a .jsonl that --jsonl wrote.",
             metavar="FILE...",
         ),
     ],

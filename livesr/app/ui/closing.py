@@ -14,10 +14,10 @@ def closing(summary: Summary) -> list[str]:
     """A sentence a line: how long, how it sounded, when it turned.
 
     Example:
-        "27.1 s of sound: 20.6 s speech with a label, 5.7 s unsure, 0.8 s warming up."
+        "27.1 s of sound: 20.6 s with a label, 5.7 s unsure, 0.8 s warming up."
     """
     parts = {
-        "speech with a label": summary.seconds.get("speech", 0.0),
+        "with a label": summary.seconds.get("speech", 0.0),
         "unsure": summary.seconds.get("unsure", 0.0),
         "no speech": summary.seconds.get("no-speech", 0.0),
         "warming up": summary.seconds.get("warming-up", 0.0),
@@ -34,7 +34,7 @@ def closing(summary: Summary) -> list[str]:
         percents = rounded([100 * share for share in shares.values()])
         ranked = sorted(zip(percents, shares, strict=True), key=lambda pair: -pair[0])
         how = ", ".join(f"{name} {percent} %" for percent, name in ranked)
-        lines.append(f"Of the speech with a label: {how}.")
+        lines.append(f"Of the time with a label: {how}.")
         shown = summary.turns[:_MOST_TURNS]
         turns = ", ".join(f"{time:.2f} s {label}" for time, label in shown)
         more = summary.turned - len(shown)

@@ -8,7 +8,12 @@ from livesr.text import made_printable
 
 ABSENCES = {"no-speech": "no speech", "unsure": "unsure", "warming-up": "warming up"}
 # Kinds of events as people say them; others by the name that JSON lines have.
-_EVENT_NAMES = {"gap": "sound lost", "teach": "correction", "untaught": "correction undone"}
+_EVENT_NAMES = {
+    "session": "started",
+    "gap": "sound lost",
+    "teach": "correction",
+    "untaught": "correction undone",
+}
 _SAID_CELLS = 31  # "unsure: too little speech yet", the longest, and a gap
 
 

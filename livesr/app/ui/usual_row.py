@@ -34,8 +34,10 @@ class UsualRow:
             if found := self.usual.departure(self.reading):
                 label, above = found
                 words = f"{palette.glyph(label)} {label} +{100 * above:.0f} points"
-                row.append("   now ", palette.quiet).append(words, f"bold {palette.style(label)}")
+                row.append("   above it ", palette.quiet).append(
+                    words, f"bold {palette.style(label)}"
+                )
             elif self.reading.status in ("speech", "unsure"):
-                row.append("   now as usual", palette.quiet)
+                row.append("   as usual", palette.quiet)
         row.truncate(options.max_width)
         yield row
