@@ -96,8 +96,8 @@ class Expectation:
 
     def __str__(self) -> str:
         return (
-            f"expects to be right in {self.uar:.0%}, give or take {100 * self.error:.0f} points (one "
-            f"standard error; guessing: {self.chance:.0%}), on its {self.examples} examples"
+            f"expects to be right in {self.uar:.0%}, give or take {100 * self.error:.0f} points "
+            f"(standard error; guessing: {self.chance:.0%}), on its {self.examples} examples"
         )
 
 
