@@ -111,9 +111,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("pretrained", type=Path, help="of export.train_pretrained")
-    parser.add_argument("acrnn", type=Path, help="of export.train")
-    parser.add_argument("--share", type=up_to_one, default=0.3, help="of the second one's logits")
+    parser.add_argument("pretrained", type=Path, help="a file of export.train_pretrained")
+    parser.add_argument("acrnn", type=Path, help="a file of export.train")
+    parser.add_argument(
+        "--share", type=up_to_one, default=0.3, help="weight of the second's logits, 0 to 1"
+    )
     parser.add_argument("--output", type=new_file, required=True, help="the .onnx file to write")
     options = parser.parse_args()
     try:

@@ -63,9 +63,16 @@ def main() -> None:
     )
     parser.add_argument("model", type=Path, help="a livesr .onnx file")
     parser.add_argument("--corpora", nargs="+", required=True, help="as for export.train")
-    parser.add_argument("--left-out", type=Path, required=True, help="a folder of such files")
+    parser.add_argument(
+        "--left-out",
+        type=Path,
+        required=True,
+        help="folder with CORPUS/CORPUS.onnx, each trained without that corpus",
+    )
     parser.add_argument("--output", type=new_file, required=True, help="the .onnx file to write")
-    parser.add_argument("--known-sharpness", type=float, default=1.0, help="to write down too")
+    parser.add_argument(
+        "--known-sharpness", type=float, default=1.0, help="known_sharpness to store in the model"
+    )
     parser.add_argument("--most", type=above_zero, default=240, help="clips of a left-out corpus")
     options = parser.parse_args()
     try:

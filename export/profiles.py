@@ -466,14 +466,20 @@ def main() -> None:
     parser.add_argument("--others", type=Path, help="a folder with other-emotions.csv")
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--model", help="a bundled model's name or an .onnx file")
-    parser.add_argument("--draws", type=above_zero, default=10, help="of each speaker")
+    parser.add_argument(
+        "--draws", type=above_zero, default=10, help="draws of examples for each speaker"
+    )
     parser.add_argument("--most", type=above_zero, default=1000, help="speakers of a corpus")
     parser.add_argument(
         "--enrol", nargs="+", choices=LABELS, default=[], help="only these emotions, as neutral"
     )
     parser.add_argument("--left-out", type=Path, help="a folder of models, each without a corpus")
-    parser.add_argument("--conditions", action="store_true", help="another day, instead")
-    parser.add_argument("--voices", action="store_true", help="two voices in a profile, instead")
+    parser.add_argument(
+        "--conditions", action="store_true", help="enrol in one condition, judge in another"
+    )
+    parser.add_argument(
+        "--voices", action="store_true", help="how often two voices in one profile are noticed"
+    )
     parser.add_argument("--cache", type=Path, default=Path(".cache/windows"))
     options = parser.parse_args()
     model, cache = options.model, options.cache

@@ -125,11 +125,9 @@ def main() -> None:
     parser.add_argument("--network", help="in place of the config's")
     parser.add_argument("--epochs", type=int, help="in place of the config's")
     parser.add_argument("--splits", nargs="+", help="to train on, in place of the config's")
-    parser.add_argument("--name", default="acrnn-compact", help="of the run and its model")
+    parser.add_argument("--name", default="acrnn-compact", help="name of the run and its model")
     parser.add_argument("--folds", choices=FOLDS, help="leave each of these out in turn")
-    parser.add_argument(
-        "--only", nargs="+", action=Once, help="of the folds, in a process of their own"
-    )
+    parser.add_argument("--only", nargs="+", action=Once, help="run only these folds")
     parser.add_argument(
         "--unlabelled", type=Path, help="a folder with unlabelled.csv: speech for distillation"
     )

@@ -281,8 +281,9 @@ class Profile:
             whole = isinstance(number, (int, np.integer)) and number >= 1
             places = places[number - 1 : number] if whole else []
         if not places:
+            which = "such example" if number is None else f"example {number!r:.20}"
             raise ProfileError(
-                f"{self.name} has no such example of {label[:LONGEST_LABEL]!r}; it has "
+                f"{self.name} has no {which} of {label[:LONGEST_LABEL]!r}; it has "
                 f"{', '.join(f'{n} {label}' for label, n in self.counts.items()) or 'none'}."
             )
         self.examples = tuple(e for i, e in enumerate(self.examples) if i not in places)

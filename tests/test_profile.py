@@ -424,7 +424,7 @@ def test_what_is_no_path_or_number_is_refused(voice: Profile) -> None:
             Profile.load(wrong)  # type: ignore[arg-type]
         with pytest.raises(ProfileError, match="cannot be written"):
             voice.save(wrong)  # type: ignore[arg-type]
-    with pytest.raises(ProfileError, match="no such example"):
+    with pytest.raises(ProfileError, match="no example '2'"):
         voice.remove("angry", "2")  # type: ignore[arg-type]
 
 

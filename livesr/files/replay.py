@@ -345,7 +345,9 @@ class _Player:
                 break
         yield from self._between([list(stream.finish()) for stream in self._streams])
         if not any(stream.began for stream in self._streams) and self._start:
-            raise AudioError(f"{self._sound.name} ends before {self._start:g} s.")
+            raise AudioError(
+                f"{self._sound.name} ends before {self._start:g} s; give an earlier start."
+            )
         for finding in self._sound.findings:
             kind: Literal["file", "note"] = "file" if finding.lost else "note"
             yield Event(kind, self._at, text=f"{self._sound.name}: {finding.text}")

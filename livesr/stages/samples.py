@@ -125,6 +125,10 @@ def _array(samples: Any) -> Array:
                 "keep the odd byte and push it with the next ones."
             )
         return np.frombuffer(samples, "<i2")
+    if samples is None or isinstance(samples, str):
+        raise AudioError(
+            f"{in_words(samples)} is no array of samples; for a file use livesr.replay or judge."
+        )
     try:
         return np.asarray(samples)
     except MemoryError:
