@@ -114,7 +114,7 @@ def voices(samples: Float32, quick: bool) -> Table:
         rows,
         "Resident memory per voice, with 256 voices: "
         + ", ".join(kilobytes)
-        + ". At 48000 Hz the resampler keeps its last seconds. One process, one ONNX session.",
+        + ". At 48000 Hz the resampler keeps its last seconds. One process, one loaded network.",
     )
 
 
