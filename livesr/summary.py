@@ -132,7 +132,7 @@ class Summary:
 
     @property
     def shares(self) -> dict[str, float]:
-        """Share of the labelled speech time, by label; sums to 1 where there was any."""
+        """Share of the time with a label, by label; sums to 1 where there was any."""
         total = sum(self.labelled.values())
         return {
             name: self.labelled.get(name, 0.0) / total if total else 0.0 for name in self.labels

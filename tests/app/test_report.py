@@ -642,7 +642,7 @@ def test_all_emotions_are_in_the_picture_and_nothing_overflows(
     assert answer["colours"] == [True] * 4
     assert answer["overflow"] <= 0
     assert answer["heading"] == "x" * 300 + SHOWN
-    assert "Of the labelled speech, 48% sounded sad, 42% angry, " in answer["story"]
+    assert "Of the time with a label, 48% sounded sad, 42% angry, " in answer["story"]
     assert "12.5 s lost" in answer["story"]
     for words in ("faint: unsure", "empty: no speech", "sound lost", "clipping", "mark"):
         assert words in answer["key"]
