@@ -11,7 +11,7 @@ import asyncio
 import json
 import threading
 from collections import deque
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import suppress
 from ssl import SSLContext
 from typing import Any, TypeVar
@@ -52,13 +52,9 @@ class _Session:
     """Messages to send, messages that came, and what to send again after a dropped connection."""
 
     def __init__(self, options: dict[str, Any]) -> None:
-        self.update = {"type": "session.update", **options}
-        self.rate = int(options.get("sample_rate", SAMPLE_RATE))
-        self.encoding = str(options.get("encoding", "s16le"))
-        if self.encoding not in _WIDTHS:
-            raise LivesrError(f"encoding is {self.encoding!r}; use one of {', '.join(_WIDTHS)}.")
-        self.channels = int(options.get("channels", 1))
-        self.frame_bytes = _WIDTHS[self.encoding] * self.channels
+        plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in options.items()}
+        self.update = {"type": "session.update", **plain}
+        self._sounds_like(plain)
         self.created: dict[str, Any] = {}
         self.ended: dict[str, Any] | None = None
         self.messages: deque[dict[str, Any]] = deque()
@@ -69,6 +65,15 @@ class _Session:
         self._sent: deque[tuple[int, int, str | bytes]] = deque()  # position, frames, message
         self._position = 0  # of the next frame to send
         self._first = True
+
+    def _sounds_like(self, options: Mapping[str, Any]) -> None:
+        """Send sound of this form; of a state that is resumed, the server says which."""
+        self.rate = int(options.get("sample_rate", SAMPLE_RATE))
+        self.encoding = str(options.get("encoding", "s16le"))
+        if self.encoding not in _WIDTHS:
+            raise LivesrError(f"encoding is {self.encoding!r}; use one of {', '.join(_WIDTHS)}.")
+        self.channels = int(options.get("channels", 1))
+        self.frame_bytes = _WIDTHS[self.encoding] * self.channels
 
     def opening(self) -> str:
         """The first message of a connection."""
@@ -162,6 +167,9 @@ class _Session:
         match message["type"]:
             case "session.created":
                 self.created = message
+                if self._first:
+                    self._position = int(message["position"])  # not 0, where a state is resumed
+                    self._sounds_like({**self.update, **message})
             case "session.ended":
                 self.ended = message
             case "reading":
@@ -221,6 +229,8 @@ def _address(url: str) -> str:
     for ours, theirs in (("http://", "ws://"), ("https://", "wss://")):
         if url.startswith(ours):
             url = theirs + url.removeprefix(ours)
+    if not url.startswith(("ws://", "wss://")):
+        raise LivesrError(f"{url!r:.60} is no address; begin it with http://, https:// or ws://.")
     return url if url.rstrip("/").endswith("/v1/stream") else url.rstrip("/") + "/v1/stream"
 
 
@@ -334,7 +344,7 @@ class Voice:
         return self._run(self._voice.mark(text))
 
     def teach(self, label: str) -> list[Reading]:
-        """Correct the label of the speech just before; needs a session with a profile."""
+        """Correct the label of the speech just before; a `profile` message answers."""
         return self._run(self._voice.teach(label))
 
     def readings(self, timeout: float = 0.0) -> list[Reading]:
@@ -403,6 +413,8 @@ class AsyncVoice:
         self._reconnect = reconnect
         self._session = _Session(session)
         self._socket: ClientConnection
+        self._receiving = asyncio.Lock()  # several tasks may wait for readings
+        self._recovering = asyncio.Lock()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -455,9 +467,10 @@ class AsyncVoice:
         Args:
             timeout: seconds to wait at most; None waits until one comes or the session ends.
         """
+        await self._drain()  # also where there is no time to wait
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while self._session.ended is None:
+                while self._session.ended is None or await self._restarts():
                     await self._drain()
                     if found := self._session.drawn():
                         return found
@@ -471,7 +484,7 @@ class AsyncVoice:
 
     async def finish(self) -> list[Reading]:
         """As `Voice.finish`."""
-        if self._session.ended is None:
+        if self._session.ended is None or await self._restarts():
             await self._send(json.dumps({"type": "session.end"}), 0)
             while self._session.ended is None or await self._restarts():
                 await self._take(None)
@@ -489,19 +502,20 @@ class AsyncVoice:
 
     async def _send(self, message: str | bytes, frames: int) -> None:
         self._session.remember(message, frames)
+        socket = self._socket
         try:
-            await self._socket.send(message)
+            await socket.send(message)
         except ConnectionClosed as closed:
-            await self._recover(closed)
+            await self._recover(closed, socket)
 
     async def _restarts(self) -> bool:
         """Whether the session ended because the server restarts; then it goes on elsewhere."""
+        socket = self._socket
         try:
-            async with asyncio.timeout(_LONGEST_WAIT):
-                await self._socket.recv()
+            await self._recv(socket, _LONGEST_WAIT)
         except ConnectionClosed as closed:
             if _code(closed) == _SERVER_RESTARTS:
-                await self._recover(closed)
+                await self._recover(closed, socket)
                 return True
         except TimeoutError:
             pass
@@ -513,62 +527,85 @@ class AsyncVoice:
             while True:
                 await self._take(0.0)
 
+    async def _recv(self, socket: ClientConnection, timeout: float | None) -> str | bytes:
+        """The next message; one task at a time waits for it.
+
+        Raises:
+            TimeoutError: if none came in time, or it is another task's.
+            ConnectionClosed: if none will come.
+        """
+        if timeout == 0.0 and self._receiving.locked():
+            raise TimeoutError
+        async with asyncio.timeout(timeout), self._receiving:
+            return await socket.recv()
+
     async def _take(self, timeout: float | None) -> None:
+        socket = self._socket
         try:
-            async with asyncio.timeout(timeout):
-                text = await self._socket.recv()
+            text = await self._recv(socket, timeout)
         except ConnectionClosed as closed:
             if self._session.ended is not None and _code(closed) != _SERVER_RESTARTS:
                 raise TimeoutError from None
-            await self._recover(closed)
+            await self._recover(closed, socket)
         else:
             self._session.take(text)
 
     async def _opened(self) -> ClientConnection:
+        opening = self._session.opening()
         try:
             options = _options(self._token, self._ssl, self._session.update.get("mode"))
             socket = await connect(self._url, **options)
-        except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
+        except (OSError, InvalidHandshake, InvalidURI, TimeoutError, ValueError) as error:
             raise _refusal(self._url, error) from None
-        await socket.send(self._session.opening())
         try:
+            await socket.send(opening)
             while (came := self._session.take(await socket.recv()))["type"] != "session.created":
                 if came["type"] == "error":  # the options were refused
                     raise ServerError(came["code"], came["message"])
         except ConnectionClosed as closed:
             raise ServerError("closed", f"The server ended the session ({closed}).") from None
-        except ServerError:
+        except BaseException:  # refused, or cancelled
             socket.transport.abort()
             raise
         return socket
 
-    async def _recover(self, closed: ConnectionClosed) -> None:
-        with suppress(ConnectionClosed, TimeoutError):
-            while True:  # what came before it closed
-                async with asyncio.timeout(0):
-                    text = await self._socket.recv()
-                self._session.take(text)
-        if not self._reconnect or (self._session.ended and _code(closed) != _SERVER_RESTARTS):
-            raise ServerError("closed", f"The connection ended ({closed}).") from None
-        for wait in _waits():
-            await asyncio.sleep(wait)
+    async def _recover(self, closed: ConnectionClosed, socket: ClientConnection) -> None:
+        """Connect again in place of this socket, and go on; another task may have done so."""
+        async with self._recovering:
+            if socket is not self._socket:
+                return
+            async with self._receiving:
+                with suppress(ConnectionClosed, TimeoutError):
+                    while True:  # what came before it closed
+                        async with asyncio.timeout(0):
+                            text = await socket.recv()
+                        self._session.take(text)
+            if not self._reconnect or (self._session.ended and _code(closed) != _SERVER_RESTARTS):
+                raise ServerError("closed", f"The connection ended ({closed}).") from None
+            for wait in _waits():
+                await asyncio.sleep(wait)
+                if await self._connects():
+                    return
+            raise ServerError("unreachable", f"{self._url} did not come back.") from None
+
+    async def _connects(self) -> bool:
+        """Whether a new connection took over."""
+        try:
+            socket = await self._opened()
             try:
-                socket = await self._opened()
-                try:
-                    for message in self._session.again():
-                        await socket.send(message)
-                except BaseException:  # cancelled: whoever goes on connects again
-                    socket.transport.abort()
-                    raise
-                self._socket, self._session.ended = socket, None
-            except ConnectionClosed:
-                continue
-            except ServerError as error:
-                if error.code in ("unreachable", "503", "closed", "busy"):
-                    continue
+                for message in self._session.again():
+                    await socket.send(message)
+            except BaseException:  # cancelled: whoever goes on connects again
+                socket.transport.abort()
                 raise
-            return
-        raise ServerError("unreachable", f"{self._url} did not come back.") from None
+        except ConnectionClosed:
+            return False
+        except ServerError as error:
+            if error.code in ("unreachable", "503", "closed", "busy"):
+                return False
+            raise
+        self._socket, self._session.ended = socket, None
+        return True
 
 
 def _code(closed: ConnectionClosed) -> int:

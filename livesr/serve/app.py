@@ -87,21 +87,28 @@ def _refused(status: int, why: str, retry: bool = False) -> Response:
     return JSONResponse({"error": why}, status, headers)
 
 
-def _unauthorized(connection: HTTPConnection) -> Response | None:
-    """The response to a request without access; None if it has access."""
+def _unauthorized(connection: HTTPConnection, *, voice: bool) -> Response | None:
+    """The response to a request without access; None if it has access.
+
+    Args:
+        connection: of the request.
+        voice: whether it asks for a voice; only those count as refused.
+    """
     settings = _hub(connection).settings
     if not origin_allowed(connection.headers, settings.host, settings.origins):
-        metrics.REFUSED.labels("origin").inc()
+        if voice:
+            metrics.REFUSED.labels("origin").inc()
         return _refused(403, "This origin may not connect; the server's --origin allows more.")
     if not has_token(connection.headers, settings.tokens):
-        metrics.REFUSED.labels("token").inc()
+        if voice:
+            metrics.REFUSED.labels("token").inc()
         return _refused(401, "A token is needed: Authorization: Bearer TOKEN.")
     return None
 
 
 async def _stream(websocket: WebSocket) -> None:
     hub, address = _hub(websocket), _address(websocket)
-    refusal = _unauthorized(websocket)
+    refusal = _unauthorized(websocket, voice=True)
     try:
         subprotocol = chosen(websocket.headers)
     except LivesrError as error:
@@ -160,7 +167,7 @@ class _Lines(StreamingResponse):
 
 async def _replay(request: Request) -> Response:
     hub, address = _hub(request), _address(request)
-    if refusal := _unauthorized(request):
+    if refusal := _unauthorized(request, voice=True):
         return refusal
     try:
         options = msgspec.convert(dict(request.query_params), Options, strict=False)
@@ -225,7 +232,7 @@ async def _ready(request: Request) -> Response:
 
 
 async def _metrics(request: Request) -> Response:
-    if refusal := _unauthorized(request):
+    if refusal := _unauthorized(request, voice=False):
         return refusal
     text = await asyncio.to_thread(metrics.exposition)
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 
 _LONGEST_HEAD = 1 << 16
 CLOSED, HANDSHAKE, ABORT, INTAKE = (
@@ -20,16 +21,23 @@ class Intake:
 
     Attributes:
         take: takes a message; returns False if it must go through the queue. None for none yet.
+        answered: set once the client has answered the server's close: it has got all messages.
     """
 
-    take: Callable[[bytes], bool] | None = None
+    def __init__(self) -> None:
+        self.take: Callable[[bytes], bool] | None = None
+        self.answered = asyncio.Event()
 
 
 class GuardedHttp(HttpToolsProtocol):
-    """A connection whose request must be complete within the handshake time."""
+    """A connection whose request must be complete within the handshake time.
+
+    That time begins with the connection, and again with the answer to the request before.
+    """
 
     _deadline: asyncio.TimerHandle | None = None
-    _head = 0
+    _head = 0  # bytes of it
+    _in_head = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -44,23 +52,31 @@ class GuardedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._deadline is not None:  # the head is not complete yet
+        if self._in_head:
             self._head += len(data)
             if self._head > _LONGEST_HEAD:
                 self.transport.abort()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._head, self._in_head = 0, True
         self._arm()
 
     def on_headers_complete(self) -> None:
+        self._in_head = False
         self._disarm()
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # uvicorn's own timeout ends with the next byte, which may be of a body that nobody reads.
+        # The rest of it may still come: who is cut off while sending may never see the answer.
+        if self.cycle.response_complete and not self.transport.is_closing():
+            self._arm()
 
     def _arm(self) -> None:
         if self._deadline is None:
             self._deadline = self.loop.call_later(self.app_state[HANDSHAKE], self._late)
-            self._head = 0
 
     def _disarm(self) -> None:
         if self._deadline is not None:
@@ -92,6 +108,11 @@ class StreamProtocol(WebSocketsSansIOProtocol):
                 self.frames = []
                 return
         super().send_receive_event_to_app()
+
+    def handle_close(self, event: Frame) -> None:
+        if self.close_sent:
+            self.app_state[INTAKE].answered.set()
+        super().handle_close(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

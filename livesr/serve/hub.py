@@ -78,10 +78,14 @@ class Hub:
         self._measured = 0.0
         self._trim: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
-        """Start the engine."""
+    def start(self, share: int) -> None:
+        """Start the engine.
+
+        Args:
+            share: of the server's capacity, for the metrics; those of all workers add up to it.
+        """
         self.engine.start()
-        metrics.begin(self.capacity)
+        metrics.begin(share)
 
     # Admission
 

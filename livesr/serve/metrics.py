@@ -72,10 +72,10 @@ class Counting:
         self._readings[reading.status].inc()
 
 
-def begin(capacity: int) -> None:
-    """Set the gauges of a worker that starts."""
+def begin(share: int) -> None:
+    """Set the gauges of a worker that starts, with its share of the server's capacity."""
     INFO.labels(__version__).set(1)
-    CAPACITY.set(capacity)
+    CAPACITY.set(share)
     STREAMS.set(0)
 
 

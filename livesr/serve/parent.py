@@ -1,5 +1,5 @@
-"""The parent process. It accepts connections, passes each to the worker with the lowest load, and
-keeps the states of dropped connections for a minute.
+"""The parent process. It accepts connections, passes each to the worker with the lowest load that
+has room, and keeps the states of dropped connections for a minute.
 """
 
 from __future__ import annotations
@@ -48,6 +48,11 @@ class _Child:
         self.sessions: set[str] = set()
 
     @property
+    def full(self) -> bool:
+        """Whether it would refuse one more voice."""
+        return self.voices.total() + self.extra + 1 > self.capacity
+
+    @property
     def load(self) -> float:
         """Used share of its capacity, if every connection is a voice."""
         return (self.connections + self.extra) / self.capacity
@@ -83,7 +88,8 @@ class Parent:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
         try:
             watches = [
-                asyncio.create_task(self._keep_alive()) for _ in range(self._settings.workers)
+                asyncio.create_task(self._keep_alive(place))
+                for place in range(self._settings.workers)
             ]
             await self._stop.wait()
             self._pause()
@@ -103,11 +109,11 @@ class Parent:
 
     # Workers
 
-    async def _keep_alive(self) -> None:
+    async def _keep_alive(self, place: int) -> None:
         loop = asyncio.get_running_loop()
         while not self._stop.is_set():
             began = loop.time()
-            child = await self._work()
+            child = await self._work(place)
             if self._stop.is_set():
                 return
             early = not child.ready or loop.time() - began < _EARLY_SECONDS
@@ -119,8 +125,8 @@ class Parent:
                 self._failed = True
                 self._stop.set()
 
-    async def _work(self) -> _Child:
-        """Start a worker and wait until it ends."""
+    async def _work(self, place: int) -> _Child:
+        """Start a worker in one of the places for them, and wait until it ends."""
         if sys.platform == "win32":  # the command refuses to run there
             raise AssertionError
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -145,10 +151,12 @@ class Parent:
         await child.link.connect()
         talk = asyncio.create_task(child.link.run())
         self._children.add(child)
+        most, workers = self._settings.max_voices, self._settings.workers
         child.link.tell(
             "settings",
             settings=msgspec.to_builtins(self._settings),
-            capacity=-(-self._settings.max_voices // self._settings.workers),
+            capacity=-(-most // workers),
+            share=most // workers + (place < most % workers),
         )
         if self._stop.is_set():
             child.link.tell("drain")
@@ -252,7 +260,8 @@ class Parent:
             for child in self._children
             if child.ready and child.connections < _MOST_CONNECTIONS
         ]
-        return min(ready, key=lambda child: child.load, default=None)
+        # Connections without a voice are load too, so a worker that is full may have the least.
+        return min(ready, key=lambda child: (child.full, child.load), default=None)
 
     def _accept(self) -> None:
         for _ in range(64):

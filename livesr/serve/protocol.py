@@ -125,6 +125,9 @@ class SessionCreated(Struct, tag="session.created", kw_only=True):
         session_id: to resume within a minute after a dropped connection; keep it secret.
         position: number of the client's samples (of each channel) that were taken; continue
             sending from there.
+        sample_rate: of the sound that the session takes, in Hz.
+        channels: interleaved in it.
+        encoding: of a sample.
         model: its name.
         model_sha256: of the model's file.
         labels: the emotions, in the order of the probabilities.
@@ -138,6 +141,9 @@ class SessionCreated(Struct, tag="session.created", kw_only=True):
 
     session_id: str
     position: int
+    sample_rate: int
+    channels: int
+    encoding: Encoding
     model: str
     model_sha256: str
     labels: list[str]

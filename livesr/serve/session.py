@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from livesr.errors import LivesrError
 from livesr.reading import Reading
 from livesr.serve import metrics
-from livesr.serve.http import ABORT, INTAKE
+from livesr.serve.http import ABORT, INTAKE, Intake
 from livesr.serve.hub import Hub
 from livesr.serve.logs import note
 from livesr.serve.protocol import (
@@ -85,6 +85,7 @@ class Session:
 
     def __init__(self, hub: Hub, websocket: WebSocket, address: str) -> None:
         self._hub, self._socket, self._address = hub, websocket, address
+        self._intake: Intake = websocket.scope["state"][INTAKE]
         self.voice: Voice | None = None
         self.weight = 1.0
         self.lag = self.read_at = 0.0
@@ -92,6 +93,7 @@ class Session:
         self._outbox: deque[Outgoing] = deque()
         self._recent: deque[Outgoing] = deque(maxlen=_RECENT)  # sent, but perhaps not received
         self._missed: list[str] = []  # messages that a client has missed that resumes
+        self._refused = False  # its session.update, and no right one came
         self._resumed = False  # from a state of the server's own, which is taken once
         self._opened = asyncio.Event()
         self._waiting = asyncio.Event()  # the outbox has a message
@@ -122,7 +124,7 @@ class Session:
 
     async def run(self) -> None:
         """Serve the connection to its end."""
-        self._socket.scope["state"][INTAKE].take = self._take
+        self._intake.take = self._take
         sender = asyncio.create_task(self._send())
         receiver = asyncio.create_task(self._receive())
         tasks = (sender, receiver, asyncio.create_task(self._watch()))
@@ -131,6 +133,9 @@ class Session:
             if sender.done() and isinstance(sender.exception(), _Dropped):
                 # A client that closes while a reading is sent to it: only `_receive` gets its code.
                 await asyncio.wait((receiver,), timeout=_CODE_SECONDS)
+            elif self.cause == "ended":
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._intake.answered.wait(), _CODE_SECONDS)
         finally:
             for task in tasks:
                 task.cancel()
@@ -147,6 +152,8 @@ class Session:
             note("session closed", cause=self.cause, unread=self._unread)
             return
         keep = self.cause in ("dropped", "slow_reader", "idle", "taken_over")
+        # Who did not answer the close may not have got the last messages.
+        keep = keep or (self.cause == "ended" and not self._intake.answered.is_set())
         keep = keep or (self.cause == "busy" and self._resumed)  # it may come again later
         if self.cause == "dropped" and _GONE.intersection(codes):
             self.cause, keep = "left", False
@@ -245,7 +252,7 @@ class Session:
     async def _sound(self, data: bytes) -> None:
         if len(data) > self._hub.limits.message_bytes:
             raise self._too_large(len(data), self._hub.limits.message_bytes)
-        voice = self.voice or await self._open(SessionUpdate(), frozenset())
+        voice = self.voice or await self._open_as_usual()
         voice.sound(data, self._hub.clock())
         if voice.due:
             self._hub.engine.poke(voice)
@@ -265,7 +272,11 @@ class Session:
                 resumes = getattr(parse(text), "resume", None)
             if not resumes:
                 raise self._too_large(len(text), limits.message_bytes)
-        message = parse(text)
+        try:
+            message = parse(text)
+        except ProtocolError:
+            self._refused = self._refused or _kind(text) == "session.update"
+            raise
         if isinstance(message, SessionUpdate):
             if self.voice is not None:
                 raise ProtocolError(
@@ -275,7 +286,7 @@ class Session:
                 )
             await self._open(message, frozenset(msgspec.json.decode(text)))
             return
-        voice = self.voice or await self._open(SessionUpdate(), frozenset())
+        voice = self.voice or await self._open_as_usual()
         match message:
             case Skip(samples=count):
                 voice.command(lambda: voice.skip(count))
@@ -286,9 +297,18 @@ class Session:
             case Teach(label=label):
                 voice.command(lambda: voice.teach(label))
             case SessionEnd():
-                self._leaving, self.cause = True, "ended"
+                self._leaving = True
                 voice.command(voice.end)
         self._hub.engine.poke(voice)
+
+    async def _open_as_usual(self) -> Voice:
+        if self._refused:  # then the sound is not what a usual session takes it for
+            raise ProtocolError(
+                "bad_configuration",
+                "The session.update was refused; send a right one before anything else.",
+                fatal=True,
+            )
+        return await self._open(SessionUpdate(), frozenset())
 
     async def _open(self, update: SessionUpdate, given: frozenset[str]) -> Voice:
         state, session_id = None, self._hub.new_session_id()
@@ -323,7 +343,7 @@ class Session:
             if self._resumed:  # it was taken, and can be taken only once
                 hub.keep(session_id, state, recent)
             raise
-        self.voice = voice
+        self.voice, self._refused = voice, False
         voice.command(lambda: voice.open(state))
         hub.opened(self, voice)
         hub.engine.poke(voice)
@@ -357,11 +377,12 @@ class Session:
             elif isinstance(message, SessionEnded) and self._saving and not self._saving.done():
                 self._saving.add_done_callback(partial(self._put_last, one))
                 continue
-            self._put(one)
             if isinstance(message, SessionCreated):
+                # Before it: then the client knows what was answered, and does not send it again.
                 missed, self._missed = self._missed, []
                 for text in missed:
                     self._put(Outgoing(text))
+            self._put(one)
         self._opened.set()
         if self._has_room():
             self._space.set()
@@ -405,8 +426,9 @@ class Session:
                 fatal = getattr(told.message, "fatal", False)
                 if isinstance(told.message, kind) and not fatal:
                     del outbox[index]
-                    self._unread += 1
-                    metrics.UNREAD.inc()
+                    if isinstance(told.message, Reading):
+                        self._unread += 1
+                        metrics.UNREAD.inc()
                     return
 
     def fail(self, code: Code, text: str) -> None:
@@ -484,6 +506,8 @@ class Session:
 
     def _last(self, message: ServerMessage | Reading | str) -> int | None:
         """The close code if this is the last message."""
+        if isinstance(message, SessionEnded) and self.cause == "dropped":
+            self.cause = "ended"
         if isinstance(message, SessionEnded) or message is _GOODBYE:
             return CLOSE_GOING if self.cause == "drained" else CLOSE_DONE
         if isinstance(message, ErrorMessage) and message.fatal:
@@ -506,6 +530,14 @@ class Session:
         values = message.to_dict(attention=self.voice.update.attention)
         head = {"type": "reading", "seq": told.seq, "lag_ms": round(lag * 1e3, 1)}
         return encode({**head, **values})
+
+
+def _kind(text: str) -> object:
+    """The type that an invalid message says; None where it says none."""
+    try:
+        return json.loads(text)["type"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
 
 
 def _after(recent: list[str], received: int | None) -> list[str]:

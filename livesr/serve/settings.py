@@ -11,6 +11,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         message_bytes: longest message, in bytes.
         resume_bytes: longest `session.update` with `resume`, in bytes.
+        second_bytes: of a second of sound: its rate, channels and encoding decide what the seconds
+            below take of memory, and a long hop.
         wait_seconds: in mode "live", how long a complete hop may wait to be processed; one that
             waits longer is dropped and marked as a gap.
         again_seconds: then hops are dropped until the oldest has waited no longer than this.
@@ -29,6 +31,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     message_bytes: int = 1 << 20
     resume_bytes: int = 8 << 20
+    second_bytes: int = 4 << 20
     wait_seconds: float = 2.0
     again_seconds: float = 1.0
     queue_seconds: float = 4.0

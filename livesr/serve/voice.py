@@ -134,6 +134,7 @@ class Voice:
         self.frames = 0  # position: the client's samples of each channel
         self._began = 0  # stream time at the recognizer's last reset, in 16 kHz samples
         self._origin = 0  # frames at that time
+        self._last: bytes | None = None  # the state before its last reading
         self._proved = 0  # position up to which a restored state may still fail
         self._utterances = Utterances()
 
@@ -202,14 +203,23 @@ class Voice:
                 f"channel is {update.channel}, but the sound has {update.channels}; count from 1.",
                 fatal=True,
             )
+        self._sound = Sound(update.encoding, update.channels, update.channel)
+        self._second_bytes = self._sound.frame_bytes * update.sample_rate
+        if self._second_bytes > self._limits.second_bytes:
+            raise ProtocolError(
+                "bad_configuration",
+                f"{update.channels} channels of {update.encoding} at {update.sample_rate:,} Hz are "
+                f"{self._second_bytes:,} bytes a second, and this server takes "
+                f"{self._limits.second_bytes:,} at most; send fewer channels, a lower rate, or "
+                "s16le.",
+                fatal=True,
+            )
         try:
             model = load_model(self._model)
             profile = None if saved else self._profile
             self.recognizer = Recognizer(model.source, hop=update.hop, profile=profile)
         except LivesrError as error:
             raise ProtocolError("bad_configuration", str(error), fatal=True) from None
-        self._sound = Sound(update.encoding, update.channels, update.channel)
-        self._second_bytes = self._sound.frame_bytes * update.sample_rate
         self._mixdown = Mixdown(update.sample_rate)
         self._threshold = model.info.decision.speech_threshold
         if saved:
@@ -230,6 +240,9 @@ class Voice:
                 SessionCreated(
                     session_id=self.session_id,
                     position=self.frames,
+                    sample_rate=update.sample_rate,
+                    channels=update.channels,
+                    encoding=update.encoding,
                     model=info.name,
                     model_sha256=model.identity,
                     labels=list(self.recognizer.labels),
@@ -302,7 +315,7 @@ class Voice:
 
     def end(self) -> list[Outgoing]:
         """A command: the client has no more sound."""
-        state = self.state()  # before the last reading, so that the stream can continue
+        state = self._last = self.state()  # before the last reading: the stream can continue
         told = self._took(self.recognizer.finish(), 0.0)
         told += [Outgoing(message) for message in self._utterances.finish()]
         self.ended = True
@@ -408,7 +421,7 @@ class Voice:
         ended, self.ended = self.ended, True
         if not hasattr(self, "recognizer"):
             return None
-        state = None if ended else self.state()
+        state = self._last if ended else self.state()
         del self.recognizer  # at once: as part of a cycle it would wait for the garbage collector
         return state
 

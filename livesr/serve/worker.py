@@ -109,7 +109,8 @@ class Worker:
         server.config.load()
         server.lifespan = server.config.lifespan_class(server.config)
         await server.startup(sockets=[])
-        hub.start()
+        # `capacity` of all workers together may be more than --max-voices: it is rounded up.
+        hub.start(int(fields["share"]) if settings.max_voices else capacity)
         ticking = asyncio.create_task(server.main_loop())
         self._connections.setblocking(False)
         loop.add_reader(self._connections, self._accepted, server)

@@ -39,6 +39,7 @@ class Network:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._pairs: list[socket.socket] = []
+        self.silent = False  # what the server sends is held back
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -49,19 +50,30 @@ class Network:
             except OSError:
                 return
             self._pairs += [ours, theirs]
-            for one, other in ((ours, theirs), (theirs, ours)):
-                threading.Thread(target=self._relay, args=(one, other), daemon=True).start()
+            for way in ((ours, theirs, False), (theirs, ours, True)):
+                threading.Thread(target=self._relay, args=way, daemon=True).start()
 
-    @staticmethod
-    def _relay(one: socket.socket, other: socket.socket) -> None:
+    def _relay(self, one: socket.socket, other: socket.socket, answers: bool) -> None:
         try:
             while data := one.recv(4096):
+                while answers and self.silent:
+                    time.sleep(0.01)
                 other.sendall(data)
         except OSError:
             pass
         for each in (one, other):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+
+    def cut_soon(self, seconds: float = 0.5) -> None:
+        """Hold back the answers from now on, and cut after a while."""
+        self.silent = True
+
+        def cut() -> None:
+            self.cut()
+            self.silent = False
+
+        threading.Timer(seconds, cut).start()
 
     def cut(self) -> None:
         pairs, self._pairs = self._pairs, []
@@ -151,6 +163,78 @@ def test_what_was_answered_is_not_done_again(network: Network, speech: np.ndarra
         told += voice.events()
     kinds = [message["type"] for message in told]
     assert (kinds.count("mark"), kinds.count("profile")) == (1, 1)
+
+
+def test_what_was_done_before_a_drop_is_not_done_again(
+    network: Network, speech: np.ndarray
+) -> None:
+    with Voice(network.url, mode="lossless") as voice:
+        voice.push(speech[:64_000])
+        voice.readings(5)
+        network.cut_soon()
+        voice.mark("here")
+        voice.teach("happy")
+        time.sleep(0.8)
+        voice.push(speech[64_000:68_000])
+        voice.finish()
+        kinds = [message["type"] for message in voice.events()]
+    assert (kinds.count("mark"), kinds.count("profile")) == (1, 1)
+
+
+def test_a_drop_after_the_end_loses_no_reading(
+    network: Network, tiny: Path, speech: np.ndarray
+) -> None:
+    sound = (speech[:90_000] * 32767).astype("<i2")
+    with Voice(network.url, mode="lossless") as voice:
+        found = voice.push(sound)
+        network.cut_soon()
+        found += voice.finish()
+    assert found == expected(tiny, sound)
+
+
+def test_options_that_are_refused_are_told_at_once(server: Server) -> None:
+    for options in ({"hop": 9}, {"sample_rate": 7}, {"hopp": 1}, {"mode": "fast"}):
+        with pytest.raises(ServerError, match="not a message of livesr"):
+            Voice(server.url, **options)
+    with Voice(server.url, sample_rate=np.int64(8000)) as voice:
+        assert voice.created["sample_rate"] == 8000
+    with pytest.raises(ServerError, match="cannot be reached"):
+        Voice("http://[::1")
+
+
+def test_what_has_come_needs_no_wait(server: Server, speech: np.ndarray) -> None:
+    with Voice(server.url, mode="lossless") as voice:
+        found = voice.push(speech[:64_000])
+        time.sleep(1.0)
+        found += voice.readings()
+        assert len(found) == 16
+
+
+def test_one_task_may_push_and_another_read(
+    network: Network, tiny: Path, speech: np.ndarray
+) -> None:
+    sound = (speech[:160_000] * 32767).astype("<i2")
+
+    async def talk() -> list[Reading]:
+        found: list[Reading] = []
+
+        async def read() -> None:
+            while True:
+                found.extend(await voice.readings())
+
+        async with AsyncVoice(network.url, mode="lossless") as voice:
+            reader = asyncio.create_task(read())
+            for start in range(0, len(sound), 4000):
+                found.extend(await voice.push(sound[start : start + 4000]))
+                await asyncio.sleep(0.005)
+                if start == 80_000:
+                    network.cut()
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+            return found + await voice.finish()
+
+    found = sorted(asyncio.run(talk()), key=lambda reading: reading.end)
+    assert found == expected(tiny, sound)
 
 
 def test_lossless_keeps_what_a_slow_server_has_not_read(speech: np.ndarray) -> None:
@@ -252,6 +336,22 @@ def test_a_restart_of_the_server_loses_no_reading(tiny: Path, speech: np.ndarray
     assert found == expected(tiny, sound)
 
 
+@pytest.mark.slow
+def test_who_waits_for_readings_goes_on_after_a_restart(tiny: Path, speech: np.ndarray) -> None:
+    sound = (speech[:66_000] * 32767).astype("<i2")
+    first = Server("--model", str(tiny))
+    port = first.url.rpartition(":")[2]
+    with Voice(first.url, mode="lossless") as voice:
+        found = voice.push(sound)
+        first.process.send_signal(signal.SIGTERM)
+        first.stop()
+        with serving("--model", str(tiny), "--port", port):
+            while rest := voice.readings(3):
+                found += rest
+            found += voice.finish()
+    assert found == expected(tiny, sound)
+
+
 def test_a_state_is_resumed_by_another_client(
     server: Server, tiny: Path, speech: np.ndarray
 ) -> None:
@@ -264,6 +364,23 @@ def test_a_state_is_resumed_by_another_client(
         assert voice.created["position"] == 40_000
         found += voice.push(sound[40_000:]) + voice.finish()
     assert found == expected(tiny, sound)
+
+
+def test_a_resumed_session_goes_on_in_its_own_form_and_after_a_drop(
+    network: Network, tiny: Path, speech: np.ndarray
+) -> None:
+    with Voice(network.url, mode="lossless", encoding="f32le", sample_rate=8000) as voice:
+        found = voice.push(speech[:40_000]) + voice.finish()
+        assert voice.ended is not None
+        state = voice.ended["state"]
+    with Voice(network.url, mode="lossless", resume=state) as voice:
+        for start in range(40_000, 100_000, 4_000):
+            found += voice.push(speech[start : start + 4_000])
+            if start == 60_000:
+                network.cut()
+        found += voice.finish()
+    right = expected(tiny, speech[:100_000], 8000)
+    assert [r for r in found if r.end != 5.0] == [r for r in right if r.end != 5.0]
 
 
 @pytest.mark.parametrize(

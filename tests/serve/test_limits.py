@@ -13,15 +13,22 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock, Mock
 
 import httpx
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
 import livesr
 from livesr import Recognizer
+from livesr.reading import Reading
+from livesr.serve.protocol import ErrorMessage, Marked, ProtocolError, SessionUpdate
+from livesr.serve.session import Session
+from livesr.serve.settings import Limits
+from livesr.serve.voice import Outgoing, Voice
 from tests.helpers.server import Server, collected, readings, serving, tell, until
 
 
@@ -82,6 +89,7 @@ def test_a_bad_message_does_not_end_the_session(
         ({"hop": 4}, "bad_message"),
         ({"hop": 0.123}, "bad_configuration"),
         ({"channel": 2}, "bad_configuration"),
+        ({"channels": 64, "sample_rate": 192000}, "bad_configuration"),
         ({"resume": "no such session"}, "bad_resume"),
         ({"resume": "x" * 100}, "bad_resume"),
     ],
@@ -100,6 +108,36 @@ def test_a_wrong_configuration_is_refused(
         else:  # it may try again
             tell(client, "session.update")
             until(client, "session.created")
+
+
+def test_after_a_refused_configuration_sound_is_not_taken_for_something_else(
+    server: Server, speech: np.ndarray
+) -> None:
+    with server.connect() as client:
+        tell(client, "session.update", encoding="f32le", sampleRate=48000)
+        client.send('{"type": "nothing"}')
+        client.send(speech[:48_000].tobytes())
+        told = collected(client)
+        assert [message["code"] for message in told] == [
+            *("bad_message", "bad_message", "bad_configuration")
+        ]
+        assert client.close_code == 1008
+
+
+def test_sound_of_too_many_bytes_a_second_is_refused(tiny: Path) -> None:
+    """Else the seconds that wait, and a long hop, would take hundreds of megabytes."""
+
+    def voice(limits: Limits, channels: int, given: tuple[str, ...] = ("channels",)) -> Voice:
+        update = SessionUpdate(sample_rate=192_000, channels=channels, encoding="f32le", hop=3.0)
+        return Voice(str(tiny), update, frozenset(given), "id", limits)
+
+    voice(Limits(), 5).open(None)
+    with pytest.raises(ProtocolError, match=r"4,608,000 bytes .* 4,194,304 .* fewer channels"):
+        voice(Limits(), 6).open(None)
+    roomy = voice(Limits(second_bytes=1 << 30), 6)
+    roomy.open(None)
+    with pytest.raises(ProtocolError, match="fewer channels"):  # a state can ask for it too
+        voice(Limits(), 1, given=()).open(roomy.state())
 
 
 def test_a_late_configuration_ends_the_session(server: Server, speech: np.ndarray) -> None:
@@ -155,6 +193,7 @@ def test_a_full_server_refuses_with_503_until_a_voice_ends(tiny: Path, tmp_path:
         told = httpx.get(f"{server.url}/metrics").text
         assert 'livesr_streams_refused_total{reason="full"} 1.0' in told
         assert "livesr_streams 3.0" in told
+        assert "livesr_capacity_streams 3.0" in told
         assert httpx.get(f"{server.url}/healthz").status_code == 200
         voices[0].close()
         server.wait_logged("session closed")
@@ -293,6 +332,19 @@ def test_a_client_that_never_reads_is_disconnected_and_disturbs_no_other(
         assert "livesr_streams 0.0" in exposed
 
 
+def test_only_readings_count_as_unread() -> None:
+    session = Session(Mock(limits=Limits(outbox=2)), MagicMock(), "")
+    counted = REGISTRY.get_sample_value("livesr_readings_unread_total") or 0.0
+    for number in range(5):
+        session._put(Outgoing(Marked(at=number, text="")))
+    session._put(Outgoing(ErrorMessage(code="bad_message", message="")))
+    assert session._unread == 0
+    for _ in range(4):  # they are dropped themselves: readings come first
+        session._put(Outgoing(Mock(spec=Reading)))
+    assert session._unread == 4
+    assert REGISTRY.get_sample_value("livesr_readings_unread_total") == counted + 4
+
+
 def narrow(host: str, port: int) -> socket.socket:
     """A connection that holds little for a reader who does not read."""
     raw = socket.socket()
@@ -421,6 +473,54 @@ def test_slow_loris_and_a_thousand_dropped_connections(
                 return
             time.sleep(0.1)
         raise AssertionError(f"handles were {before}, and are {after}")
+
+
+@pytest.fixture(scope="module")
+def hasty(tiny: Path) -> Iterator[tuple[str, int]]:
+    """Host and port of a server that waits a second for a head."""
+    with serving(settings={"model": str(tiny), "limits": {"handshake_seconds": 1.0}}) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        yield host, int(port)
+
+
+@pytest.mark.parametrize(
+    ("head", "drop"),
+    [(b"Content-Length: 100000\r\n", b"x"), (b"", b"\r\n"), (b"", b"G")],
+    ids=["body", "empty lines", "next head"],
+)
+def test_a_client_that_drips_after_its_answer_is_cut_off(
+    hasty: tuple[str, int], head: bytes, drop: bytes
+) -> None:
+    with socket.create_connection(hasty, timeout=20) as raw:
+        raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n")
+        assert raw.recv(1 << 12).startswith(b"HTTP/1.1 200")
+        raw.settimeout(0.2)
+        began = time.monotonic()
+        while True:
+            assert time.monotonic() < began + 8, "it is still open"
+            try:
+                raw.sendall(drop)
+                if b"HTTP/1.1" not in raw.recv(1 << 12):
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+
+
+def test_after_an_early_answer_its_body_may_end_and_a_request_follow(
+    hasty: tuple[str, int],
+) -> None:
+    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n"
+    with socket.create_connection(hasty, timeout=20) as raw:
+        for _ in range(4):
+            raw.sendall(request)
+            told = raw.recv(1 << 12)
+            while not told.endswith(b"}"):
+                told += raw.recv(1 << 12)
+            assert told.startswith(b"HTTP/1.1 200")
+            time.sleep(0.4)  # in all, longer than a head may take
+            raw.sendall(b"x" * 200_000)
 
 
 def resident(server: Server) -> float:

@@ -20,6 +20,7 @@ import httpx
 import numpy as np
 import pytest
 import yaml  # type: ignore[import-untyped]
+from websockets.exceptions import InvalidStatus
 
 from livesr.serve.parent import Parent, _Child
 from livesr.serve.settings import ServeSettings
@@ -64,7 +65,10 @@ def exposed(server: Server) -> str:
 
 def test_metrics_count_streams_readings_and_lost_sound(server: Server, speech: np.ndarray) -> None:
     told = speak(server, speech)
-    httpx.get(f"{server.url}/metrics")
+    with pytest.raises(InvalidStatus):
+        server.connect()
+    for headers in ({}, {"Origin": "https://evil.example"}):  # no voices
+        assert httpx.get(f"{server.url}/metrics", headers=headers).status_code in (401, 403)
     values: dict[str, float] = {}
     for line in exposed(server).splitlines():
         if not line.startswith("#"):
@@ -74,6 +78,7 @@ def test_metrics_count_streams_readings_and_lost_sound(server: Server, speech: n
     assert values["livesr_streams_opened_total"] == 1
     assert values['livesr_streams_closed_total{cause="ended"}'] == 1
     assert values['livesr_streams_refused_total{reason="token"}'] == 1
+    assert 'livesr_streams_refused_total{reason="origin"}' not in values
     assert values["livesr_heard_seconds_total"] == pytest.approx(100_000 / 16000)
     assert values['livesr_lost_seconds_total{cause="skipped"}'] == pytest.approx(0.5)
     count = sum(message["type"] == "reading" for message in told)
@@ -135,6 +140,20 @@ def test_an_address_without_voices_is_forgotten() -> None:
     assert dict(child.voices) == {"203.0.113.5": 1}
 
 
+def test_a_full_worker_comes_last_whatever_connections_the_others_have() -> None:
+    parent = Parent(ServeSettings(), lambda _host, _port: None)
+    full, idle, short = children = [_Child(cast(Any, None), cast(Any, None)) for _ in range(3)]
+    parent._children = set(children)
+    for child in children:
+        child.ready, child.capacity = True, 3
+    full.voices["203.0.113.5"], full.connections = 3, 3
+    short.voices["203.0.113.5"], short.connections, short.extra = 1, 1, 1.5  # room for 0.5
+    idle.connections = 40  # of health checks, kept alive
+    assert parent._roomiest() is idle
+    idle.voices["203.0.113.5"] = 3
+    assert parent._roomiest() is short  # all are full
+
+
 def dashboard() -> list[str]:
     panels = json.loads((DEPLOY / "grafana" / "livesr.json").read_text())["panels"]
     return [target["expr"] for panel in panels for target in panel["targets"]]
@@ -183,7 +202,8 @@ def test_a_real_prometheus_scrapes_a_real_server(
     )
     try:
         speak(server, speech)
-        httpx.get(f"{server.url}/metrics")  # refused, and counted
+        with pytest.raises(InvalidStatus):  # counted
+            server.connect()
         names = {name for text in dashboard() for name in METRIC.findall(text)}
         assert len(names) > 10
         missing = set(names)

@@ -131,9 +131,8 @@ def test_the_page_asks_consent_and_shows_the_readings_of_a_replay(
         )
     browser.press("p", "p")
     browser.until("document.getElementById('state').textContent.startsWith('paused')")
-    time.sleep(1)  # long enough to be worth a word
     browser.press("p", "p")
-    browser.until("/s lost/.test(document.getElementById('state').textContent)")
+    browser.until("document.getElementById('state').textContent.startsWith('listening')")
     browser.press("q", "q")
     browser.until("document.getElementById('live').hidden")
     failed = [e for e in browser.events if e["method"] == "Runtime.exceptionThrown"]
@@ -141,6 +140,74 @@ def test_the_page_asks_consent_and_shows_the_readings_of_a_replay(
     asked = [e for e in browser.events if e["method"] == "Network.requestWillBeSent"]
     hosts = {event["params"]["request"]["url"].split("/")[2] for event in asked}
     assert hosts == {server.url.removeprefix("http://")}
+
+
+def begun(browser: Browser, server: Server) -> None:
+    browser.open(server.url + "/?mode=lossless")
+    browser.evaluate("document.getElementById('start').click()")
+    browser.until("document.getElementById('word').textContent")
+
+
+def received(browser: Browser, kind: str) -> list[dict[str, Any]]:
+    told = [e for e in browser.events if e["method"] == "Network.webSocketFrameReceived"]
+    messages = [json.loads(event["params"]["response"]["payloadData"]) for event in told]
+    return [message for message in messages if message["type"] == kind]
+
+
+@pytest.mark.slow
+def test_a_pause_is_no_silence_to_the_server_and_no_loss(browser: Browser) -> None:
+    with serving("--model", MODEL, "--max-voices", "2", "--idle-timeout", "3") as server:
+        begun(browser, server)
+        browser.press("p", "p")
+        time.sleep(6)
+        assert browser.evaluate("document.getElementById('state').textContent") == "paused"
+        assert not browser.evaluate("document.getElementById('live').hidden")
+        assert len(received(browser, "gap")) >= 4  # one a second
+        count = len(received(browser, "reading"))
+        browser.press("p", "p")
+        for _ in range(100):
+            if len(received(browser, "reading")) > count + 8:
+                break
+            browser.evaluate("0")  # it also reads the events
+            time.sleep(0.1)
+        else:
+            raise AssertionError("no readings after the pause")
+        assert browser.evaluate("document.getElementById('state').textContent") == "listening"
+
+
+@pytest.mark.slow
+def test_what_the_server_or_the_network_loses_is_shown(server: Server, browser: Browser) -> None:
+    browser.open(server.url + "/")
+    browser.evaluate(
+        """
+        window.sockets = [];
+        const Plain = WebSocket;
+        window.WebSocket = class extends Plain {
+          constructor(...given) { super(...given); window.sockets.push(this); }
+          get bufferedAmount() { return window.slow ? 2 ** 21 : super.bufferedAmount; }
+        };
+        """
+    )
+    browser.evaluate("document.getElementById('start').click()")
+    browser.until("document.getElementById('word').textContent")
+    browser.evaluate("window.slow = true")
+    time.sleep(1)
+    browser.evaluate("window.slow = false")
+    browser.until("/s lost/.test(document.getElementById('state').textContent)")
+    gap = '{"type": "gap", "at": 1, "seconds": 1000, "samples": 1, "cause": "too slow"}'
+    told = f"new MessageEvent('message', {{data: {json.dumps(gap)}}})"
+    browser.evaluate(f"window.sockets[0].dispatchEvent({told})")
+    browser.until("/100[0-9].[0-9] s lost/.test(document.getElementById('state').textContent)")
+
+
+@pytest.mark.slow
+def test_the_page_says_that_the_server_restarts(browser: Browser) -> None:
+    with serving("--model", MODEL, "--max-voices", "2") as server:
+        begun(browser, server)
+    browser.until("document.getElementById('live').hidden")
+    time.sleep(0.5)  # the page looks for the server, which has gone
+    shown = browser.evaluate("document.getElementById('refusal').textContent")
+    assert "restarts" in shown
 
 
 @pytest.mark.slow

@@ -55,8 +55,16 @@ export class Microphone {
     let power = 0;
     for (const sample of samples) power += sample * sample;
     this.onLevel(this.paused ? -120 : 10 * Math.log10(power / samples.length + 1e-12));
-    if (this.paused) this.voice.skipped += samples.length;
-    else this.voice.push(samples);
+    if (!this.paused) return this.voice.push(samples);
+    this.voice.skipped += samples.length;
+    // Every second: the server ends a session of which it hears nothing for a minute.
+    if (this.voice.skipped >= this.context.sampleRate) this.voice.skip();
+    return undefined;
+  }
+
+  // Seconds that a slow network lost; those of a pause are not among them.
+  get lost() {
+    return this.voice ? this.voice.lost / this.context.sampleRate : 0;
   }
 
   stop() {

@@ -13,7 +13,8 @@ ask();
 async function ask() {
   const wanted = await asked(stored.get("token"));
   at("token-ask").hidden = wanted !== "token";
-  if (wanted === "unreachable") at("refusal").textContent = "The server does not answer.";
+  if (wanted === "unreachable" && !at("refusal").textContent)
+    at("refusal").textContent = "The server does not answer.";
 }
 
 at("forget").addEventListener("click", () => {
@@ -52,7 +53,7 @@ function told(type, message) {
     case "session.created": return begin(message);
     case "reading": return show(message);
     case "gap":
-      lost += message.seconds;
+      if (message.cause === "too slow") lost += message.seconds;  // the other is the client's own
       return state();
     case "profile":
       stored.set("profile", message.data);
@@ -66,7 +67,9 @@ function told(type, message) {
     case "gone": return refuse("The microphone was disconnected.");
     case "close":
       if (!microphone) return undefined;
-      if (message.ended) return refuse("");
+      if (message.code === 1000) return refuse("");
+      if (message.code === 1012)
+        return refuse("The server restarts, and the session has ended. Start again in a moment.");
       if (message.code === 1006 && at("live").hidden)
         return refuse("The server refused the connection: it may be full, or need a token.");
       return refuse("The connection has ended.");
@@ -141,7 +144,8 @@ function showLevel(decibels) {
 
 function state() {
   const words = [microphone?.paused ? "paused" : "listening"];
-  if (lost) words.push(`${lost.toFixed(1)} s lost`);
+  const seconds = lost + (microphone?.lost ?? 0);
+  if (seconds) words.push(`${seconds.toFixed(1)} s lost`);
   at("state").textContent = words.join(", ");
 }
 
