@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ from livesr.archive.places import Place
 
 FOLDER = "audformat"
 _TABLE = "emotion"
+_OURS = re.compile(rf"db\.{_TABLE}(_\d+)?\.parquet")
 _PROBABILITY = {"dtype": "float", "minimum": 0, "maximum": 1}
 
 
@@ -49,6 +51,10 @@ def write(out: Place, rows: pa.Table, labels: Sequence[str], metadata: dict[str,
         _write_table(out, place, name, keys, labels)
     header = _header(rows, list(named), labels, metadata)
     place.write("db.yaml", json.dumps(header, indent=1).encode())
+    now = {f"db.{name}.parquet" for name in named}
+    for file in list(place.names()):  # of a run with other channels
+        if _OURS.fullmatch(file) and file not in now:
+            place.remove(file)
 
 
 def _write_table(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
+import stat as modes
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -25,10 +27,12 @@ from livesr.archive.places import Place, local_path, opened, unreached
 from livesr.archive.settings import MIX, Scoring
 from livesr.archive.sound import open_sound
 from livesr.errors import LivesrError
+from livesr.files.recording import events_path
 from livesr.profile import Profile
 
 _LISTS = {".txt", ".list", ".lst"}
 _TABLES = {".csv", ".parquet", ".pq"}
+_DECIMAL = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?")  # more digits would be lost
 _PROBES = 16  # headers that are read at the same time, because a remote store has a latency
 SCHEMA = pa.schema(
     [
@@ -88,14 +92,9 @@ def find(sources: Sequence[str], *, out: Place | None = None) -> tuple[list[Foun
         for file in files:
             if out is not None and out.holds(file.uri):
                 continue
-            before = found.get((file.uri, file.channel))
-            if before is None or not before.carried:  # a folder says less than a table
+            before = found.setdefault((file.uri, file.channel), file)
+            if _says_more(file, before):
                 found[file.uri, file.channel] = file
-            elif file.carried and file.carried != before.carried:
-                raise LivesrError(
-                    f"{file.source} names {file.uri} again, with other values than "
-                    f"{before.source}; keep one row of it."
-                )
     if not found:
         raise LivesrError(
             f"No sound file was found in {', '.join(sources)}; livesr looks for files whose name "
@@ -106,6 +105,20 @@ def find(sources: Sequence[str], *, out: Place | None = None) -> tuple[list[Foun
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise LivesrError(f"The sources' columns do not fit together: {error!s:.200}") from None
     return list(found.values()), schema
+
+
+def _says_more(file: Found, before: Found) -> bool:
+    """Whether a source says more of the same sound than one before: a table does, not a folder.
+
+    Raises:
+        LivesrError: if tables say different things.
+    """
+    if before.carried and file.carried and file.carried != before.carried:
+        raise LivesrError(
+            f"{file.source} names {file.uri} again, with other values than {before.source}; keep "
+            "one row of it."
+        )
+    return not before.carried and bool(file.carried)
 
 
 def _of_source(source: str) -> tuple[Iterable[Found], pa.Schema]:
@@ -136,8 +149,8 @@ def _of_source(source: str) -> tuple[Iterable[Found], pa.Schema]:
         return [_stat(_beside(name, source)) for name in names], none
     if ending in _TABLES:
         with files.open(path, "rb") as file:
-            read = pyarrow.csv.read_csv if ending == ".csv" else pq.read_table
-            return _in_table(read(file), source)
+            table = _csv(file.read()) if ending == ".csv" else pq.read_table(file)
+        return _in_table(table, source)
     return [_entry(files, files.info(path), shown)], none
 
 
@@ -211,6 +224,19 @@ def stat(uri: str) -> tuple[int | None, int | None]:
     return found.size, found.mtime
 
 
+def events_of(uri: str) -> tuple[int, int] | None:
+    """Size and time of change in microseconds of the events beside a recording; None without any.
+
+    Beside a URL nothing is looked for.
+    """
+    path = local_path(uri)
+    with suppress(OSError):  # the recording's own name may be as long as a name can be
+        found = os.stat(events_path(path)) if path else None
+        if found and modes.S_ISREG(found.st_mode):
+            return found.st_size, found.st_mtime_ns // 1000
+    return None
+
+
 def _beside(name: str, source: str) -> str:
     if "://" in name or os.path.isabs(name):
         return local_path(name) or name
@@ -218,6 +244,34 @@ def _beside(name: str, source: str) -> str:
     if local is None:
         return f"{source.rpartition('/')[0]}/{name}"
     return os.path.abspath(os.path.join(os.path.dirname(local), os.path.expanduser(name)))
+
+
+def _csv(data: bytes) -> pa.Table:
+    """A CSV table with types by its values; numbers that are names, as 007, stay text."""
+    table = pyarrow.csv.read_csv(pa.BufferReader(data))
+    numbers = {column.name: pa.string() for column in table.schema if _is_number(column)}
+    if not numbers:
+        return table
+    as_text = pyarrow.csv.ConvertOptions(column_types=numbers)
+    texts = pyarrow.csv.read_csv(pa.BufferReader(data), convert_options=as_text)
+    for index, name in enumerate(table.column_names):
+        pairs = zip(table[index].to_pylist(), texts[index].to_pylist(), strict=True)
+        if name in numbers and not all(_is_written_so(value, text) for value, text in pairs):
+            table = table.set_column(index, name, texts[index])
+    return table
+
+
+def _is_number(column: pa.Field) -> bool:
+    number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    return bool(number) and column.name not in ("path", "channel")
+
+
+def _is_written_so(value: float | None, text: str) -> bool:
+    """Whether a number is written as this text, but for zeros at a fraction's end."""
+    text = text.strip()
+    if value is None or str(value) == text:
+        return True
+    return isinstance(value, float) and _DECIMAL.fullmatch(text) is not None
 
 
 def _in_table(table: pa.Table, source: str) -> tuple[list[Found], pa.Schema]:
@@ -239,6 +293,12 @@ def _in_table(table: pa.Table, source: str) -> tuple[list[Found], pa.Schema]:
     channels = [None] * len(paths)
     if "channel" in table.column_names:
         channels = table["channel"].cast(pa.int32()).to_pylist()
+    for number, channel in enumerate(channels, start=1):
+        if channel is not None and channel < 1:
+            raise LivesrError(
+                f"{source}: row {number} names channel {channel}; channels count from 1. Leave "
+                "it empty for what --channel says."
+            )
     columns = table.select(kept)
     with ThreadPoolExecutor(_PROBES) as pool:
         files = list(pool.map(lambda name: _stat(_beside(name, source)), paths))
@@ -289,8 +349,8 @@ def build(
         columns.
 
     Raises:
-        LivesrError: if the channel is not a number from 1 or "each", the column does not exist, or
-            a carried one has a name that livesr needs.
+        LivesrError: if the channel is not a number from 1 or "each", the column does not exist, a
+            carried one has a name that livesr needs, or tables say different things of a row.
         ProfileError: if a profile cannot be used.
     """
     number = _channel(channel)
@@ -310,11 +370,16 @@ def build(
         headers = pool.map(
             lambda file: before.get((file.uri, file.size, file.mtime)) or probe(file.uri), files
         )
-        rows = [
-            _row(file, header, one, scoring, profiles.get(_profile_of(file, profile_by)))
-            for file, header in zip(files, headers, strict=True)
-            for one in _channels(file, header, number)
-        ]
+        named: dict[tuple[str, int], tuple[Found, Header | None]] = {}
+        for file, header in zip(files, headers, strict=True):
+            for one in _channels(file, header, number):
+                first, _ = named.setdefault((file.uri, one), (file, header))
+                if _says_more(file, first):
+                    named[file.uri, one] = file, header
+    rows = [
+        _row(file, header, one, scoring, profiles.get(_profile_of(file, profile_by)))
+        for (_, one), (file, header) in named.items()
+    ]
     rows.sort(key=lambda row: -math.inf if row["duration"] is None else -row["duration"])
     schema = pa.schema([*SCHEMA, *carried])
     table = pa.Table.from_pylist(rows, schema=schema)
@@ -368,8 +433,9 @@ def _row(
     profile: tuple[str, str] | None,
 ) -> dict[str, Any]:
     seconds = header.seconds if header and math.isfinite(header.seconds) else None
+    voice, events = profile and profile[1], events_of(file.uri)
     return {
-        "key": scoring.key(file.uri, file.size, file.mtime, channel, profile and profile[1]),
+        "key": scoring.key(file.uri, file.size, file.mtime, channel, voice, events),
         "uri": file.uri,
         "channel": channel,
         "channels": header.channels if header else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -160,6 +161,8 @@ def summary_schema(labels: Sequence[str]) -> pa.Schema:
             ("message", pa.string()),
             ("note", pa.string()),
             ("profile", pa.string()),
+            ("size", pa.int64()),
+            ("mtime", pa.int64()),
             ("duration", pa.float64()),
             ("heard", pa.float64()),
             ("speech", pa.float64()),
@@ -209,12 +212,12 @@ def summary_row(
     course = _course(table, labels)
     spent = summary.seconds
     return {
-        **{name: manifest_row[name] for name in ("key", "uri", "channel", "duration")},
+        **{name: manifest_row[name] for name in ("key", "uri", "channel", "profile")},
+        **{name: manifest_row[name] for name in ("size", "mtime", "duration")},
         "status": ERROR if error else OK,
         "error": type(error).__name__ if error else None,
         "message": str(error)[:1000] if error else None,
         "note": "; ".join(notes)[:1000] or None,
-        "profile": manifest_row["profile"],
         "heard": summary.end,
         "speech": spent.get("speech", 0.0),
         "no_speech": spent.get("no-speech", 0.0),
@@ -267,21 +270,75 @@ def carrying(row: dict[str, Any]) -> dict[bytes, bytes]:
     return {_SUMMARY_KEY: json.dumps(row, default=datetime.isoformat).encode()}
 
 
-def read_table(place: Place) -> pa.Table | None:
-    """All rows of a folder of Parquet files; None if there are none. Damaged files are skipped."""
-    tables = [table for _, table in _tables(place) if table is not None]
+def read_summary(out: Place, labels: Sequence[str]) -> pa.Table | None:
+    """All rows of the summary without the carried columns, whose types may differ by file.
+
+    None if there are none. Damaged files are skipped.
+
+    Args:
+        out: the archive's output folder.
+        labels: of the model. The shares of another model's labels are left out; columns that an
+            earlier livesr did not write are empty.
+    """
+    own = summary_schema(labels)
+    found = _tables(out / SUMMARY, own.names, all_needed=False)
+    tables = [table for _, table in found if table is not None]
     if not tables:
         return None
-    return pa.concat_tables(tables, promote_options="permissive")
+    return pa.concat_tables([own.empty_table(), *tables], promote_options="permissive")
+
+
+def with_carried(rows: pa.Table, carried: pa.Table) -> pa.Table:
+    """The rows of the summary that are also in `carried`, with its columns beside their own.
+
+    Args:
+        rows: of the summary.
+        carried: the manifest's column of keys and then its carried ones.
+    """
+    place = pc.index_in(rows["key"], carried["key"].combine_chunks())
+    rows, place = rows.filter(place.is_valid()), place.drop_null()
+    for name in carried.column_names[1:]:
+        rows = rows.append_column(carried.field(name), carried[name].take(place))
+    return rows
+
+
+def carry(out: Place, carried: pa.Table, labels: Sequence[str]) -> None:
+    """Write what the sources say now into the rows that are done.
+
+    Rows that are not in the manifest stay as they are. They move to a file of their own, because
+    a column may have another type there; after a kill they are in both, which `settle` mends.
+
+    Args:
+        out: the archive's output folder.
+        carried: as for `with_carried`.
+        labels: of the model.
+
+    Raises:
+        OutputError: if the summary cannot be written.
+    """
+    summary, own = out / SUMMARY, summary_schema(labels).names
+    carried = pq.read_table(pa.BufferReader(packed(carried)))  # Parquet has no times in seconds
+    for name, table in _tables(summary):
+        if table is None:
+            continue
+        known = pc.is_in(table["key"], carried["key"].combine_chunks())
+        before, others = table.filter(known), table.filter(pc.invert(known))
+        kept = before.select([column for column in before.column_names if column in own])
+        now = with_carried(kept, carried)
+        if now.equals(before):
+            continue
+        if len(others):
+            summary.write(f"{secrets.token_hex(8)}{_SUFFIX}", packed(others))
+        summary.write(name, packed(now))
 
 
 def _tables(
-    place: Place, columns: list[str] | None = None
+    place: Place, columns: list[str] | None = None, *, all_needed: bool = True
 ) -> Iterable[tuple[str, pa.Table | None]]:
     """Each file and its table, of these columns only; None for a damaged file.
 
     Raises:
-        OutputError: if a file lacks one of the columns.
+        OutputError: if a file lacks one of the columns, and all are needed.
     """
     for name in sorted(place.names()):
         if not name.endswith(_SUFFIX) or name.startswith("."):
@@ -290,12 +347,14 @@ def _tables(
         with suppress(pa.ArrowInvalid, OSError):
             if (data := place.read(name)) is not None:
                 file = pq.ParquetFile(pa.BufferReader(data))
-                if not set(columns or ()) <= set(file.schema_arrow.names):
+                there = set(file.schema_arrow.names)
+                if all_needed and not set(columns or ()) <= there:
                     raise OutputError(
                         f"{(place / name).address} was not written by livesr archive; move it to "
                         "another folder."
                     )
-                table = file.read(columns=columns)
+                wanted = columns and [name for name in columns if name in there]
+                table = file.read(columns=wanted)
         yield name, table
 
 

@@ -54,7 +54,14 @@ footer strong { color: var(--ink); display: block; }
 """
 
 
-def write(out: Place, rows: pa.Table, carried: Sequence[str], labels: Sequence[str]) -> None:
+def write(
+    out: Place,
+    rows: pa.Table,
+    carried: Sequence[str],
+    labels: Sequence[str],
+    *,
+    of_all: bool = False,
+) -> None:
     """Write the archive's page, and the pages of the worst files unless they exist.
 
     Args:
@@ -62,6 +69,7 @@ def write(out: Place, rows: pa.Table, carried: Sequence[str], labels: Sequence[s
         rows: of the summary.
         carried: names of the columns that came from the source.
         labels: of the model.
+        of_all: whether to write the pages of all files, not only of the worst.
 
     Raises:
         OutputError: if they cannot be written.
@@ -70,7 +78,7 @@ def write(out: Place, rows: pa.Table, carried: Sequence[str], labels: Sequence[s
     worst = _worst(found)
     (out / REPORTS).make()
     pages = set((out / REPORTS).names())
-    for row in worst:
+    for row in found if of_all else worst:
         name = f"{row['key']}.html"
         if name not in pages and (page := _page_of(out, row)):
             (out / REPORTS).write(name, page.encode(errors="replace"))

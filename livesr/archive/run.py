@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -25,9 +26,11 @@ from livesr.archive.outputs import (
     REPORTS,
     STATES,
     SUMMARY,
+    carry,
     packed,
-    read_table,
+    read_summary,
     settle,
+    with_carried,
 )
 from livesr.archive.places import Place
 from livesr.archive.progress import Progress, lasting
@@ -116,13 +119,14 @@ def run(archive: Archive) -> int:
         out.sweep()
         _remove_states(out, table)
         done = settle(out)  # refuses another program's tables before anything is removed
-        before = read_table(out / SUMMARY)
+        before = read_summary(out, archive.scoring.labels)
         if before is not None and (outdated := _outdated(before, table)):
             _remove_results(out, outdated)
             settle(out, outdated)
         again = _errors(before, table) if before is not None and archive.retry_failed else set()
         done -= again
         out.write(MANIFEST, packed(table))
+        carry(out, _carried(table), archive.scoring.labels)
         todo = table.filter(pc.invert(pc.is_in(table["key"], pa.array(sorted(done), pa.string()))))
         if archive.limit is not None:
             todo = todo[: archive.limit]
@@ -209,17 +213,23 @@ def _errors(rows: pa.Table, table: pa.Table) -> set[str]:
 
 
 def _outdated(rows: pa.Table, table: pa.Table) -> set[str]:
-    """Keys of the summary's old errors: the file has changed or come back, and has another key."""
-    same = ("uri", "channel", "profile")
-    now = set(zip(*(table[name].to_pylist() for name in same), strict=True))
-    keys = set(table["key"].to_pylist())
+    """Keys of the summary's old errors: the file has changed or come back.
+
+    A key alone does not tell: it also changes with `--attention` and with what is in a profile.
+    """
+    same, changing = ("uri", "channel", "profile"), ("size", "mtime")
+    files = table.select(["key", *same, *changing]).to_pylist()
+    now = {tuple(row[name] for name in same): [row[name] for name in changing] for row in files}
+    keys = {row["key"] for row in files}
     about = table.schema.metadata or {}
     model, hop = about[b"livesr.model_sha256"].decode(), float(about[b"livesr.hop"])
     failed = rows.filter(pc.equal(rows["status"], ERROR))
     return {
         row["key"]
-        for row in failed.select(["key", *same, "model_sha256", "hop"]).to_pylist()
-        if tuple(row[name] for name in same) in now
+        for row in failed.select(["key", *same, *changing, "model_sha256", "hop"]).to_pylist()
+        if (file := now.get(tuple(row[name] for name in same))) is not None
+        # An earlier livesr did not write them; then the file counts as changed.
+        and file != [row[name] for name in changing]
         and row["key"] not in keys
         and (row["model_sha256"], row["hop"]) == (model, hop)
     }
@@ -266,17 +276,21 @@ def _locked(out: Place) -> Iterator[None]:
 
 
 def rows_of(out: Place, table: pa.Table) -> pa.Table | None:
-    """The summary's rows that belong to the manifest; None if there are none."""
-    rows = read_table(out / SUMMARY)
+    """The summary's rows that belong to the manifest, with its carried columns; None if none."""
+    rows = read_summary(out, json.loads(table.schema.metadata[b"livesr.labels"]))
     if rows is None:
         return None
-    rows = rows.filter(pc.is_in(rows["key"], table["key"].combine_chunks()))
+    rows = with_carried(rows, _carried(table))
     return rows if len(rows) else None
+
+
+def _carried(table: pa.Table) -> pa.Table:
+    return table.select(["key", *table.column_names[len(manifest.SCHEMA) :]])
 
 
 def _write_pages(archive: Archive, out: Place, rows: pa.Table, carried: pa.Schema) -> None:
     labels = archive.scoring.labels
-    report.write(out, rows, carried.names, labels)
+    report.write(out, rows, carried.names, labels, of_all=archive.reports)
     if archive.audformat:
         audformat.write(out, rows, labels, archive.scoring.metadata())
 

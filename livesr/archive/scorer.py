@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from livesr.app.report.report import Report
-from livesr.archive.manifest import profile_sha, stat
+from livesr.archive.manifest import events_of, profile_sha, stat
 from livesr.archive.outputs import (
     READINGS,
     REPORTS,
@@ -146,9 +146,15 @@ class Scorer:
         if (now := stat(uri)) != (row["size"], row["mtime"]):
             change = "is no longer there" if now[0] is None else "has changed since the run began"
             raise AudioError(f"{uri} {change}; give the same command again.")
-        path = local_path(uri)
+        path, events = local_path(uri), events_of(uri)
         channel = None if row["channel"] == MIX else row["channel"]
-        if path and events_path(path).is_file():  # recorded by `listen`: it has gaps and resets
+        key = self._scoring.key(uri, *now, row["channel"], row["profile_sha256"], events)
+        if key != row["key"]:
+            raise AudioError(
+                f"{events_path(path or uri)} has changed since the run began; give the same "
+                "command again."
+            )
+        if path and events:  # recorded by `listen`: it has gaps and resets
             self._replay(path, row, results, page, channel)
             return
         with open_sound(uri) as sound:

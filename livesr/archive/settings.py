@@ -47,6 +47,7 @@ class Scoring:
         mtime: int | None,
         channel: int,
         profile: str | None = None,
+        events: tuple[int, int] | None = None,
     ) -> str:
         """SHA-256 of everything that decides a file's readings, in hexadecimal.
 
@@ -56,8 +57,12 @@ class Scoring:
             mtime: microseconds since 1970, None if unknown.
             channel: counted from 1; 0 is the mean of all channels.
             profile: SHA-256 of the voice's profile; None without one.
+            events: size and time of change of the events beside a recording; None without them.
         """
-        settings = {"hop": self.hop, "attention": self.attention, "profile": profile}
+        settings: dict[str, object] = {"hop": self.hop, "attention": self.attention}
+        settings["profile"] = profile
+        if events is not None:  # the other files keep the keys of earlier versions
+            settings["events"] = events
         values = [uri, size, mtime, channel, self.model_sha, settings]
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode(errors="replace")).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 import soundfile as sf
 from fsspec import AbstractFileSystem
 
-from livesr import AudioError, LivesrError
+from livesr import AudioError, LivesrError, Profile
 from livesr.app.inputs import SOUND_NAMES, find_inputs
 from livesr.archive import manifest
 from livesr.archive.places import Place
@@ -82,6 +83,8 @@ def test_a_table_carries_its_columns(recordings: Path, tmp_path: Path, ending: s
         ({"path": ["a.wav", " "]}, "row 2 has no path"),
         ({"path": ["a.wav", None]}, "row 2 has no path"),
         ({"path": ["a.wav", "a.wav"], "who": ["anna", "bert"]}, "again, with other values"),
+        ({"path": ["a.wav", "b.wav"], "channel": [None, 0]}, "row 2 names channel 0"),
+        ({"path": ["a.wav"], "channel": [-1]}, "row 1 names channel -1"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_told(
@@ -111,6 +114,88 @@ def test_a_table_says_more_than_a_folder_whichever_comes_first(
             "short.wav": "anna",
             "two.wav": None,
         }
+
+
+@pytest.mark.parametrize("channel", ["1", "each"])
+@pytest.mark.parametrize("named", ["{0},1,anna", "{0},1,anna\n{0},,anna"])
+def test_a_channel_that_is_named_twice_is_one_row(
+    recordings: Path, tmp_path: Path, channel: str, named: str
+) -> None:
+    two = recordings / "below" / "two.wav"
+    (tmp_path / "which.csv").write_text(f"path,channel,who\n{named.format(two)}\n")
+    sources = [str(recordings), str(tmp_path / "which.csv")]
+    for order in (sources, sources[::-1]):
+        rows = manifest.build(*manifest.find(order), Scoring(), channel).to_pylist()
+        assert len({row["key"] for row in rows}) == len(rows)
+        (first,) = [row for row in rows if row["uri"] == str(two) and row["channel"] == 1]
+        assert first["who"] == "anna"
+
+
+def test_a_channel_that_is_named_twice_with_other_values_is_told(
+    recordings: Path, tmp_path: Path
+) -> None:
+    two = recordings / "below" / "two.wav"
+    (tmp_path / "which.csv").write_text(f"path,channel,who\n{two},1,anna\n{two},,bert\n")
+    found, carried = manifest.find([str(tmp_path / "which.csv")])
+    assert len(manifest.build(found, carried, Scoring())) == 2  # the first channel, and the mean
+    with pytest.raises(LivesrError, match=r"two\.wav again, with other values"):
+        manifest.build(found, carried, Scoring(), "each")
+
+
+def test_a_profile_s_row_takes_the_place_of_a_folder_s(
+    recordings: Path, tmp_path: Path, tiny: Path, speech: np.ndarray
+) -> None:
+    """Their keys differ, but it is the same sound."""
+    profile = Profile(tiny)
+    for number, label in enumerate(("angry", "sad") * 2):
+        profile.add(label, speech[number * 48_000 : (number + 1) * 48_000])
+    profile.save(tmp_path / "anna.livesr-profile")
+    listed = f"path,channel,voice\n{recordings / 'short.wav'},1,anna.livesr-profile\n"
+    (tmp_path / "which.csv").write_text(listed)
+    found = manifest.find([str(recordings / "short.wav"), str(tmp_path / "which.csv")])
+    rows = manifest.build(*found, Scoring(str(tiny)), "1", profile_by="voice")
+    assert rows["profile"].to_pylist() == [str(tmp_path / "anna.livesr-profile")]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["007", "8"], ["007", "8"]),
+        (["7", "8"], [7, 8]),
+        (["7", ""], [7, None]),
+        (["12345678901234567890", "1"], ["12345678901234567890", "1"]),
+        (["1E5", "2"], ["1E5", "2"]),
+        (["0.50", "7"], [0.5, 7.0]),
+        (["-1.5", "1e-05"], [-1.5, 1e-05]),
+        (["2001-05-01", "1998-01-31"], [date(2001, 5, 1), date(1998, 1, 31)]),
+        (["true", "false"], [True, False]),
+    ],
+)
+def test_numbers_that_are_names_stay_text(
+    tmp_path: Path, values: list[str], expected: list[object]
+) -> None:
+    lines = [f"{number}.wav,{value}" for number, value in enumerate(values)]
+    (tmp_path / "which.csv").write_text("\n".join(["path,speaker", *lines, ""]))
+    found, _ = manifest.find([str(tmp_path / "which.csv")])
+    assert [file.carried["speaker"] for file in found] == expected
+
+
+def test_a_profile_s_name_may_be_a_number(
+    recordings: Path,
+    tmp_path: Path,
+    tiny: Path,
+    speech: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LIVESR_PROFILES", str(tmp_path))
+    profile = Profile(tiny)
+    for number, label in enumerate(("angry", "sad") * 2):
+        profile.add(label, speech[number * 48_000 : (number + 1) * 48_000])
+    profile.save(tmp_path / "007.livesr-profile")
+    (tmp_path / "which.csv").write_text(f"path,speaker\n{recordings / 'short.wav'},007\n")
+    found = manifest.find([str(tmp_path / "which.csv")])
+    rows = manifest.build(*found, Scoring(str(tiny)), profile_by="speaker")
+    assert rows["profile"].to_pylist() == [str(tmp_path / "007.livesr-profile")]
 
 
 class Unreachable(AbstractFileSystem):  # type: ignore[misc]

@@ -7,11 +7,13 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from livesr import LivesrError
+from livesr import LivesrError, Profile
 from livesr.app.exit_status import ExitStatus
 from livesr.archive.manifest import build, find
 from livesr.archive.outputs import (
@@ -21,13 +23,13 @@ from livesr.archive.outputs import (
     STATES,
     SUMMARY,
     packed,
-    read_table,
     settle,
 )
 from livesr.archive.places import OutputError, Place
-from livesr.archive.run import Archive, run
+from livesr.archive.run import Archive, rows_of, run
 from livesr.archive.scorer import Scorer
 from livesr.archive.settings import Scoring
+from livesr.files.recording import events_path
 
 
 def put(out: Place, folder: str, name: str, keys: str) -> None:
@@ -37,8 +39,8 @@ def put(out: Place, folder: str, name: str, keys: str) -> None:
 
 
 def keys(out: Place, folder: str) -> list[str]:
-    table = read_table(out / folder)
-    return [] if table is None else sorted(table["key"].to_pylist())
+    files = Path(out.address, folder).glob("*.parquet")
+    return sorted(key for file in files for key in pq.read_table(file)["key"].to_pylist())
 
 
 @pytest.fixture
@@ -183,16 +185,17 @@ def test_columns_of_numbers_have_no_dictionary() -> None:
     assert [group.column(place).has_dictionary_page for place in (0, 1)] == [True, False]
 
 
-def left_over(source: Path, out: Place, tiny: Path) -> Archive:
+def left_over(source: Path, out: Place, tiny: Path, *, profile_by: str | None = None) -> Archive:
     """A run of nothing over a folder whose only file was cut short when it was scored."""
     scoring = Scoring(str(tiny))
     found, carried = find([str(source)])
-    rows = Scorer(out, scoring, scoring.model_sha, carried)(build(found, carried, scoring))
+    table = build(found, carried, scoring, profile_by=profile_by)
+    rows = Scorer(out, scoring, scoring.model_sha, carried)(table)
     assert rows["status"].to_pylist() == ["error"]
     for folder, table in ((SUMMARY, rows), (CHECKPOINT, rows.select(["key"]))):
         (out / folder).make()
         (out / folder).write("a.parquet", packed(table))
-    return Archive([str(source)], out.address, scoring, limit=0)
+    return Archive([str(source)], out.address, scoring, limit=0, profile_by=profile_by)
 
 
 @pytest.fixture
@@ -226,6 +229,119 @@ def test_errors_of_another_hop_are_kept(cut: Path, tmp_path: Path, tiny: Path) -
     before = keys(out, SUMMARY)
     run(replace(archive, scoring=replace(archive.scoring, hop=0.5)))
     assert keys(out, SUMMARY) == before
+
+
+def test_what_was_heard_of_a_file_that_is_the_same_is_kept(
+    cut: Path, tmp_path: Path, tiny: Path
+) -> None:
+    """Attention is part of the key, and so are the events beside a recording."""
+    out = Place.of(str(tmp_path / "out"))
+    archive = left_over(cut, out, tiny)
+    before = keys(out, SUMMARY)
+    assert run(replace(archive, scoring=replace(archive.scoring, attention=True))) == 0
+    assert keys(out, SUMMARY) == before
+    events_path(cut / "a.flac").write_text('{"event": "reset", "at": 1.0}\n')
+    assert run(archive) == 0
+    assert keys(out, SUMMARY) == before
+    assert list((out / READINGS).names()) == [f"{before[0]}.parquet"]
+
+
+def test_what_was_heard_before_a_profile_changed_is_kept(
+    cut: Path, tmp_path: Path, tiny: Path, speech: np.ndarray
+) -> None:
+    out, table = Place.of(str(tmp_path / "out")), tmp_path / "which.csv"
+    table.write_text("path,voice\nsource/a.flac,anna.livesr-profile\n")
+    profile = Profile(tiny)
+    for number, label in enumerate(("angry", "sad") * 2):
+        profile.add(label, speech[number * 48_000 : (number + 1) * 48_000])
+    profile.save(tmp_path / "anna.livesr-profile")
+    archive = left_over(table, out, tiny, profile_by="voice")
+    before = keys(out, SUMMARY)
+    profile.add("happy", speech[-48_000:])
+    profile.save(tmp_path / "anna.livesr-profile")
+    assert run(archive) == 0
+    assert keys(out, SUMMARY) == before
+
+
+def test_rows_that_are_done_carry_what_the_sources_say_now(
+    cut: Path, recordings: Path, tmp_path: Path, tiny: Path
+) -> None:
+    """Also if a column has another type now, or is new."""
+    out, table = Place.of(str(tmp_path / "out")), tmp_path / "which.csv"
+    table.write_text("path,speaker\nsource/a.flac,7\n")
+    archive = left_over(table, out, tiny)
+    assert run(archive) == ExitStatus.PARTLY
+    table.write_text(
+        "path,speaker,town\nsource/a.flac,A7,Ulm\n" + f"{recordings / 'short.wav'},8,Bonn\n"
+    )
+    found, carried = find([str(table)])
+    rows = build(found, carried, archive.scoring)
+    added = rows.filter(pc.equal(rows["speaker"], "8"))
+    scored = Scorer(out, archive.scoring, archive.scoring.model_sha, carried)(added)
+    for folder in (SUMMARY, CHECKPOINT):
+        (out / folder).write("b.parquet", packed(scored))
+    for _ in range(2):
+        assert run(archive) == ExitStatus.PARTLY
+    read = pq.read_table(Path(out.address, SUMMARY))
+    assert dict(zip(read["speaker"].to_pylist(), read["town"].to_pylist(), strict=True)) == {
+        "A7": "Ulm",
+        "8": "Bonn",
+    }
+    told = rows_of(out, rows)
+    assert told is not None
+    rows_told = told.select(["uri", "speaker", "town"]).to_pylist()
+    assert {tuple(row.values()) for row in rows_told} == {
+        (str(cut / "a.flac"), "A7", "Ulm"),
+        (str(recordings / "short.wav"), "8", "Bonn"),
+    }
+    page = Path(out.address, "report.html").read_text()
+    assert "<td>A7</td>" in page and "By town" in page
+
+
+def test_rows_of_other_settings_keep_what_they_carry(cut: Path, tmp_path: Path, tiny: Path) -> None:
+    out, table = Place.of(str(tmp_path / "out")), tmp_path / "which.csv"
+    table.write_text("path,speaker\nsource/a.flac,7\n")
+    archive = left_over(table, out, tiny)
+    (first,) = keys(out, SUMMARY)
+    whole = pq.read_table(Path(out.address, SUMMARY, "a.parquet"))
+    other = whole.set_column(0, "key", pa.array(["other"]))
+    both = pa.concat_tables([whole, other])
+    for folder in (SUMMARY, CHECKPOINT):
+        (out / folder).write("a.parquet", packed(both))
+    table.write_text("path,speaker\nsource/a.flac,A7\n")
+    for _ in range(2):
+        assert run(archive) == ExitStatus.PARTLY
+        files = [pq.read_table(path) for path in Path(out.address, SUMMARY).iterdir()]
+        found = {row["key"]: row["speaker"] for file in files for row in file.to_pylist()}
+        assert found == {first: "A7", "other": 7}
+        assert sum(map(len, files)) == 2
+
+
+def test_errors_that_an_earlier_livesr_wrote_are_found(
+    cut: Path, recordings: Path, tmp_path: Path, tiny: Path
+) -> None:
+    """Without size and mtime."""
+    out = Place.of(str(tmp_path / "out"))
+    archive = left_over(cut, out, tiny)
+    whole = pq.read_table(Path(out.address, SUMMARY, "a.parquet"))
+    (out / SUMMARY).write("a.parquet", packed(whole.drop_columns(["size", "mtime"])))
+    assert run(archive) == ExitStatus.PARTLY
+    (cut / "a.flac").write_bytes((recordings / "long.flac").read_bytes())
+    assert run(archive) == ExitStatus.DONE
+    assert not keys(out, SUMMARY)
+
+
+def test_what_the_sources_say_is_written_once(cut: Path, tmp_path: Path, tiny: Path) -> None:
+    """Numbers, dates and times come back from a file as they were."""
+    out, table = Place.of(str(tmp_path / "out")), tmp_path / "which.csv"
+    table.write_text(
+        "path,a,b,c,d,e,f\nsource/a.flac,7,0.5,2001-05-01,2001-05-01 12:30:00,12:30:00,\n"
+    )
+    archive = left_over(table, out, tiny)
+    before = Path(out.address, SUMMARY, "a.parquet").stat().st_mtime_ns
+    for _ in range(2):
+        assert run(archive) == ExitStatus.PARTLY
+    assert Path(out.address, SUMMARY, "a.parquet").stat().st_mtime_ns == before
 
 
 def test_the_state_of_a_file_that_is_no_longer_to_be_scored_is_removed(

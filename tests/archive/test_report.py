@@ -17,9 +17,9 @@ import livesr
 from livesr.archive import audformat as table_of
 from livesr.archive import manifest, report
 from livesr.archive.estimate import estimate, measure
-from livesr.archive.outputs import MANIFEST, READINGS, SUMMARY, packed
+from livesr.archive.outputs import CHECKPOINT, MANIFEST, READINGS, REPORTS, SUMMARY, packed
 from livesr.archive.places import Place
-from livesr.archive.run import Archive
+from livesr.archive.run import Archive, run
 from livesr.archive.scorer import Scorer
 from livesr.archive.settings import Scoring
 
@@ -129,6 +129,36 @@ def test_audformat_loads_a_table_of_each_channel(
     for channel, own in enumerate(database.tables.values(), start=1):
         audformat.assert_no_duplicates(own.index)
         assert set(own.get()["channel"]) == {channel}
+
+
+def test_tables_of_other_channels_are_removed(recordings: Path, tmp_path: Path, tiny: Path) -> None:
+    scoring, out = Scoring(str(tiny)), Place.of(str(tmp_path / "out"))
+    found, carried = manifest.find([str(recordings / "below" / "two.wav")])
+    (out / "audformat").make()
+    (out / "audformat").write("db.speakers.parquet", b"a table of the user's own")
+    for channel, names in (("each", ["emotion_1", "emotion_2"]), ("1", ["emotion"])):
+        table = manifest.build(found, carried, scoring, channel)
+        rows = Scorer(out, scoring, scoring.model_sha, carried)(table)
+        table_of.write(out, rows, LABELS, scoring.metadata())
+        files = {f"db.{name}.parquet" for name in [*names, "speakers"]}
+        assert set((out / "audformat").names()) == {*files, "db.yaml"}
+
+
+def test_pages_of_all_are_made_of_what_is_scored(
+    recordings: Path, tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "_WORST", 1)
+    scoring, out = Scoring(str(tiny)), Place.of(str(tmp_path / "out"))
+    found, carried = manifest.find([str(recordings)])
+    table = manifest.build(found, carried, scoring)
+    rows = Scorer(out, scoring, scoring.model_sha, carried)(table)
+    for folder in (SUMMARY, CHECKPOINT):
+        (out / folder).make()
+        (out / folder).write("a.parquet", packed(rows))
+    for all_of_them, count in ((False, 1), (True, 4)):
+        archive = Archive([str(recordings)], out.address, scoring, reports=all_of_them)
+        assert run(archive) == 0
+        assert len(list((out / REPORTS).names())) == count
 
 
 def test_a_dry_run_tells_the_cost_and_writes_nothing(

@@ -214,6 +214,46 @@ def test_gaps_and_resets_of_a_recording_are_applied(
     assert expected != plain
 
 
+def test_events_that_come_go_or_change_are_another_key(
+    recordings: Path, tmp_path: Path, scoring: Scoring, out: Place
+) -> None:
+    path = tmp_path / "talk.flac"
+    path.write_bytes((recordings / "long.flac").read_bytes())
+    beside = events_path(path)
+    keys = []
+    for reset in (None, 4.0, 10.0):
+        if reset:
+            beside.write_text(json.dumps({"event": "reset", "at": reset}) + "\n")
+        (row,) = score(rows_of([path], scoring), out, scoring)
+        expected = list(livesr.replay(path, model=scoring.model))
+        assert_same(readings(out, row["key"]), expected)
+        keys.append(row["key"])
+    beside.unlink()
+    assert rows_of([path], scoring)["key"].to_pylist() == keys[:1]
+    assert len(set(keys)) == 3
+
+
+def test_events_that_change_during_the_run_are_told(
+    recordings: Path, tmp_path: Path, scoring: Scoring, out: Place
+) -> None:
+    path = tmp_path / "talk.flac"
+    path.write_bytes((recordings / "long.flac").read_bytes())
+    rows = rows_of([path], scoring)
+    events_path(path).write_text('{"event": "reset", "at": 4.0}\n')
+    (row,) = score(rows, out, scoring)
+    assert row["error"] == "AudioError"
+    assert f"{events_path(path)} has changed since the run began" in row["message"]
+
+
+def test_a_name_with_no_room_for_that_of_events_is_scored(
+    recordings: Path, tmp_path: Path, scoring: Scoring, out: Place
+) -> None:
+    path = tmp_path / f"{'a' * 250}.wav"
+    path.write_bytes((recordings / "short.wav").read_bytes())
+    (row,) = score(rows_of([path], scoring), out, scoring)
+    assert row["status"] == "ok", row["message"]
+
+
 class Killed(BaseException):
     pass
 
@@ -350,7 +390,7 @@ def test_a_profile_that_cannot_be_used_ends_the_run(
 ) -> None:
     table = table_of(recordings, voices, ["voices/carl.livesr-profile", "", ""])
     found, carried = manifest.find([str(table)])
-    with pytest.raises(ProfileError, match=r"carl\.livesr-profile cannot be read"):
+    with pytest.raises(ProfileError, match=r"no file .*carl\.livesr-profile"):
         manifest.build(found, carried, scoring, profile_by="profile_file")
     with pytest.raises(livesr.LivesrError, match=r"no column 'voice'.*profile_file"):
         manifest.build(found, carried, scoring, profile_by="voice")

@@ -18,7 +18,7 @@ from livesr.archive.outputs import (
     READINGS,
     SUMMARY,
     packed,
-    read_table,
+    read_summary,
     settle,
 )
 from livesr.archive.places import Place
@@ -82,7 +82,7 @@ def test_a_store_gives_the_rows_of_a_disk(bucket: str, recordings: Path, tiny: P
         (out / folder).write("a.parquet", packed(told))
     done = settle(out, {rows["key"][2].as_py()})
     assert done == set(rows["key"].to_pylist()[:2])
-    kept = read_table(out / SUMMARY)
+    kept = read_summary(out, scoring.labels)
     assert kept is not None and len(kept) == 2
     report.write(out, kept, [], scoring.labels)
     page = out.read(report.PAGE)
@@ -122,7 +122,7 @@ def test_the_whole_command_on_a_store(
         }
 
     first = command()
-    rows = read_table(Place.of(f"{bucket}/out/{SUMMARY}"))
+    rows = read_summary(Place.of(f"{bucket}/out"), Scoring(str(tiny)).labels)
     assert rows is not None and len(rows) == 4
     for row in rows.to_pylist():
         assert row["status"] == "ok", row["message"]
