@@ -14,6 +14,7 @@ import numpy as np
 from livesr.arrays import Float32
 from livesr.errors import AudioError, ProfileError
 from livesr.files.soundfile import SoundFile
+from livesr.microphone.devices import check_query, find
 from livesr.microphone.listener import Listener, listen
 from livesr.profile import Example, Profile
 
@@ -71,13 +72,18 @@ class Enrolment:
         )
 
     def check_level(self) -> None:
-        """Record a few words, and say whether they are too faint or too loud."""
+        """Record a few words, and say whether they are too faint or too loud.
+
+        Raises:
+            DeviceError: before anything is asked, if there is no such microphone.
+        """
+        find(check_query(self._device))
         _ask(
             "Level check: press Return, then say a few words as you usually do "
             f"({_CHECK_SECONDS:g} s). "
         )
         _, peak = self._record(_CHECK_SECONDS)
-        print(f"{_advice(peak) or 'The level is good'} (peak {peak:.0f} dBFS).\n")
+        print(f"{_advice(peak) or 'The level is good'} (peak {round(peak)} dBFS).\n")
 
     def take(self, profile: Profile, label: str, number: int, count: int) -> bool:
         """Ask for a sentence until one is kept or skipped; whether one was kept.
@@ -98,7 +104,7 @@ class Enrolment:
             try:
                 example = profile.add(label, samples, source="microphone", any_voice=True)
                 if advice := _advice(peak):
-                    print(f"{advice} (peak {peak:.0f} dBFS).")
+                    print(f"{advice} (peak {round(peak)} dBFS).")
                 print(f"{_told(example, profile)}.")
                 if doubt := profile.doubt():
                     print(doubt)

@@ -156,6 +156,17 @@ def test_enrolling_by_the_microphone_asks_until_it_is_right(
     assert profile.counts == {"angry": 1}
 
 
+def test_without_a_microphone_nothing_is_asked(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask() -> str:
+        raise AssertionError("it asks before it looks for the microphone")
+
+    monkeypatch.setattr("builtins.input", ask)
+    with Enrolment("no such microphone", None, tiny, 3.0) as enrolment, pytest.raises(DeviceError):
+        enrolment.check_level()
+
+
 def test_enrolling_says_what_is_there_and_what_comes(
     tiny: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
