@@ -156,9 +156,7 @@ def test_enrolling_by_the_microphone_asks_until_it_is_right(
     assert profile.counts == {"angry": 1}
 
 
-def test_without_a_microphone_nothing_is_asked(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_microphone_nothing_is_asked(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def ask() -> str:
         raise AssertionError("it asks before it looks for the microphone")
 
@@ -333,6 +331,7 @@ def test_a_microphone_that_goes_keeps_what_was_enrolled(
         return samples, -20.0
 
     monkeypatch.setattr("builtins.input", lambda: "")
+    monkeypatch.setattr("livesr.app.enrolment.find", lambda _: None)
     monkeypatch.setattr(Enrolment, "_record", record)
     path = tmp_path / "me.livesr-profile"
     words = ("--labels", "angry,sad", "--model", str(tiny))
@@ -351,6 +350,7 @@ def test_nobody_speaks_in_vain_for_a_full_profile(
     profile.save(path)
     monkeypatch.setattr("livesr.profile.MOST_EXAMPLES", 1)
     monkeypatch.setattr("builtins.input", lambda: "")
+    monkeypatch.setattr("livesr.app.enrolment.find", lambda _: None)
     heard = iter([(speech[:48_000], -20.0)])  # the level check alone
     monkeypatch.setattr(Enrolment, "_record", lambda *_: next(heard))
     result = CliRunner().invoke(app, ["enrol", str(path), "--labels", "sad"])
