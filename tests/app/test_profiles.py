@@ -392,6 +392,7 @@ def test_an_example_that_nobody_kept_is_not_counted(
         return text
 
     monkeypatch.setattr("builtins.input", answer)
+    monkeypatch.setattr("livesr.app.enrolment.find", lambda _: None)
     recorded = iter(np.split(speech[:192_000], 4))
     monkeypatch.setattr(Enrolment, "_record", lambda *_: (next(recorded), -20.0))
     monkeypatch.setattr("livesr.app.commands.enrol._EACH", 3)
