@@ -160,10 +160,8 @@ class _Session:
             ServerError: if it is a fatal error.
         """
         message: dict[str, Any] = json.loads(text)
-        if self._repeated and message["type"] != "session.created":
-            if text == self._repeated.popleft():
-                return message
-            self._repeated.clear()
+        if self._came_before(text, message["type"]):
+            return message
         match message["type"]:
             case "session.created":
                 self.created = message
@@ -187,8 +185,17 @@ class _Session:
                 self._answered("teach" if kind == "profile" else kind)
         if message["type"] != "session.created" or self._first:
             self.messages.append(message)
-        self._first = False
+        self._first = self._first and message["type"] != "session.created"
         return message
+
+    def _came_before(self, text: str | bytes, kind: str) -> bool:
+        """Whether it came over an earlier connection; readings have a number that says so."""
+        if self._repeated and kind != "session.created":
+            if text == self._repeated.popleft():
+                return True
+            self._repeated.clear()
+        # A server that is sent session.end again also repeats its last messages.
+        return kind.startswith("utterance") and text in self._since
 
     def _answered(self, command: str) -> None:
         """The oldest command of this type is done, and not sent again."""
@@ -348,7 +355,10 @@ class Voice:
         return self._run(self._voice.teach(label))
 
     def readings(self, timeout: float = 0.0) -> list[Reading]:
-        """Those that have come, after waiting so many seconds at most for the first of them."""
+        """Those that have come, after waiting at most so many seconds for the first of them.
+
+        After a drop, connecting again takes its own time.
+        """
         if self._loop.is_closed():
             return self._voice._session.drawn()
         return self._run(self._voice.readings(timeout))
@@ -465,7 +475,8 @@ class AsyncVoice:
         """Those that have come, after waiting for the first of them.
 
         Args:
-            timeout: seconds to wait at most; None waits until one comes or the session ends.
+            timeout: seconds to wait at most, beside connecting again after a drop; None waits
+                until one comes or the session ends.
         """
         await self._drain()  # also where there is no time to wait
         with suppress(TimeoutError):
@@ -487,7 +498,8 @@ class AsyncVoice:
         if self._session.ended is None or await self._restarts():
             await self._send(json.dumps({"type": "session.end"}), 0)
             while self._session.ended is None or await self._restarts():
-                await self._take(None)
+                with suppress(TimeoutError):  # another task took the end
+                    await self._take(None)
         await self.close()
         return self._session.drawn()
 
@@ -501,12 +513,16 @@ class AsyncVoice:
         return self._session.drawn()
 
     async def _send(self, message: str | bytes, frames: int) -> None:
-        self._session.remember(message, frames)
-        socket = self._socket
+        async with self._recovering:  # a new connection is sent what is remembered until then
+            self._session.remember(message, frames)
+            socket = self._socket
         try:
             await socket.send(message)
         except ConnectionClosed as closed:
             await self._recover(closed, socket)
+
+    def _goes_on(self, closed: ConnectionClosed) -> bool:
+        return self._reconnect and _code(closed) == _SERVER_RESTARTS
 
     async def _restarts(self) -> bool:
         """Whether the session ended because the server restarts; then it goes on elsewhere."""
@@ -514,7 +530,7 @@ class AsyncVoice:
         try:
             await self._recv(socket, _LONGEST_WAIT)
         except ConnectionClosed as closed:
-            if _code(closed) == _SERVER_RESTARTS:
+            if self._goes_on(closed):
                 await self._recover(closed, socket)
                 return True
         except TimeoutError:
@@ -544,7 +560,7 @@ class AsyncVoice:
         try:
             text = await self._recv(socket, timeout)
         except ConnectionClosed as closed:
-            if self._session.ended is not None and _code(closed) != _SERVER_RESTARTS:
+            if self._session.ended is not None and not self._goes_on(closed):
                 raise TimeoutError from None
             await self._recover(closed, socket)
         else:
@@ -580,7 +596,7 @@ class AsyncVoice:
                         async with asyncio.timeout(0):
                             text = await socket.recv()
                         self._session.take(text)
-            if not self._reconnect or (self._session.ended and _code(closed) != _SERVER_RESTARTS):
+            if not self._reconnect or (self._session.ended and not self._goes_on(closed)):
                 raise ServerError("closed", f"The connection ended ({closed}).") from None
             for wait in _waits():
                 await asyncio.sleep(wait)

@@ -18,7 +18,6 @@ from livesr.stages.samples import as_mono, check_rate
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Of Okabe and Ito, which tell apart for every kind of sight.
 _CELL_SECONDS = 0.02  # of the attention's timeline
 _MOST_POINTS = 4000  # of the waveform's outline
 

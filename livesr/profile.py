@@ -196,7 +196,7 @@ class Profile:
         label = check_label(label)
         if not isinstance(source, str):
             raise ProfileError(f"A source is a text, not {source!r:.60}.")
-        self.check_room(label)
+        self.check_room(label)  # before the model hears it all
         model = self.load_model()
         with np.errstate(all="ignore"):  # a program may have made underflows errors
             sound = _resampled(samples, sample_rate)

@@ -44,8 +44,10 @@ class _Group(TyperGroup):
         except LivesrError as error:
             given = (ctx.default_map or {}).get(ctx.invoked_subcommand or "", {})
             if given:
-                options = ", ".join(f"{name} = {value!s:.40}" for name, value in given.items())
-                error.add_note(f"From {config_path()}: {options} (livesr config KEY --unset).")
+                options = ", ".join(
+                    f"{name.rstrip('_')} = {value!s:.40}" for name, value in given.items()
+                )
+                error.add_note(f"From {config_path()}: {options} (livesr config shows the file).")
             raise
 
 

@@ -107,8 +107,8 @@ def process(job: Job, how: How, tell: Callable[[int, float], None]) -> Outcome:
         with writers:
             if is_session(job.input.path):
                 raise LivesrError(
-                    f"{job.input.path} holds readings, not sound: replay it alone and without "
-                    f"--summary (livesr replay {job.input.path})."
+                    f"{job.input.path} holds readings, not sound: replay it alone "
+                    f"(livesr replay {job.input.path})."
                 )
             sound = opened(job.input.path, raw=how.raw)
             writers.enter_context(sound)
@@ -263,10 +263,14 @@ def _below(what: str, path: str | None, each: Input, count: int, ending: str) ->
 
 def _check_summary(path: str) -> None:
     ending = Path(path).suffix.lower()
-    if ending == _PARQUET:
+    if _is_parquet(path):
         _pyarrow()
     elif ending not in ("", ".csv"):
-        raise LivesrError(f"--summary {path}: the name must end in .csv or .parquet.")
+        raise LivesrError(f"--summary {path}: name a .csv or .parquet file, not {ending}.")
+
+
+def _is_parquet(path: str) -> bool:
+    return path.lower().endswith(_PARQUET)
 
 
 def _check_place(what: str, path: str) -> None:
@@ -626,7 +630,7 @@ def _storable(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _write_summary(path: str, rows: Sequence[dict[str, Any]], force: bool) -> None:
     columns = _united(rows)
-    if path.lower().endswith(_PARQUET):
+    if _is_parquet(path):
         pa, parquet = _pyarrow()
         types = {"file": pa.string(), "label": pa.string(), "failed": pa.string()}
         types["channel"] = pa.int32()

@@ -49,6 +49,7 @@ class Speaker:
             every = sound.channels if channel is None else 1
         self._channels = every if every <= _MOST_CHANNELS else 1
         self._called = 0.0  # when PortAudio last asked for sound, monotonic seconds
+        self._asked = 0.0  # when `now` was last called, likewise
         self._blocks: queue.Queue[Float32 | None] = queue.Queue(_BLOCKS)
         self._feeder: threading.Thread | None = None
         self._ended = threading.Event()
@@ -108,7 +109,11 @@ class Speaker:
                 self._stream.abort()
 
     def now(self) -> float:
-        if self._running and time.monotonic() > self._called + _DEAD_SECONDS:
+        now = time.monotonic()
+        if now > self._asked + _DEAD_SECONDS / 2:  # the process itself stood still (Ctrl-Z)
+            self._called = now
+        self._asked = now
+        if self._running and now > self._called + _DEAD_SECONDS:
             raise DeviceError("The sound output has gone; replay again, or without --play.")
         return self._gaps.to_stream(self._place())
 

@@ -230,7 +230,7 @@ def events_of(uri: str) -> tuple[int, int] | None:
     Beside a URL nothing is looked for.
     """
     path = local_path(uri)
-    with suppress(OSError):  # the recording's own name may be as long as a name can be
+    with suppress(OSError, ValueError):  # a name with no room for more, or that none can have
         found = os.stat(events_path(path)) if path else None
         if found and modes.S_ISREG(found.st_mode):
             return found.st_size, found.st_mtime_ns // 1000

@@ -325,7 +325,7 @@ def carry(out: Place, carried: pa.Table, labels: Sequence[str]) -> None:
         before, others = table.filter(known), table.filter(pc.invert(known))
         kept = before.select([column for column in before.column_names if column in own])
         now = with_carried(kept, carried)
-        if now.equals(before):
+        if not len(before) or now.equals(before):
             continue
         if len(others):
             summary.write(f"{secrets.token_hex(8)}{_SUFFIX}", packed(others))

@@ -87,7 +87,7 @@ def write(
 
 
 def _worst(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Errors first, then the files with the smallest share of labelled speech."""
+    """Errors first, then the files with the smallest share of time with a label."""
 
     def badness(row: dict[str, Any]) -> tuple[bool, float]:
         seconds = max(row["heard"], 1e-9)
@@ -225,7 +225,7 @@ def _stack(totals: dict[str, float], labels: Sequence[str]) -> str:
     """A bar that is divided by the shares of the labels."""
     whole, at, parts = sum(totals.values()), 0.0, []
     if not whole:
-        return "<span class='quiet'>no labelled speech</span>"
+        return "<span class='quiet'>no time with a label</span>"
     for label, colour in colours_of(labels).items():
         width = 100 * totals[label] / whole
         parts.append(

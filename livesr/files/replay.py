@@ -435,7 +435,7 @@ class _Stream:
         if skipped == len(block) or self.ended:
             return
         self.began = True
-        for item in self._items(self._mono(block[skipped:])):
+        for item in self._items(block[skipped:]):
             yield changed(item, channel=self._told) if self._told else item
 
     def finish(self) -> Iterator[Item]:
@@ -451,7 +451,7 @@ class _Stream:
         except AudioError as error:
             raise self._placed(error) from None
 
-    def _items(self, rest: Float32) -> Iterator[Item]:
+    def _items(self, rest: Array) -> Iterator[Item]:
         recognizer = self.recognizer
         while True:
             while self._events and round(self._events[0].at * SAMPLE_RATE) <= recognizer.position:
@@ -470,7 +470,7 @@ class _Stream:
                     until = round(self._events[0].at * SAMPLE_RATE) - recognizer.position
                     count = min(count, until)
                 now = rest[:count]
-                yield from recognizer.push(now, self._sound.rate)
+                yield from recognizer.push(self._mono(now), self._sound.rate)
             self._read += len(now)
             rest = rest[len(now) :]
 

@@ -36,7 +36,7 @@ class GuardedHttp(HttpToolsProtocol):
     """
 
     _deadline: asyncio.TimerHandle | None = None
-    _head = 0  # bytes of it
+    _head = 0  # bytes of the head so far
     _in_head = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -70,7 +70,8 @@ class GuardedHttp(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         # uvicorn's own timeout ends with the next byte, which may be of a body that nobody reads.
-        # The rest of it may still come: who is cut off while sending may never see the answer.
+        # So the rest of a body may still come for that long: who is cut off while sending may not
+        # see the answer.
         if self.cycle.response_complete and not self.transport.is_closing():
             self._arm()
 

@@ -458,7 +458,8 @@ class Session:
 
     def last_messages(self) -> list[str]:
         """Take the messages that were sent last, and those still to be sent."""
-        found = [self._text_of(told) for told in (*self._recent, *self._outbox)]
+        left = (*self._recent, *self._outbox)  # a session.ended, with its state, is not repeated
+        found = [self._text_of(told) for told in left if not isinstance(told.message, SessionEnded)]
         found, self._missed = [*self._missed, *found], []
         self._recent.clear()
         self._outbox.clear()

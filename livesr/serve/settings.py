@@ -11,8 +11,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         message_bytes: longest message, in bytes.
         resume_bytes: longest `session.update` with `resume`, in bytes.
-        second_bytes: of a second of sound: its rate, channels and encoding decide what the seconds
-            below take of memory, and a long hop.
+        second_bytes: most bytes of a second of sound (rate x channels x bytes of a sample). It
+            bounds the memory that the seconds below, and a long hop, may take.
         wait_seconds: in mode "live", how long a complete hop may wait to be processed; one that
             waits longer is dropped and marked as a gap.
         again_seconds: then hops are dropped until the oldest has waited no longer than this.

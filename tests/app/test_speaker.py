@@ -108,10 +108,12 @@ def test_an_output_that_has_gone_is_an_error_and_no_endless_wait(
     ) as process:
         until(lambda: out.exists() and out.read_text().count("\n") > 2)
         microphone.down()
-        assert process.wait(timeout=30) == 3
+        try:
+            assert process.wait(timeout=30) == 3
+        finally:
+            microphone.up()
         assert process.stderr is not None
         assert b"sound output" in process.stderr.read()
-    microphone.up()
 
 
 def test_what_a_recording_leaves_out_is_passed_at_once(

@@ -234,7 +234,7 @@ def test_what_is_usual_is_the_mean_of_the_speech_before_the_window() -> None:
     angry = reading(120.0, shares=(0.7, 0.1, 0.1, 0.1))
     assert usual.departure(angry) == ("angry", pytest.approx(0.5))
     assert plain(UsualRow(usual, angry), 70) == [
-        "   usual   happy 50%, angry 20%   above it ▲ angry +50 points"
+        "   usual   happy 50%, angry 20%   above ▲ angry +50 points"
     ]
     alike = reading(120.0, shares=(0.25, 0.45, 0.2, 0.1))
     assert usual.departure(alike) is None

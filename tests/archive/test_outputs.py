@@ -309,12 +309,16 @@ def test_rows_of_other_settings_keep_what_they_carry(cut: Path, tmp_path: Path, 
     for folder in (SUMMARY, CHECKPOINT):
         (out / folder).write("a.parquet", packed(both))
     table.write_text("path,speaker\nsource/a.flac,A7\n")
+    names = []
     for _ in range(2):
         assert run(archive) == ExitStatus.PARTLY
-        files = [pq.read_table(path) for path in Path(out.address, SUMMARY).iterdir()]
+        paths = sorted(Path(out.address, SUMMARY).iterdir())
+        files = [pq.read_table(path) for path in paths]
         found = {row["key"]: row["speaker"] for file in files for row in file.to_pylist()}
         assert found == {first: "A7", "other": 7}
         assert sum(map(len, files)) == 2
+        names.append([path.name for path in paths])
+    assert names[0] == names[1]  # what is right is not written again
 
 
 def test_errors_that_an_earlier_livesr_wrote_are_found(

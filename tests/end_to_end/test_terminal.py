@@ -45,7 +45,7 @@ def test_without_pace_the_last_picture_and_the_summary_stay(terminal: Terminal) 
     terminal.type(f"{sys.executable} -m livesr replay {CLIP}; echo status-$?", "Enter")
     screen = terminal.until(lambda text: "status-0" in text)
     assert "Turning points" in screen
-    assert "no speech" in screen
+    assert "no speech" in " ".join(screen.split())  # a sentence may be broken there
 
 
 def test_a_terminated_replay_leaves_whole_files(tmp_path: Path) -> None:

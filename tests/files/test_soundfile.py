@@ -417,6 +417,17 @@ def test_a_start_at_the_last_frame_of_a_block_of_many_channels(
     assert [r.end for r in livesr.replay(path, model=tiny, start=start, channel=9)] == mono
 
 
+def test_what_is_wrong_after_the_end_does_not_matter(
+    tmp_path: Path, tiny: Path, speech: np.ndarray
+) -> None:
+    bad = speech[:48_000].copy()
+    bad[23_000] = np.nan
+    sf.write(tmp_path / "a.wav", bad, 16000, "FLOAT")
+    assert [r.end for r in livesr.replay(tmp_path / "a.wav", model=tiny, end=1.25)][-1] == 1.25
+    with pytest.raises(AudioError, match="NaN"):
+        list(livesr.replay(tmp_path / "a.wav", model=tiny))
+
+
 def test_channels_that_cancel_out_before_the_start_are_no_matter(
     tmp_path: Path, tiny: Path, speech: np.ndarray
 ) -> None:

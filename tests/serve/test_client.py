@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -189,7 +190,9 @@ def test_a_drop_after_the_end_loses_no_reading(
         found = voice.push(sound)
         network.cut_soon()
         found += voice.finish()
+        told = [json.dumps(message) for message in voice.events()]
     assert found == expected(tiny, sound)
+    assert len(told) == len(set(told))
 
 
 def test_options_that_are_refused_are_told_at_once(server: Server) -> None:
@@ -229,9 +232,10 @@ def test_one_task_may_push_and_another_read(
                 await asyncio.sleep(0.005)
                 if start == 80_000:
                     network.cut()
+            found += await voice.finish()
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
-            return found + await voice.finish()
+            return found
 
     found = sorted(asyncio.run(talk()), key=lambda reading: reading.end)
     assert found == expected(tiny, sound)
@@ -380,6 +384,7 @@ def test_a_resumed_session_goes_on_in_its_own_form_and_after_a_drop(
                 network.cut()
         found += voice.finish()
     right = expected(tiny, speech[:100_000], 8000)
+    assert [r.end for r in found].count(5.0) == 2  # the end of the first, and the whole one
     assert [r for r in found if r.end != 5.0] == [r for r in right if r.end != 5.0]
 
 

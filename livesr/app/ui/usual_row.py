@@ -34,9 +34,7 @@ class UsualRow:
             if found := self.usual.departure(self.reading):
                 label, above = found
                 words = f"{palette.glyph(label)} {label} +{100 * above:.0f} points"
-                row.append("   above it ", palette.quiet).append(
-                    words, f"bold {palette.style(label)}"
-                )
+                row.append("   above ", palette.quiet).append(words, f"bold {palette.style(label)}")
             elif self.reading.status in ("speech", "unsure"):
                 row.append("   as usual", palette.quiet)
         row.truncate(options.max_width)
