@@ -250,45 +250,68 @@ def test_lossless_keeps_what_a_slow_server_has_not_read(speech: np.ndarray) -> N
     assert kept[0] > 0 and kept[1] == 0
 
 
+class Socket:
+    """A connection of which the test knows what was sent; the third message may take its time."""
+
+    def __init__(self, third_seconds: float = 0.0) -> None:
+        self.sent: list[bytes] = []
+        self.dead, self.transport, self._third_seconds = False, self, third_seconds
+
+    async def send(self, message: bytes) -> None:
+        if self.dead:
+            raise ConnectionClosedError(None, None)
+        if len(self.sent) == 2:
+            await asyncio.sleep(self._third_seconds)
+        self.sent.append(message)
+
+    async def recv(self) -> str:
+        if self.dead:
+            raise ConnectionClosedError(None, None)
+        await asyncio.sleep(100)
+        return ""
+
+    def abort(self) -> None:
+        self.dead = True
+
+
+async def dropped(*later: Socket) -> Any:
+    """A voice that has sent five messages, 0 to 4, and whose connection is then gone."""
+    voice: Any = AsyncVoice("http://x", reconnect=True)
+    voice._session.created = {"position": 0, "session_id": "s"}
+    voice._socket, sockets = Socket(), list(later)
+    for number in range(5):
+        await voice.push(bytes([number]) * 8000)
+    voice._socket.dead = True
+
+    async def opened() -> Socket:
+        return sockets.pop(0)
+
+    voice._opened = opened
+    return voice
+
+
 def test_a_cancelled_reconnection_sends_all_of_it_the_next_time() -> None:
-    class Socket:
-        def __init__(self, slow: bool) -> None:
-            self.sent: list[bytes] = []
-            self.slow, self.dead, self.transport = slow, False, self
-
-        async def send(self, message: bytes) -> None:
-            if self.dead:
-                raise ConnectionClosedError(None, None)
-            if self.slow and len(self.sent) == 2:
-                await asyncio.sleep(10)
-            self.sent.append(message)
-
-        async def recv(self) -> str:
-            if self.dead:
-                raise ConnectionClosedError(None, None)
-            await asyncio.sleep(100)
-            return ""
-
-        def abort(self) -> None:
-            self.dead = True
-
     async def talk() -> list[bytes]:
-        voice: Any = AsyncVoice("http://x", reconnect=True)
-        voice._session.created = {"position": 0, "session_id": "s"}
-        first, *later = [Socket(False), Socket(True), Socket(False)]
-        voice._socket = first
-        for number in range(5):
-            await voice.push(bytes([number]) * 8000)
-        first.dead = True
-
-        async def opened() -> Socket:
-            return later.pop(0)
-
-        voice._opened = opened
+        voice = await dropped(Socket(10), Socket())
         with suppress(TimeoutError):
             async with asyncio.timeout(0.6):
                 await voice.push(b"\5" * 8000)
         await voice.push(b"\6" * 8000)
+        sent: list[bytes] = voice._socket.sent
+        return sent
+
+    assert [message[0] for message in asyncio.run(talk())] == list(range(7))
+
+
+def test_what_is_pushed_while_another_task_connects_again_is_sent() -> None:
+    async def talk() -> list[bytes]:
+        voice = await dropped(Socket(0.5))
+
+        async def push_meanwhile() -> None:
+            await asyncio.sleep(0.4)  # the new connection is being sent what the old one got
+            await voice.push(b"\6" * 8000)
+
+        await asyncio.gather(voice.push(b"\5" * 8000), push_meanwhile())
         sent: list[bytes] = voice._socket.sent
         return sent
 
