@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from export.corpora.clips import CorpusError, check, in_split, leave_one_corpus_out
-from export.corpora.readers import read_corpora
+from export.corpora.clips import CorpusError
+from export.corpora.readers import read_to_leave_out
 from export.evaluation.judging import some, weights
 from export.evaluation.metrics import confusion, spread, uar
 from export.evaluation.options import Once, above_zero, add_mels, whole
@@ -199,9 +199,7 @@ def main() -> None:
     add_mels(parser)
     options = parser.parse_args()
     try:
-        clips = in_split(read_corpora(options.corpora), "train", "dev")
-        check(clips)
-        leave_one_corpus_out(clips)  # refuses corpora of which none can be left out
+        clips = read_to_leave_out(options.corpora)
         chosen = {clip.key for clip in some(clips, options.most)}
         encoder, parts = Encoder(), []
         for seed in (None, 1):  # of the scenes; None: as recorded

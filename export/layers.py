@@ -15,8 +15,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.corpora.clips import CorpusError, check, in_split, leave_one_corpus_out
-from export.corpora.readers import read_corpora
+from export.corpora.clips import CorpusError
+from export.corpora.readers import read_to_leave_out
 from export.evaluation.judging import some
 from export.evaluation.metrics import confusion, uar
 from export.evaluation.options import above_zero, add_mels
@@ -66,9 +66,7 @@ def main() -> None:
     add_mels(parser)
     options = parser.parse_args()
     try:
-        clips = in_split(read_corpora(options.corpora), "train", "dev")
-        check(clips)
-        leave_one_corpus_out(clips)  # refuses corpora of which none can be left out
+        clips = read_to_leave_out(options.corpora)
         chosen = {clip.key for clip in some(clips, options.most)}
         listened = heard(clips, None, options.cache, workers=options.workers)
         encoded = encode_all(Encoder(), [one for one in listened if one.clip.key in chosen])

@@ -30,7 +30,10 @@ from pathlib import Path
 from export.corpora.clips import (
     Clip,
     CorpusError,
+    check,
     check_speakers,
+    in_split,
+    leave_one_corpus_out,
     read_clips,
     read_rows,
     sex,
@@ -134,6 +137,18 @@ def read_corpora(specs: Iterable[str | Path]) -> list[Clip]:
             given[corpus] = spec
         clips += found
     check_speakers(clips)
+    return clips
+
+
+def read_to_leave_out(specs: Iterable[str | Path]) -> list[Clip]:
+    """Train and dev clips, each read to its end, of corpora that can be left out in turn.
+
+    Raises:
+        CorpusError: as `read_corpora`, `check` and `leave_one_corpus_out`.
+    """
+    clips = in_split(read_corpora(specs), "train", "dev")
+    check(clips)
+    leave_one_corpus_out(clips)
     return clips
 
 

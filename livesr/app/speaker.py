@@ -17,10 +17,10 @@ from livesr.arrays import Float32
 from livesr.errors import DeviceError, LivesrError
 from livesr.files.soundfile import SoundFile
 from livesr.microphone.devices import portaudio, words
+from livesr.microphone.watch import CallbackWatch
 
 _BLOCKS = 8  # of half a second, decoded ahead
 _MOST_CHANNELS = 2
-_DEAD_SECONDS = 2.0  # without a call of PortAudio's
 
 
 class Speaker:
@@ -49,7 +49,7 @@ class Speaker:
             every = sound.channels if channel is None else 1
         self._channels = every if every <= _MOST_CHANNELS else 1
         self._called = 0.0  # when PortAudio last asked for sound, monotonic seconds
-        self._asked = 0.0  # when `now` was last called, likewise
+        self._watch = CallbackWatch()
         self._blocks: queue.Queue[Float32 | None] = queue.Queue(_BLOCKS)
         self._feeder: threading.Thread | None = None
         self._ended = threading.Event()
@@ -109,11 +109,7 @@ class Speaker:
                 self._stream.abort()
 
     def now(self) -> float:
-        now = time.monotonic()
-        if now > self._asked + _DEAD_SECONDS / 2:  # the process itself stood still (Ctrl-Z)
-            self._called = now
-        self._asked = now
-        if self._running and now > self._called + _DEAD_SECONDS:
+        if self._watch.dead(self._called) and self._running:
             raise DeviceError("The sound output has gone; replay again, or without --play.")
         return self._gaps.to_stream(self._place())
 

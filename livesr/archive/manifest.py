@@ -6,7 +6,6 @@ import hashlib
 import math
 import os
 import re
-import stat as modes
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -224,16 +223,15 @@ def stat(uri: str) -> tuple[int | None, int | None]:
     return found.size, found.mtime
 
 
-def events_of(uri: str) -> tuple[int, int] | None:
+def events_of(uri: str) -> tuple[int | None, int | None] | None:
     """Size and time of change in microseconds of the events beside a recording; None without any.
 
     Beside a URL nothing is looked for.
     """
     path = local_path(uri)
     with suppress(OSError, ValueError):  # a name with no room for more, or that none can have
-        found = os.stat(events_path(path)) if path else None
-        if found and modes.S_ISREG(found.st_mode):
-            return found.st_size, found.st_mtime_ns // 1000
+        if path and events_path(path).is_file():
+            return stat(str(events_path(path)))
     return None
 
 

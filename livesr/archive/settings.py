@@ -47,7 +47,7 @@ class Scoring:
         mtime: int | None,
         channel: int,
         profile: str | None = None,
-        events: tuple[int, int] | None = None,
+        events: tuple[int | None, int | None] | None = None,
     ) -> str:
         """SHA-256 of everything that decides a file's readings, in hexadecimal.
 

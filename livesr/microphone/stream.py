@@ -14,14 +14,13 @@ from livesr.arrays import Float32
 from livesr.errors import DeviceError
 from livesr.microphone.devices import Device, in_time, portaudio, words
 from livesr.microphone.ring import Ring
+from livesr.microphone.watch import CallbackWatch
 from livesr.stages.samples import RATES
 
 _RING_SECONDS = 10
 _LATENCY_SECONDS = 0.08  # asked of PortAudio: less drops sound when Python is busy, and costs more
 _SLOTS = 1024  # callbacks remembered
 _CLOSE_SECONDS = 3.0  # for a device to close; one that answers takes a tenth of a second
-_ASLEEP_SECONDS = 1.0  # between two looks: this process stood still
-_DEAD_SECONDS = 2.0  # without a callback: the device has gone, whatever PortAudio says
 _JUMP_SECONDS = 0.1  # by which capture times must run ahead of the samples to be a loss
 _CONFIRMED = 3  # callbacks in a row that must say so
 _SETTLED = 20  # callbacks before any may
@@ -79,7 +78,7 @@ class Microphone:
         except portaudio().PortAudioError as error:
             self.close()
             raise DeviceError(f"{device.name} cannot be started: {words(error)}.") from None
-        self._started = self._looked = self._awake_since = time.monotonic()
+        self._started, self._watch = time.monotonic(), CallbackWatch()
         _log.info("%s opened: %d Hz, %s", device.name, self.rate, self.inputs)
 
     @property
@@ -221,11 +220,7 @@ class Microphone:
         except portaudio().PortAudioError:  # something else has ended PortAudio
             return True
         last = float(self._arrived[(self._count - 1) % _SLOTS]) if self._count else self._started
-        now = time.monotonic()
-        if now - self._looked > _ASLEEP_SECONDS:  # the process itself stood still (Ctrl-Z)
-            self._awake_since = now
-        self._looked = now
-        return now - max(last, self._awake_since) > _DEAD_SECONDS
+        return self._watch.dead(last)
 
     def close(self) -> None:
         """Give the device back; never fails, and waits no longer than some seconds."""
