@@ -39,18 +39,22 @@ coverage: $(VENV)/tested  ## `make test`, and the gate: 90 % of livesr's lines a
 
 test-all: coverage  ## `make coverage`, then the slow tests
 	$(BIN)/python -m pytest $(SPREAD) -m "slow and not alone"
-	$(BIN)/python -m pytest -m "slow and alone"
+	$(BIN)/python -m pytest $(APART) -m "slow and alone"
 
-# CI gives these a part of the tests.
+# CI gives these a part of the tests, and the last one the environment of the wheel.
 LEAST = tests/app tests/files tests/model tests/stages tests/test_*.py tests/end_to_end/test_bad_input.py
 SDIST = tests
+FROZEN = .cache/frozen/venv
 
-test-least: $(VENV)/tested  ## the tests with the least version of every dependency
+test-least: .cache/least/installed  ## the tests with the least version of every dependency
+	.cache/least/bin/python -m pytest $(SPREAD) -m "not slow" $(LEAST)
+
+.cache/least/installed: pyproject.toml tests/minimums.py $(VENV)/tested
 	$(PYTHON) -m venv --clear .cache/least
 	$(BIN)/python -m tests.minimums > .cache/least/constraints.txt
-	.cache/least/bin/python -m pip install --quiet --disable-pip-version-check \
+	.cache/least/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
 		-c .cache/least/constraints.txt -e '.[test]'
-	.cache/least/bin/python -m pytest $(SPREAD) -m "not slow" $(LEAST)
+	touch $@
 
 test-sdist: $(VENV)/tested  ## the tests of the source distribution, in it
 	rm -rf .cache/sdist && mkdir -p .cache/sdist
@@ -61,10 +65,11 @@ test-sdist: $(VENV)/tested  ## the tests of the source distribution, in it
 		$(SPREAD) -m "not slow" $(SDIST)
 
 test-frozen: $(VENV)/tested  ## a program made by PyInstaller gives the same readings
-	rm -rf .cache/frozen && $(PYTHON) -m venv .cache/frozen/venv
-	.cache/frozen/venv/bin/python -m pip install --quiet --disable-pip-version-check pyinstaller .
+	rm -rf .cache/frozen && mkdir -p .cache/frozen
+	test -d $(FROZEN) || $(PYTHON) -m venv $(FROZEN)
+	$(FROZEN)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile pyinstaller .
 	printf 'from livesr.__main__ import main\nmain()\n' > .cache/frozen/talk.py
-	cd .cache/frozen && venv/bin/pyinstaller --log-level ERROR talk.py
+	cd .cache/frozen && $(abspath $(FROZEN))/bin/pyinstaller --log-level ERROR talk.py
 	.cache/frozen/dist/talk/talk replay tests/data/banglaser.flac --jsonl .cache/frozen/a.jsonl \
 		--report .cache/frozen/a.html
 	$(BIN)/livesr replay tests/data/banglaser.flac --jsonl - | cmp - .cache/frozen/a.jsonl
@@ -76,9 +81,9 @@ format: $(VENV)/tested  ## format the code, and mend what ruff can
 bench: $(VENV)/installed  ## what livesr costs on this machine
 	$(BIN)/livesr bench
 
-figures: $(VENV)/installed  ## measure again, and write docs/performance.md (half an hour)
+figures: $(VENV)/installed  ## measure again, and write docs/performance.md (some minutes)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[peers]'
-	$(BIN)/python -m export.peers --write
+	$(BIN)/python -m export.peers --quick --write
 
 picture: $(VENV)/tested  ## draw the pictures of README and docs from the program
 	$(BIN)/python -m export.picture docs

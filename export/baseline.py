@@ -9,24 +9,21 @@ SVM is trained on the `train` split and tested on `test`; then each corpus is le
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from export.corpora.clips import RATE, Clip, CorpusError, check, in_split, leave_one_corpus_out
 from export.corpora.readers import read_corpora
-from export.evaluation.metrics import confusion, mean_uar, uar
+from export.evaluation.judging import spread_out
+from export.evaluation.metrics import mean_uar, tables, uar
+from export.evaluation.options import add_cache, add_corpora, command_parser
 from livesr.arrays import Array
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @cache
@@ -49,9 +46,7 @@ def functionals(clips: Sequence[Clip], folder: Path) -> Array:
     file = folder / f"egemaps-{key}.npy"
     if not file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        with ProcessPoolExecutor() as pool:
-            done = pool.map(_functionals, clips, chunksize=16)
-            rows = list(tqdm(done, "eGeMAPS", len(clips), disable=None))
+        rows = spread_out(_functionals, clips, "eGeMAPS", None)
         np.save(file, np.nan_to_num(np.stack(rows)).astype(np.float32))
     return np.asarray(np.load(file))
 
@@ -79,27 +74,20 @@ def rows(clips: Sequence[Clip], folder: Path) -> tuple[dict[str, float], dict[st
 
     test = at(in_split(clips, "test"), "test")
     guess = guesses(features, labels, at(clips, "train"), test)
-    own = {
-        corpus: uar(confusion(labels[test][of], guess[of]))
-        for corpus in np.unique(corpora)
-        if (of := corpora[test] == corpus).any()
-    }
+    tested = tables(labels[test], guess, corpora[test])
+    own = {corpus: uar(counts) for corpus, counts in tested.items()}
     out = {}
     for corpus, fold in leave_one_corpus_out(clips).items():
-        tested = at(fold, "test")
-        guess = guesses(features, labels, at(fold, "train", "dev"), tested)
-        out[corpus] = mean_uar(guess, labels[tested], corpora[tested])
+        strange = at(fold, "test")
+        guess = guesses(features, labels, at(fold, "train", "dev"), strange)
+        out[corpus] = mean_uar(guess, labels[strange], corpora[strange])
     return own, out
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument(
-        "--corpora", nargs="+", required=True, help="a folder with clips.csv, or NAME=FOLDER"
-    )
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
+    parser = command_parser(__doc__)
+    add_corpora(parser)
+    add_cache(parser)
     options = parser.parse_args()
     try:
         clips = read_corpora(options.corpora)

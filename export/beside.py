@@ -9,14 +9,13 @@ better than either. `export.calibrate` then gives the whole its own temperature.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import onnx
 
-from export.evaluation.options import new_file, up_to_one
+from export.evaluation.options import command_parser, new_file, up_to_one
 from export.networks.graph import GraphBuilder, set_metadata
 from export.networks.pretrained_graph import PAPER_VALUES, cut
 from livesr.errors import LivesrError
@@ -32,7 +31,8 @@ def beside(
 ) -> onnx.ModelProto:
     """The paper's network on log-mels beside the one on the encoder: the mean of what they say.
 
-    Logits and attention are means of both, context is both side by side.
+    Logits and attention are means of both, context is both side by side, and the relative logits
+    are the first one's.
 
     Args:
         pretrained: a graph of `build_pretrained`.
@@ -108,15 +108,16 @@ def described(pretrained: ModelInfo, acrnn: ModelInfo, name: str) -> ModelInfo:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("pretrained", type=Path, help="a file of export.train_pretrained")
-    parser.add_argument("acrnn", type=Path, help="a file of export.train")
+    parser = command_parser(__doc__)
+    parser.add_argument("pretrained", type=Path, help="take this file of export.train_pretrained")
+    parser.add_argument("acrnn", type=Path, help="put this file of export.train beside it")
     parser.add_argument(
-        "--share", type=up_to_one, default=0.3, help="weight of the second's logits, 0 to 1"
+        "--share",
+        type=up_to_one,
+        default=0.3,
+        help="give the second's logits this weight, 0 to 1",
     )
-    parser.add_argument("--output", type=new_file, required=True, help="the .onnx file to write")
+    parser.add_argument("--output", type=new_file, required=True, help="write this .onnx file")
     options = parser.parse_args()
     try:
         first, second = (load_model(f).info for f in (options.pretrained, options.acrnn))

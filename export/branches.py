@@ -14,7 +14,6 @@ UAR; `test` is not read.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -26,7 +25,14 @@ from export.corpora.clips import CorpusError
 from export.corpora.readers import read_to_leave_out
 from export.evaluation.judging import some, weights
 from export.evaluation.metrics import confusion, spread, uar
-from export.evaluation.options import Once, above_zero, add_mels, whole
+from export.evaluation.options import (
+    Once,
+    above_zero,
+    add_corpora,
+    add_mels,
+    command_parser,
+    whole,
+)
 from export.features.encoder import STEPS, Encoder
 from export.features.scenes import with_deltas
 from export.features.steps import Encoded, Heard, encode_all, heard
@@ -187,14 +193,24 @@ def table(scores: dict[tuple[str, str], list[float]]) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--corpora", nargs="+", required=True, help="as for export.train")
-    parser.add_argument("--seeds", nargs="+", action=Once, type=whole, default=[1])
-    parser.add_argument("--epochs", type=above_zero, default=8, help="of 150 batches")
+    parser = command_parser(__doc__)
+    add_corpora(parser)
     parser.add_argument(
-        "--most", type=above_zero, default=150, help="clips of each split of a corpus, to judge"
+        "--seeds",
+        nargs="+",
+        action=Once,
+        type=whole,
+        default=[1],
+        help="train each network once with each of these seeds",
+    )
+    parser.add_argument(
+        "--epochs", type=above_zero, default=8, help="train for so many epochs of 150 batches"
+    )
+    parser.add_argument(
+        "--most",
+        type=above_zero,
+        default=150,
+        help="judge at most so many clips of each split of a corpus",
     )
     add_mels(parser)
     options = parser.parse_args()

@@ -18,7 +18,6 @@ decides on. No clip of `test` is read.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from export.corpora.readers import read_corpora
 from export.evaluation.calibration import Calibration, left_out
 from export.evaluation.judging import judge_info
 from export.evaluation.metrics import calibration_error
-from export.evaluation.options import above_zero, new_file
+from export.evaluation.options import above_zero, add_corpora, command_parser, factor, new_file
 from export.networks.graph import set_metadata
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
@@ -58,22 +57,28 @@ def written(source: Path, target: Path, temperature: float, sharpness: float = 1
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("model", type=Path, help="a livesr .onnx file")
-    parser.add_argument("--corpora", nargs="+", required=True, help="as for export.train")
+    parser = command_parser(__doc__)
+    parser.add_argument("model", type=Path, help="give this livesr .onnx file a temperature")
+    add_corpora(parser)
     parser.add_argument(
         "--left-out",
         type=Path,
         required=True,
-        help="folder with CORPUS/CORPUS.onnx, each trained without that corpus",
+        help="judge each corpus by CORPUS/CORPUS.onnx in this folder, trained without that corpus",
     )
-    parser.add_argument("--output", type=new_file, required=True, help="the .onnx file to write")
+    parser.add_argument("--output", type=new_file, required=True, help="write this .onnx file")
     parser.add_argument(
-        "--known-sharpness", type=float, default=1.0, help="known_sharpness to store in the model"
+        "--known-sharpness",
+        type=factor,
+        default=1.0,
+        help="store this known_sharpness in the model, a factor from 0 to 100",
     )
-    parser.add_argument("--most", type=above_zero, default=240, help="clips of a left-out corpus")
+    parser.add_argument(
+        "--most",
+        type=above_zero,
+        default=240,
+        help="judge at most so many clips of each corpus left out",
+    )
     options = parser.parse_args()
     try:
         info = load_model(options.model).info

@@ -15,7 +15,6 @@ there is not made again: a broken run continues, and the same command prints its
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections import defaultdict
@@ -40,8 +39,18 @@ from export.corpora.clips import (
 )
 from export.corpora.readers import read_corpora
 from export.evaluation.judging import Evaluation, judge_all, some
-from export.evaluation.metrics import confusion, macro, per_label, spread, uar
-from export.evaluation.options import Once, above_zero, new_folder
+from export.evaluation.metrics import macro, matrix, spread, tables, uar
+from export.evaluation.options import (
+    ROOT,
+    Once,
+    above_zero,
+    add_cache,
+    add_corpora,
+    add_workers,
+    command_parser,
+    new_folder,
+    whole,
+)
 from export.evaluation.runs import dealt, features, of_config, train
 from export.networks.sizes import NETWORKS
 from export.training.config import Config, ConfigError, read_config, refuse_other
@@ -49,7 +58,6 @@ from export.training.trainer import Run
 from livesr.arrays import Array, Float64
 from livesr.errors import LivesrError
 
-ROOT = Path(__file__).resolve().parents[1]
 COMPARED = ("acrnn-compact", "cnn1d-lstm", "cnn2d-temporal", "acrnn-3d")
 Tables = dict[str, Array]  # corpus -> confusion counts
 
@@ -106,14 +114,8 @@ class Job:
         """Confusion counts of each corpus, from the results."""
         results = self.results()
         assert results is not None
-        pairs: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        for clip, row in zip(self.judged, results, strict=True):
-            pairs[clip.corpus].append((clip.label, int(row.argmax())))
-        count = len(self.config.labels)
-        return {
-            corpus: confusion(*zip(*own, strict=True), labels=count)
-            for corpus, own in sorted(pairs.items())
-        }
+        truth, corpora = zip(*((clip.label, clip.corpus) for clip in self.judged), strict=True)
+        return tables(truth, results.argmax(1), corpora, labels=len(self.config.labels))
 
 
 def work(job: Job) -> str:
@@ -220,9 +222,9 @@ def run(jobs: Sequence[Job], count: int) -> None:
             raise
 
 
-def averages(tables: Tables) -> dict[str, float]:
+def averages(found: Tables) -> dict[str, float]:
     """`export.evaluation.metrics.macro`, the mean of the corpora."""
-    rows = [macro(table) for table in tables.values()]
+    rows = [macro(table) for table in found.values()]
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
@@ -231,7 +233,7 @@ def overview(found: Mapping[str, Sequence[Tables]]) -> Iterator[str]:
     yield "| network | seeds | accuracy (WA) | precision | recall (UAR) | F1 |"
     yield "|---" * 6 + "|"
     for name, seeds in found.items():
-        rows = [averages(tables) for tables in seeds]
+        rows = [averages(one) for one in seeds]
         cells = [spread([row[measure] for row in rows]) for measure in rows[0]]
         yield f"| {name} | {len(seeds)} | " + " | ".join(cells) + " |"
     yield ""
@@ -243,20 +245,11 @@ def by_corpus(found: Mapping[str, Sequence[Tables]]) -> Iterator[str]:
     yield "| network | " + " | ".join(corpora) + " | least |"
     yield "|---" * (len(corpora) + 2) + "|"
     for name, seeds in found.items():
-        scores = {corpus: [uar(tables[corpus]) for tables in seeds] for corpus in corpora}
+        scores = {corpus: [uar(one[corpus]) for one in seeds] for corpus in corpora}
         least = min(corpora, key=lambda corpus: float(np.mean(scores[corpus])))
         cells = [spread(own) for own in scores.values()]
         cells.append(f"{np.mean(scores[least]):.3f} ({least})")
         yield f"| {name} | " + " | ".join(cells) + " |"
-    yield ""
-
-
-def matrix(counts: Array, labels: Sequence[str]) -> Iterator[str]:
-    """Confusion counts, with the recall of each label."""
-    yield "| true \\ recognised as | " + " | ".join(labels) + " | recall |"
-    yield "|---" * (len(labels) + 2) + "|"
-    for label, row, right in zip(labels, counts, per_label(counts)[:, 1], strict=True):
-        yield f"| {label} | " + " | ".join(map(str, row)) + f" | {right:.3f} |"
     yield ""
 
 
@@ -296,40 +289,68 @@ def told(jobs: Sequence[Job], calibrate: int, most: int) -> Iterator[str]:
         yield from by_corpus(found)
     name, seeds = next(iter(together.items()))
     yield f"## {name} on `test`, clips of {len(seeds)} seed(s) together\n"
-    counts = np.asarray(sum(table for tables in seeds for table in tables.values()))
-    yield from matrix(counts, config.labels)
+    counts = np.asarray(sum(table for one in seeds for table in one.values()))
+    yield from matrix(counts, config.labels, recall=True)
+    yield ""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    parser = command_parser(__doc__)
+    add_corpora(parser)
+    parser.add_argument(
+        "--networks",
+        nargs="+",
+        action=Once,
+        choices=NETWORKS,
+        default=COMPARED,
+        help="compare these networks",
     )
     parser.add_argument(
-        "--corpora", nargs="+", required=True, help="a folder with clips.csv, or NAME=FOLDER"
+        "--seeds",
+        nargs="+",
+        action=Once,
+        type=whole,
+        default=[1, 2, 3],
+        help="train each network once with each of these seeds",
     )
-    parser.add_argument("--networks", nargs="+", action=Once, choices=NETWORKS, default=COMPARED)
-    parser.add_argument("--seeds", nargs="+", action=Once, type=int, default=[1, 2, 3])
-    parser.add_argument("--left-out", action="store_true", help="also leave each corpus out")
-    parser.add_argument("--only-features", action="store_true", help="make them, and no network")
     parser.add_argument(
-        "--config", type=Path, default=ROOT / "export" / "configs" / "comparison.json"
+        "--left-out", action="store_true", help="also leave each corpus out in turn"
     )
-    parser.add_argument("--epochs", type=int, help="in place of the config's")
     parser.add_argument(
-        "--calibrate", type=above_zero, default=20, help="clips of each corpus's dev"
+        "--only-features", action="store_true", help="compute the features, and train no network"
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=ROOT / "export" / "configs" / "comparison.json",
+        help="read the settings of all runs from this JSON file",
+    )
+    parser.add_argument(
+        "--epochs", type=above_zero, help="train so many epochs in place of the config's"
+    )
+    parser.add_argument(
+        "--calibrate",
+        type=above_zero,
+        default=20,
+        help="fit the temperature on at most so many clips of each corpus's dev",
     )
     parser.add_argument(
         "--most",
         type=above_zero,
         default=150,
-        help="clips of each split of a corpus left out, to judge",
+        help="judge at most so many clips of each split of a corpus left out",
     )
-    parser.add_argument("--jobs", type=above_zero, default=1, help="networks trained at a time")
-    parser.add_argument("--workers", type=above_zero, default=2, help="processes, for features")
     parser.add_argument(
-        "--output", type=new_folder, default=ROOT / "runs" / "compare", help="a folder"
+        "--jobs", type=above_zero, default=1, help="train so many networks at a time"
     )
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
+    add_workers(parser)
+    parser.add_argument(
+        "--output",
+        type=new_folder,
+        default=ROOT / "runs" / "compare",
+        help="write the runs and their tables to this folder",
+    )
+    add_cache(parser)
     options = parser.parse_args()
     try:
         configs = [

@@ -9,7 +9,6 @@ judges that corpus's. A clip's result is the probe's, of the whole clip. UAR; `t
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -19,7 +18,7 @@ from export.corpora.clips import CorpusError
 from export.corpora.readers import read_to_leave_out
 from export.evaluation.judging import some
 from export.evaluation.metrics import confusion, uar
-from export.evaluation.options import above_zero, add_mels
+from export.evaluation.options import above_zero, add_corpora, add_mels, command_parser
 from export.features.encoder import VALUES, Encoder
 from export.features.steps import Encoded, encode_all, heard
 from export.training.pretrained import Recipe
@@ -58,11 +57,13 @@ def table(clips: Sequence[Encoded]) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    parser = command_parser(__doc__)
+    add_corpora(parser)
+    parser.add_argument(
+        "--most",
+        type=above_zero,
+        help="use at most so many clips of each split of a corpus; all unless given",
     )
-    parser.add_argument("--corpora", nargs="+", required=True, help="as for export.train")
-    parser.add_argument("--most", type=above_zero, help="clips of each split of a corpus")
     add_mels(parser)
     options = parser.parse_args()
     try:

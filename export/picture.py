@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import re
 import shutil
@@ -22,6 +21,7 @@ from rich.console import Console
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME, SVG_EXPORT_THEME
 
 import livesr
+from export.evaluation.options import ROOT, command_parser, new_folder
 from livesr.app.console import PlainConsole
 from livesr.app.playback import KEYS
 from livesr.app.report.report import Report
@@ -34,7 +34,7 @@ from livesr.files.soundfile import SoundFile
 from livesr.model.load import DEFAULT, load_model
 from livesr.reading import Reading
 
-RECORDING = Path(__file__).resolve().parents[1] / "tests" / "data" / "conversation.flac"
+RECORDING = ROOT / "tests" / "data" / "conversation.flac"
 WIDTH, HEIGHT, SECONDS = 100, 30, 23.25
 _PAGE_PIXELS = (1000, 900)
 
@@ -103,10 +103,12 @@ def draw_all(folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    parser = command_parser(__doc__)
+    parser.add_argument(
+        "folder",
+        type=new_folder,
+        help="write the pictures to this folder; docs holds those of README",
     )
-    parser.add_argument("folder", type=Path, help="to write them to; docs holds those of README")
     draw_all(parser.parse_args().folder)
 
 

@@ -7,20 +7,18 @@ and writes a table of the same name for them. It also makes corpora smaller, to 
 
 from __future__ import annotations
 
-import argparse
 import csv
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 import soundfile as sf
-from tqdm import tqdm
 
-from export.corpora.clips import RATE, Clip, CorpusError, of_corpora, read_clips, read_rows
-from export.evaluation.options import above_zero, new_folder
+from export.corpora.clips import RATE, Clip, CorpusError, check, of_corpora, read_clips, read_rows
+from export.evaluation.judging import spread_out
+from export.evaluation.options import above_zero, command_parser, new_folder
 
 
 def recode(clip: Clip, folder: Path, kilobits: float) -> str:
@@ -66,7 +64,7 @@ def write_corpus(
 
     Raises:
         CorpusError: if the table cannot be used, lacks one of them or has two clips that would be
-            one, or `folder` is `root` or has such a table.
+            one, a clip cannot be read to its end, or `folder` is `root` or has such a table.
     """
     if folder.resolve() == root.resolve():
         raise CorpusError(f"{folder} is the corpus itself; give another folder.")
@@ -76,9 +74,8 @@ def write_corpus(
     coded = Counter(_coded(clip) for clip in clips)
     if twice := [name for name, count in coded.items() if count > 1]:
         raise CorpusError(f"Two clips of {root / table} would become {twice[0]}; rename one.")
-    with ProcessPoolExecutor() as pool:
-        done = pool.map(partial(recode, folder=folder, kilobits=kilobits), clips, chunksize=32)
-        names = list(tqdm(done, "clips", len(clips), disable=None))
+    check(clips)
+    names = spread_out(partial(recode, folder=folder, kilobits=kilobits), clips, "clips", None)
     where = dict(zip((clip.name for clip in clips), names, strict=True))
     listed = read_rows(root / table)
     rows = [row for row in listed if PurePosixPath(row["path"]).as_posix() in where]
@@ -95,14 +92,21 @@ def write_corpus(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    parser = command_parser(__doc__)
+    parser.add_argument("corpus", type=Path, help="recode the corpus in this folder")
+    parser.add_argument("folder", type=new_folder, help="write the new corpus to this folder")
+    parser.add_argument(
+        "--corpora", nargs="+", help="recode only these corpora of the table; all unless given"
     )
-    parser.add_argument("corpus", type=Path, help="a folder with clips.csv")
-    parser.add_argument("folder", type=new_folder, help="of the new corpus")
-    parser.add_argument("--corpora", nargs="+", help="of the table; else all")
-    parser.add_argument("--table", default="clips.csv")
-    parser.add_argument("--kilobits", type=above_zero, default=24, help="a second, 6 to 256")
+    parser.add_argument(
+        "--table", default="clips.csv", help="recode the clips that this file lists"
+    )
+    parser.add_argument(
+        "--kilobits",
+        type=above_zero,
+        default=24,
+        help="write Opus of so many kilobits a second, 6 to 256",
+    )
     options = parser.parse_args()
     if not 6 <= options.kilobits <= 256:
         parser.error("--kilobits takes 6 to 256")

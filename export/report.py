@@ -13,16 +13,15 @@ Conditions, warm clips and conversations take most of the time. --most N judges 
 corpus in each condition and warm (the same ones always), and one speaker of each corpus for every
 10 of N in conversation. All other tables are of all clips.
 
---left-out takes folders of `export.train --folds corpus`: each network is
-evaluated on all clips of the corpus that it was not trained on, those of test speakers among them.
-It also works alone:
+--left-out takes folders of `export.train --folds corpus` and `export.train_pretrained --left-out`:
+each network is evaluated on all clips of the corpus that it was not trained on, those of test
+speakers among them. It also works alone:
 
     python -m export.report --corpora SPEECH --left-out runs/*-left-seed*
 """
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -51,17 +50,23 @@ from export.evaluation.metrics import (
     calibration,
     calibration_error,
     classwise_error,
-    confusion,
     coverage_curve,
     macro,
     mean_uar,
     per_label,
     spread,
+    tables,
     uar,
     wa,
 )
 from export.evaluation.nonspeech import labelled
-from export.evaluation.options import Once, above_zero, new_folder
+from export.evaluation.options import (
+    Once,
+    above_zero,
+    add_corpora,
+    command_parser,
+    new_folder,
+)
 from livesr.arrays import Array, Float64
 from livesr.errors import LivesrError
 from livesr.model.metadata import LABELS
@@ -85,12 +90,7 @@ class Judged:
 
     def tables(self) -> dict[str, Array]:
         """Confusion counts of each corpus."""
-        pairs = defaultdict(list)
-        for corpus, pair in zip(
-            self.corpora, zip(self.truth, self.guess, strict=True), strict=True
-        ):
-            pairs[corpus].append(pair)
-        return {corpus: confusion(*zip(*pairs[corpus], strict=True)) for corpus in sorted(pairs)}
+        return tables(self.truth, self.guess, self.corpora)
 
     @property
     def uar(self) -> float:
@@ -98,11 +98,11 @@ class Judged:
 
     def metrics(self) -> dict[str, float]:
         """UAR, WA and macro F1, each the mean of the corpora."""
-        tables = self.tables().values()
+        found = self.tables().values()
         return {
             "UAR": self.uar,
-            "WA": float(np.mean([wa(table) for table in tables])),
-            "macro F1": float(np.mean([macro(table)["F1"] for table in tables])),
+            "WA": float(np.mean([wa(table) for table in found])),
+            "macro F1": float(np.mean([macro(table)["F1"] for table in found])),
         }
 
     def curve(self) -> list[float]:
@@ -223,7 +223,7 @@ def by_condition(
         first = found if name == AS_RECORDED else first
         lost = [one - other for one, other in zip(found, first, strict=True)]
         each_of = [one.tables() for one in seeds]
-        cells = [spread([uar(tables[corpus]) for tables in each_of]) for corpus in sorted(corpora)]
+        cells = [spread([uar(one[corpus]) for one in each_of]) for corpus in sorted(corpora)]
         yield f"| {name} | {spread(found)} | {np.mean(lost):+.3f} | " + " | ".join(cells) + " |"
     yield ""
 
@@ -365,33 +365,40 @@ def told(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument(
-        "models", nargs="*", action=Once, help="livesr .onnx files, all seeds of all networks"
+        "models",
+        nargs="*",
+        action=Once,
+        help="report these livesr .onnx files, all seeds of all networks",
     )
+    add_corpora(parser)
     parser.add_argument(
-        "--corpora", nargs="+", required=True, help="a folder with clips.csv, or NAME=FOLDER"
+        "--output",
+        type=new_folder,
+        default=Path("report"),
+        help="write the tables and pictures to this folder",
     )
-    parser.add_argument("--output", type=new_folder, default=Path("report"), help="a folder")
     parser.add_argument(
         "--left-out",
         nargs="*",
         action=Once,
         type=Path,
         default=[],
-        help="folders of runs; the clips of a corpus are of all splits, test speakers among them",
+        help="judge the runs in these folders on all splits of the corpora that they left out",
     )
     parser.add_argument(
         "--most",
         type=above_zero,
-        help="clips of each corpus in conditions and warm, of each corpus and split in --left-out; "
-        "else all",
+        help="judge at most so many clips of each corpus in conditions and warm, and of each split "
+        "of a corpus left out; all unless given",
     )
     options = parser.parse_args()
     if not options.models and not options.left_out:
-        parser.error("nothing to report: give models, or --left-out and folders of runs")
+        parser.error(
+            "nothing to report: give models before --corpora or after another option, or folders "
+            "of runs with --left-out"
+        )
     try:
         models: dict[str, list[str]] = defaultdict(list)
         for file in options.models:

@@ -14,7 +14,6 @@ handle all blocks of a hop in one call. The weights are Silero VAD's (MIT), from
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from export.evaluation.options import command_parser, new_file
 from export.networks.graph import GraphBuilder
 from livesr.model.metadata import METADATA_KEY
 
@@ -53,6 +53,26 @@ def weights(path: Path) -> dict[str, np.ndarray]:
 def build(source: dict[str, np.ndarray]) -> onnx.ModelProto:
     """The plain graph with the weights that `weights` returned."""
     graph = GraphBuilder()
+    _constants(graph, source)
+    _score(graph, _recur(graph, _encode(graph, _magnitudes(graph))))
+    memory = [2, 1, CELLS]
+    model = graph.model(
+        "silero-vad",
+        {"blocks": ["B", CONTEXT + BLOCK], "memory": memory},
+        {"speech": ["B"], "new_memory": memory},
+    )
+    about = {
+        "kind": "voice-activity",
+        "name": "silero-vad",
+        "licence": "MIT",
+        "source": "Silero VAD (snakers4/silero-vad), 16 kHz weights as published",
+    }
+    helper.set_model_props(model, {METADATA_KEY: json.dumps(about)})
+    return model
+
+
+def _constants(graph: GraphBuilder, source: dict[str, np.ndarray]) -> None:
+    """The weights, as matrices, and what the nodes slice and reshape by."""
     graph.constant("basis", source["stft.forward_basis_buffer"][:, 0].T)
     for i, taps in enumerate(((0, 1, 2), (0, 1, 2), (1, 2), (1,))):
         kernel = source[f"encoder.{i}.reparam_conv.weight"]  # [maps, channels, 3]
@@ -85,6 +105,9 @@ def build(source: dict[str, np.ndarray]) -> onnx.ModelProto:
     }.items():
         graph.indices(name, values)
 
+
+def _magnitudes(graph: GraphBuilder) -> str:
+    """Blocks -> the spectrum's magnitudes [B, 4, bins]."""
     flow = graph.node("Pad", ["blocks", "mirror"], "padded", mode="reflect")
     # Frames of two strides each, in one matrix product: cheaper than a strided Conv.
     flow = graph.node("Reshape", [flow, "strides"], "by_stride")
@@ -95,10 +118,15 @@ def build(source: dict[str, np.ndarray]) -> onnx.ModelProto:
     real = graph.node("Slice", [flow, "zero", "bins", "axis_2"], "real")
     imaginary = graph.node("Slice", [flow, "bins", "end", "axis_2"], "imaginary")
     squares = [graph.node("Mul", [part, part], f"{part}_squared") for part in (real, imaginary)]
-    flow = graph.node("Sqrt", [graph.node("Add", squares, "power")], "magnitude")  # [B, 4, bins]
+    return graph.node("Sqrt", [graph.node("Add", squares, "power")], "magnitude")
 
-    # Four convolutions of 3 taps over 4, 4, 2 and 1 time steps, also as matrix products: with so
-    # few steps a Conv is mostly overhead, and the taps that see only padding can be left out.
+
+def _encode(graph: GraphBuilder, flow: str) -> str:
+    """Magnitudes -> what the LSTM takes, [B, 1, 128].
+
+    Four convolutions of 3 taps over 4, 4, 2 and 1 time steps, also as matrix products: with so few
+    steps a Conv is mostly overhead, and the taps that see only padding can be left out.
+    """
     flow = graph.node("Pad", [flow, "both"], "moments0")
     flow = _taps(graph, flow, 0, [(0, 4, 1), (1, 5, 1), (2, 6, 1)])
     flow = graph.node("Pad", [flow, "before"], "moments1")
@@ -106,7 +134,11 @@ def build(source: dict[str, np.ndarray]) -> onnx.ModelProto:
     for i, width in ((2, 2 * 64), (3, 64)):
         graph.indices(f"flat{i}", [-1, width])
         flow = _layer(graph, graph.node("Reshape", [flow, f"flat{i}"], f"row{i}"), i)
-    flow = graph.node("Unsqueeze", [flow, "axis_1"], "sequence")  # [B, 1, 128]
+    return graph.node("Unsqueeze", [flow, "axis_1"], "sequence")
+
+
+def _recur(graph: GraphBuilder, flow: str) -> str:
+    """The LSTM over the blocks, from `memory` to `new_memory`."""
     output = graph.node("Slice", ["memory", "zero", "one", "axis_0"], "output")
     cell = graph.node("Slice", ["memory", "one", "two", "axis_0"], "cell")
     flow, output, cell = graph.nodes(
@@ -116,26 +148,17 @@ def build(source: dict[str, np.ndarray]) -> onnx.ModelProto:
         hidden_size=CELLS,
     )
     graph.node("Concat", [output, cell], "new_memory", axis=0)
+    return flow
+
+
+def _score(graph: GraphBuilder, flow: str) -> None:
+    """The LSTM's outputs -> `speech`."""
     flow = graph.node("Reshape", [flow, "rows"], "by_block")
     flow = graph.node(
         "Gemm", [graph.node("Relu", [flow], "on"), "decoder.weight", "decoder.bias"], "score"
     )
     flow = graph.node("Reshape", [flow, "flat"], "scores")
     graph.node("Sigmoid", [flow], "speech")
-    memory = [2, 1, CELLS]
-    model = graph.model(
-        "silero-vad",
-        {"blocks": ["B", CONTEXT + BLOCK], "memory": memory},
-        {"speech": ["B"], "new_memory": memory},
-    )
-    about = {
-        "kind": "voice-activity",
-        "name": "silero-vad",
-        "licence": "MIT",
-        "source": "Silero VAD (snakers4/silero-vad), 16 kHz weights as published",
-    }
-    helper.set_model_props(model, {METADATA_KEY: json.dumps(about)})
-    return model
 
 
 def _taps(graph: GraphBuilder, flow: str, layer: int, slices: list[tuple[int, int, int]]) -> str:
@@ -157,10 +180,8 @@ def _layer(graph: GraphBuilder, flow: str, layer: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("output", type=Path, help="the file to write")
+    parser = command_parser(__doc__)
+    parser.add_argument("output", type=new_file, help="write this .onnx file")
     output = parser.parse_args().output
     output.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(build(weights(published())), output)

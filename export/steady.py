@@ -24,7 +24,6 @@ What the network says is kept in --cache; another adaptation is then judged in s
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +39,7 @@ from export.corpora.clips import (
     Clip,
     CorpusError,
     by_speaker,
+    check,
     first_speakers,
     in_split,
     of_corpora,
@@ -54,7 +54,14 @@ from export.evaluation.judging import (
 )
 from export.evaluation.known_voices import Voice, judged_clip
 from export.evaluation.metrics import mean_uar
-from export.evaluation.options import above_zero, whole
+from export.evaluation.options import (
+    WINDOWS,
+    above_zero,
+    add_cache,
+    add_corpora,
+    command_parser,
+    whole,
+)
 from export.evaluation.talks import Talk
 from export.evaluation.windows import BLOCK_SECONDS, Windows, decide, judge_sounds
 from livesr.arrays import Float64
@@ -98,6 +105,7 @@ def strung(parts: Sequence[Windows]) -> Windows:
     pause = Windows(
         np.full((silent, labels), 1 / labels),
         np.zeros((silent, parts[0].context.shape[1]), np.float32),
+        np.zeros((silent, parts[0].relative.shape[1])),
         (rest,) * silent,
         HOP_SECONDS * np.arange(1, silent + 1, dtype=np.float64),
         np.zeros(silent),
@@ -107,6 +115,7 @@ def strung(parts: Sequence[Windows]) -> Windows:
     return Windows(
         np.concatenate([stream.probabilities for stream in streams]),
         np.concatenate([stream.context for stream in streams]),
+        np.concatenate([stream.relative for stream in streams]),
         tuple(chain.from_iterable(stream.speech for stream in streams)),
         np.concatenate([s.ends + start for s, start in zip(streams, starts, strict=True)]),
         np.concatenate([stream.likely for stream in streams]),
@@ -308,29 +317,47 @@ def measure(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    parser = command_parser(__doc__)
+    add_corpora(parser)
+    parser.add_argument("--only", nargs="+", help="judge only these of the corpora")
+    parser.add_argument("--split", choices=SPLITS, default="dev", help="judge this split")
+    parser.add_argument(
+        "--speakers",
+        type=above_zero,
+        default=1000,
+        help="judge at most so many speakers of each corpus",
     )
     parser.add_argument(
-        "--corpora", nargs="+", required=True, help="a folder with clips.csv, or NAME=FOLDER"
-    )
-    parser.add_argument("--only", nargs="+", help="of these corpora")
-    parser.add_argument("--split", choices=SPLITS, default="dev")
-    parser.add_argument("--most", type=above_zero, default=1000, help="speakers of a corpus")
-    parser.add_argument("--model", help="a bundled model's name or an .onnx file")
-    parser.add_argument("--left-out", type=Path, help="a folder of models, each without a corpus")
-    parser.add_argument(
-        "--examples", type=whole, default=0, help="of each emotion: a row for known voices"
+        "--model",
+        help="judge by this bundled model or .onnx file; by the default model unless given",
     )
     parser.add_argument(
-        "--enrol", nargs="+", choices=LABELS, default=[], help="only these emotions, as neutral"
+        "--left-out",
+        type=Path,
+        help="judge each corpus by the model in this folder that was trained without it",
     )
-    parser.add_argument("--cache", type=Path, default=Path(".cache/windows"))
+    parser.add_argument(
+        "--examples",
+        type=whole,
+        default=0,
+        help="add rows for known voices, with so many examples of each emotion",
+    )
+    parser.add_argument(
+        "--enrol",
+        nargs="+",
+        choices=LABELS,
+        default=[],
+        help="with --examples: enrol only these emotions, such as neutral",
+    )
+    add_cache(parser, WINDOWS, "what the network says")
     options = parser.parse_args()
+    if options.enrol and not options.examples:
+        parser.error("--enrol is of the examples: give --examples too")
     try:
         clips = read_corpora(options.corpora)
         clips = in_split(of_corpora(clips, options.only), options.split)
-        clips = first_speakers(clips, options.most)
+        clips = first_speakers(clips, options.speakers)
+        check(clips)
         material = Material.of(
             clips,
             options.model,

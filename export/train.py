@@ -10,7 +10,6 @@ through `Recognizer`.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,12 +32,21 @@ from export.corpora.clips import (
 from export.corpora.readers import read_corpora
 from export.evaluation.judging import ClipResult, Evaluation, judge_all, score, table
 from export.evaluation.metrics import spread
-from export.evaluation.options import Once, above_zero
+from export.evaluation.options import (
+    ROOT,
+    Once,
+    above_zero,
+    add_cache,
+    add_corpora,
+    add_threads,
+    add_workers,
+    command_parser,
+    whole,
+)
 from export.evaluation.runs import chosen, dealt, of_config, train
 from export.training.config import Config, ConfigError, read_config
 from export.training.trainer import Run
 
-ROOT = Path(__file__).resolve().parents[1]
 FOLDS = {
     "speaker": leave_one_speaker_out,
     "corpus": leave_one_corpus_out,
@@ -114,29 +122,37 @@ def _folds(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    parser = command_parser(__doc__)
+    add_corpora(parser)
+    parser.add_argument(
+        "--config",
+        type=Path,
+        help="read the settings of the run from this JSON file, as those in export/configs",
+    )
+    parser.add_argument("--seed", type=whole, help="take this seed in place of the config's")
+    parser.add_argument("--network", help="train this network in place of the config's")
+    parser.add_argument(
+        "--epochs", type=above_zero, help="train so many epochs in place of the config's"
     )
     parser.add_argument(
-        "--corpora", nargs="+", required=True, help="a folder with clips.csv, or NAME=FOLDER"
+        "--splits", nargs="+", help="train on these splits in place of the config's"
     )
-    parser.add_argument("--config", type=Path, help="JSON of Config's fields")
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--network", help="in place of the config's")
-    parser.add_argument("--epochs", type=int, help="in place of the config's")
-    parser.add_argument("--splits", nargs="+", help="to train on, in place of the config's")
-    parser.add_argument("--name", default="acrnn-compact", help="name of the run and its model")
+    parser.add_argument("--name", default="acrnn-compact", help="name the run and its model so")
     parser.add_argument("--folds", choices=FOLDS, help="leave each of these out in turn")
     parser.add_argument("--only", nargs="+", action=Once, help="run only these folds")
     parser.add_argument(
-        "--unlabelled", type=Path, help="a folder with unlabelled.csv: speech for distillation"
+        "--unlabelled",
+        type=Path,
+        help="distil from the speech in this folder too, which holds unlabelled.csv",
     )
     parser.add_argument(
-        "--others", type=Path, help=f"a folder with {OTHERS}: clips of more labels than the four"
+        "--others",
+        type=Path,
+        help=f"add the clips in this folder, whose {OTHERS} has more labels than the four",
     )
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
-    parser.add_argument("--workers", type=above_zero, default=2, help="processes, for features")
-    parser.add_argument("--threads", type=above_zero, default=torch.get_num_threads())
+    add_cache(parser)
+    add_workers(parser)
+    add_threads(parser, torch.get_num_threads())
     options = parser.parse_args()
     if options.only and not options.folds:
         parser.error("--only is of the folds: give --folds too")

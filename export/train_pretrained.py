@@ -1,7 +1,7 @@
 """Train the network that stands on a pretrained encoder, and export it.
 
     python -m export.train_pretrained --corpora SPEECH SPEECH-MORE --seed 2
-    python -m export.train_pretrained --corpora ... --left-out runs/pretrained-left
+    python -m export.train_pretrained --corpora ... --left-out runs/left
 
 The second leaves each corpus out in turn, writes FOLDER/CORPUS/CORPUS.onnx, as `export.calibrate`
 wants them, and prints the UAR on the train and dev speakers of each corpus left out.
@@ -9,7 +9,6 @@ wants them, and prints the UAR on the train and dev speakers of each corpus left
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +28,18 @@ from export.corpora.clips import (
 from export.corpora.licences import licence
 from export.corpora.readers import read_corpora
 from export.evaluation.judging import Evaluation, file_without, judge_all, score
-from export.evaluation.options import Once, above_zero, add_mels, new_file, new_folder, whole
+from export.evaluation.options import (
+    ROOT,
+    Once,
+    above_zero,
+    add_corpora,
+    add_mels,
+    add_threads,
+    command_parser,
+    new_file,
+    new_folder,
+    whole,
+)
 from export.features.encoder import encoder_weights
 from export.features.steps import heard
 from export.networks.head import Head
@@ -40,7 +50,6 @@ from livesr.errors import LivesrError
 from livesr.model.metadata import LABELS, ModelInfo
 from livesr.settings import EncoderSettings
 
-ROOT = Path(__file__).resolve().parents[1]
 ENCODER_LICENCES = (
     "; encoder: Whisper tiny (MIT) as trained further in Smart Turn 3.2 (BSD-2-Clause)"
 )
@@ -57,6 +66,8 @@ def joined(network: Head, probe: Probe, share: float) -> dict[str, np.ndarray]:
         "probe.weight": share * probe.weight,
         "directions.weight": probe.directions,
         "directions.bias": probe.origin,
+        "relative.weight": probe.relative,
+        "relative.bias": probe.relative_bias,
     }
 
 
@@ -72,7 +83,7 @@ def export(trained: Trained, file: Path, clips: Sequence[Clip], recipe: Recipe) 
         temperature=1.0,
         training_data=f"{named(clips)} ({splits} split)" + ENCODER_LICENCES,
         licence=licence(clips),
-        version=f"6-seed{recipe.seed}",
+        version=f"7-seed{recipe.seed}",
         encoder=EncoderSettings(),
     )
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -83,30 +94,44 @@ def export(trained: Trained, file: Path, clips: Sequence[Clip], recipe: Recipe) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--corpora", nargs="+", required=True, help="as for export.train")
+    parser = command_parser(__doc__)
+    add_corpora(parser)
     parser.add_argument(
-        "--train-on", nargs="+", action=Once, help="of the corpora; else all of them"
+        "--train-on",
+        nargs="+",
+        action=Once,
+        help="train on these of the corpora; on all unless given",
     )
-    parser.add_argument("--seed", type=whole, default=Recipe().seed)
-    parser.add_argument("--epochs", type=above_zero, default=Recipe().epochs, help="encoder frozen")
+    parser.add_argument(
+        "--seed", type=whole, default=Recipe().seed, help="start from this seed of all chance"
+    )
+    parser.add_argument(
+        "--epochs",
+        type=above_zero,
+        default=Recipe().epochs,
+        help="train for so many epochs on the frozen encoder",
+    )
     parser.add_argument(
         "--tuning-batches",
         type=whole,
         default=Recipe().tuning_batches,
-        help="in which the encoder is fine-tuned; 0: it stays frozen",
+        help="then fine-tune the encoder too, for so many batches; 0 leaves it frozen",
     )
     parser.add_argument(
-        "--left-out", type=new_folder, help="leave each corpus out; the folder to write"
+        "--left-out",
+        type=new_folder,
+        help="leave each corpus out in turn, and write the models to this folder",
     )
-    parser.add_argument("--only", nargs="+", action=Once, help="of the corpora, to leave out")
     parser.add_argument(
-        "--output", type=new_file, help="the .onnx file to write; runs/acrnn-whisper.onnx"
+        "--only", nargs="+", action=Once, help="leave out only these of the corpora"
+    )
+    parser.add_argument(
+        "--output",
+        type=new_file,
+        help="write this .onnx file; runs/acrnn-whisper.onnx unless given",
     )
     add_mels(parser)
-    parser.add_argument("--threads", type=above_zero, default=torch.get_num_threads())
+    add_threads(parser, torch.get_num_threads())
     options = parser.parse_args()
     if options.only and not options.left_out:
         parser.error("--only is of the corpora to leave out: give --left-out too")

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from numpy.typing import ArrayLike
 
-from livesr.errors import LivesrError
+from livesr.errors import AudioError, LivesrError
 from livesr.reading import Reading
 from livesr.recognizer import Hop, Recognizer
 from livesr.settings import SAMPLE_RATE
@@ -58,10 +58,15 @@ def push_all(
     if len(set(map(id, recognizers))) < len(recognizers):
         raise LivesrError("A Recognizer is for one voice; give each of them once.")
     readings: list[list[Reading]] = [[] for _ in recognizers]
-    going = [
-        (own, recognizer, recognizer._hops(chunk, sample_rate))
-        for own, recognizer, chunk in zip(readings, recognizers, samples, strict=True)
-    ]
+    going = []
+    for number, (own, recognizer, chunk) in enumerate(
+        zip(readings, recognizers, samples, strict=True), 1
+    ):
+        try:
+            going.append((own, recognizer, recognizer._hops(chunk, sample_rate)))
+        except AudioError as error:
+            error.args = (f"Voice {number} of {len(recognizers)}: {error}", *error.args[1:])
+            raise
     with ExitStack() as stack:
         for recognizer in recognizers:
             stack.enter_context(recognizer._failing())

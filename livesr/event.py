@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from livesr.reading import LONGEST_TEXT, MOST_SECONDS, Reading
+from livesr.reading import LONGEST_TEXT, MOST_SECONDS, Reading, check_names
 
 Kind = Literal[
     "session",
@@ -26,6 +26,7 @@ Kind = Literal[
 ]
 PAUSED = "paused"  # text of a gap that the user made
 _MOST_ABOUT = 32  # values of a session, from a file
+_LARGEST_ABOUT = 1e300  # of its numbers
 _LONGEST_DATA = 2**20  # characters
 
 
@@ -89,8 +90,10 @@ class Event:
 
         Raises:
             UnknownKindError: if it is of a kind that this livesr does not know.
-            KeyError, TypeError, ValueError: if they are not such values.
+            ValueError: if a name is missing, or a value is one that no event has; says which.
+            TypeError: if a value is of a type that no event has there.
         """
+        check_names(values, ("event", "at"), "an event")
         if isinstance(values["event"], str) and values["event"] not in get_args(Kind):
             raise UnknownKindError(f"no such event: {values['event']:.40}")
         kind, text = values["event"], values.get("text", "")
@@ -125,7 +128,7 @@ class UnknownKindError(ValueError):
 def _short(value: object) -> bool:
     if isinstance(value, str):
         return len(value) <= LONGEST_TEXT
-    return value is None or (type(value) in (int, float) and math.isfinite(value))  # type: ignore[arg-type]
+    return value is None or (type(value) in (int, float) and abs(value) <= _LARGEST_ABOUT)  # type: ignore[arg-type]
 
 
 Item = Reading | Event  # what a session gives, in order

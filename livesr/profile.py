@@ -480,6 +480,8 @@ class Profile:
         try:
             path = Path(path)
             real = os.path.realpath(path)  # a link stays one
+            if os.path.exists(real) and not os.path.isfile(real):  # a device would be replaced
+                raise ValueError("it is not a file")
             folder = os.path.dirname(real)
             number, part = tempfile.mkstemp(dir=folder, prefix=".profile-")  # mode 0600
             with os.fdopen(number, "wb") as file:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -125,10 +125,13 @@ class Reading:
         The values may come from a stranger's file: each is checked.
 
         Raises:
-            KeyError, TypeError, ValueError: if they are not such values; says which.
+            ValueError: if a name is missing, or a value is one that no reading has; says which.
+            TypeError: if a value is of a type that no reading has there.
         """
         later = ("attention", "attention_times", "gap", "channel", "profile")
-        known = {field.name: values[field.name] for field in fields(cls) if field.name not in later}
+        needed = [field.name for field in fields(cls) if field.name not in later]
+        check_names(values, needed, "a reading")
+        known = {name: values[name] for name in needed}
         try:
             with np.errstate(over="ignore"):  # an infinity is refused below
                 reading = cls(
@@ -156,6 +159,16 @@ class Reading:
             for field in fields(self)
             if field.name != "channel"
         )
+
+
+def check_names(values: Mapping[str, Any], needed: Sequence[str], what: str) -> None:
+    """Refuse plain values that lack a name.
+
+    Raises:
+        ValueError: with the names that are missing.
+    """
+    if missing := [name for name in needed if name not in values]:
+        raise ValueError(f"{what} without {', '.join(missing)}")
 
 
 def _fault(reading: Reading) -> str:

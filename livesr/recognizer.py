@@ -559,7 +559,9 @@ class Recognizer:
         end = (cutter.ahead + cutter.position) / SAMPLE_RATE
         probabilities = self._evidence.push(self._judged(), spoken)
         spoken_seconds = float(np.count_nonzero(spoken)) * _BLOCK_SECONDS
-        adapted = self._adaptation.push(probabilities, spoken_seconds)
+        adapted = self._adaptation.push(
+            probabilities, spoken_seconds, self._relative(), self._evidence.factor
+        )
         if self._adapt and not (self._known and self._known.complete):
             probabilities = adapted
         verdict = self._decision.push(
@@ -580,6 +582,13 @@ class Recognizer:
             gap=lost / SAMPLE_RATE,
             profile=self._profile.name if self._profile is not None else None,
         )
+
+    def _relative(self) -> Float64 | None:
+        """The model's relative logits, float64 [labels], where they are of what is judged."""
+        found = self._network.relative
+        if found is None or self.labels != self._model.info.labels:
+            return None
+        return found.astype(np.float64)
 
     def _judged(self) -> Float64:
         """Probabilities of the window, float64 [labels]: the network's, or the known voice's."""

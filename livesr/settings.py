@@ -81,8 +81,12 @@ class DecisionSettings:
     silence_seconds: float = 1.0  # since the last speech; longer is no speech
     smoothing_seconds: float = 1.0  # of speech
     adaptation: float = 1.0  # share of a voice's offset that `livesr.stages.adaptation` takes out
-    adaptation_seconds: float = 10.0  # of typical speech that each emotion has at first
-    typical_lead: float = 3.0  # nats: of an emotion's log-probability in typical speech of it
+    adaptation_seconds: float = 5.0  # of speech without an offset that comes first
+    # Nats by which an emotion leads in typical speech of it: of log-probabilities, and of a
+    # model's relative logits. These are added with a weight.
+    typical_lead: float = 2.0
+    relative_lead: float = 1.0
+    relative_weight: float = 1.0
     memory_seconds: float = 60.0  # of speech that it looks back on
     least_variety: float = 0.15  # nats: up to here a voice stays in one mood, nothing is taken out
     full_variety: float = 0.2  # from here on all of it is

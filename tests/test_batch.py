@@ -75,3 +75,9 @@ def test_what_does_not_fit_together(tiny: Path, speech: np.ndarray) -> None:
     with pytest.raises(LivesrError, match="a list"):
         push_all([voice], None)  # type: ignore[arg-type]
     assert push_all([], []) == []
+
+
+def test_an_error_says_of_which_voice(tiny: Path) -> None:
+    voices = [Recognizer(tiny) for _ in range(3)]
+    with pytest.raises(AudioError, match="Voice 2 of 3: Sample 0"):
+        push_all(voices, [np.zeros(4000), np.full(1, np.nan), np.zeros(4000)])

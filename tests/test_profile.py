@@ -491,3 +491,10 @@ def test_a_change_of_a_file_waits_for_another(
             waiting.result(0.3)
         Profile.load(path).save(path)
     assert waiting.result() == (1, "")
+
+
+def test_it_takes_the_place_of_no_pipe(voice: Profile, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ProfileError, match="not a file"):
+        voice.save(tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from livesr import Reading, Recognizer
+from livesr import Event, LivesrError, Reading, Recognizer, read_session
 
 SHARES = {"angry": 0.71, "happy": 0.04, "neutral": 0.2, "sad": 0.05}
 
@@ -117,5 +118,30 @@ def test_a_change_of_the_plain_values_leaves_the_reading_as_it_was() -> None:
 @pytest.mark.parametrize("name", ["start", "status", "smoothed", "level_dbfs"])
 def test_a_value_that_is_missing_is_named(values: dict[str, Any], name: str) -> None:
     del values[name]
-    with pytest.raises(KeyError, match=name):
+    with pytest.raises(ValueError, match=f"^a reading without {name}$"):
         Reading.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [({}, "event, at"), ({"event": "mark"}, "at"), ({"at": 1.0}, "event")],
+)
+def test_a_name_that_an_event_lacks_is_named(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=f"^an event without {told}$"):
+        Event.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('{"end": 1.0}', "a reading without start, status, label"),
+        ('{"event": "mark"}', "an event without at"),
+    ],
+)
+def test_a_session_with_a_name_missing_is_a_livesr_error(
+    tmp_path: Path, line: str, told: str
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(LivesrError, match=f"line 1, is not what livesr writes .{told}"):
+        read_session(path)

@@ -11,7 +11,7 @@ import numpy as np
 
 from export.corpora.clips import Clip
 from export.evaluation.judging import file_without, result, spread_out
-from export.evaluation.metrics import confusion, uar
+from export.evaluation.metrics import tables, uar
 from livesr.arrays import Float64
 from livesr.model.load import load_model
 from livesr.recognizer import Recognizer
@@ -90,11 +90,9 @@ class Calibration:
         yield "|---" * (3 + len(corpora)) + "|"
         for half in _HALVES:
             _, results, loss = self.fit(DecisionSettings(half_evidence_seconds=half))
-            scores = []
-            for corpus in corpora:
-                own = np.array([clip.corpus == corpus for clip in self.clips])
-                guess = results[own].argmax(1)
-                scores.append(uar(confusion(self.truth[own], guess, labels=results.shape[1])))
+            names = [clip.corpus for clip in self.clips]
+            found = tables(self.truth, results.argmax(1), names, labels=results.shape[1])
+            scores = [uar(counts) for counts in found.values()]
             row = " | ".join(f"{score:.3f}" for score in [*scores, float(np.mean(scores))])
             yield f"| {half:g} s | {loss:.3f} | {row} |"
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from tqdm import tqdm
 
 from export.corpora import augment
-from export.corpora.clips import RATE, Clip
-from export.evaluation.judging import Evaluation
+from export.corpora.clips import RATE, Clip, by_speaker
+from export.evaluation.judging import Evaluation, spread_out
 from export.evaluation.metrics import confusion, uar
 from livesr.arrays import Array, Float32
 from livesr.model.metadata import LABELS
@@ -125,33 +123,26 @@ def count(conversation: Conversation, readings: Sequence[Reading], into: Streami
         right = [
             r.end
             for r in readings
-            if passage.start < r.end <= passage.end and _says(r, passage.label)
+            if passage.start < r.end <= passage.end and r.label == LABELS[passage.label]
         ]
         if right:
             into.delays.append(right[0] - passage.start)
-
-
-def _says(reading: Reading, label: int) -> bool:
-    return reading.label == LABELS[label]
 
 
 def _judge(job: tuple[Sequence[Clip], Evaluation]) -> tuple[Conversation, list[Reading]]:
     clips, evaluation = job
     conversation = string(clips, np.random.default_rng(0))
     recognizer = evaluation.recognizer()
-    return conversation, recognizer.push(conversation.samples) + recognizer.finish()
+    readings = recognizer.push(conversation.samples) + recognizer.finish()
+    # Without its sound: all conversations together would be hundreds of megabytes.
+    return replace(conversation, samples=np.zeros(0, np.float32)), readings
 
 
 def converse(clips: Sequence[Clip], evaluation: Evaluation) -> Streaming:
     """A conversation of each speaker, through `Recognizer`."""
-    by_speaker: dict[str, list[Clip]] = defaultdict(list)
-    for clip in clips:
-        by_speaker[clip.speaker].append(clip)
+    speakers = by_speaker(clips).values()
+    jobs = [(own, evaluation) for own in speakers if len({clip.label for clip in own}) > 1]
     found = Streaming()
-    jobs = [(own, evaluation) for own in by_speaker.values() if len({c.label for c in own}) > 1]
-    with ProcessPoolExecutor() as pool:
-        done = pool.map(_judge, jobs)
-        waited = tqdm(done, "conversations", len(jobs), leave=False, disable=None)
-        for conversation, readings in waited:
-            count(conversation, readings, found)
+    for conversation, readings in spread_out(_judge, jobs, "conversations", None):
+        count(conversation, readings, found)
     return found

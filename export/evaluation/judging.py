@@ -1,14 +1,8 @@
-"""Clips judged through `Recognizer`, and the table of a split.
-
-A clip is pushed into a new stream (cold), or after 30 s of other clips of its speaker, of any
-emotion, and 3 s of silence (warm). Its result is the mean of the probabilities of all readings,
-each weighted by the speech in its hop. What livesr shows at the last speech (the smoothed
-probabilities) is measured beside it, and how often livesr abstains: the share of clips whose last
-reading with speech had no label.
-"""
+"""Clips judged through `Recognizer`, and the table of a split; `export.evaluate` says how."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -24,7 +18,15 @@ from tqdm import tqdm
 
 from export.corpora.clips import RATE, Clip, CorpusError
 from export.corpora.conditions import AS_RECORDED, CONDITIONS, generator, voices
-from export.evaluation.metrics import calibration_error, confusion, mean_uar, uar, wa
+from export.evaluation.metrics import (
+    calibration_error,
+    matrix,
+    mean_uar,
+    per_label,
+    tables,
+    uar,
+    wa,
+)
 from livesr.arrays import Float32, Float64
 from livesr.model.load import load_model
 from livesr.model.metadata import LABELS, ModelInfo
@@ -179,14 +181,16 @@ class _Job:
     clip: Clip
     before: Sequence[Clip]
     others: Sequence[Clip]  # that the condition mixes in
-    evaluation: Evaluation
+    evaluations: Sequence[Evaluation]  # alike but for the model
 
 
-def _judge_clip(job: _Job) -> ClipResult:
-    alter, rng = CONDITIONS[job.evaluation.condition], generator(job.clip)
+def _judge_clip(job: _Job) -> list[ClipResult]:
+    """By each model: the clip is decoded once, where it is judged."""
+    alter, rng = CONDITIONS[job.evaluations[0].condition], generator(job.clip)
     others = [other.samples() for other in job.others]
     sounds = [alter(other.samples(), rng, others) for other in job.before]
-    return judge(alter(job.clip.samples(), rng, others), job.evaluation.recognizer(), sounds)
+    samples = alter(job.clip.samples(), rng, others)
+    return [judge(samples, one.recognizer(), sounds) for one in job.evaluations]
 
 
 def clips_before(clip: Clip, clips: Sequence[Clip], seconds: float) -> list[Clip]:
@@ -207,11 +211,24 @@ def judge_all(
     among: Sequence[Clip] | None = None,
     workers: int | None = None,
 ) -> list[ClipResult]:
-    """The results of all clips, in order.
+    """The results of all clips, in order; arguments as of `judge_by_each`."""
+    (found,) = judge_by_each([evaluation.model], clips, evaluation, among, workers)
+    return found
+
+
+def judge_by_each(
+    models: Sequence[str | None],
+    clips: Sequence[Clip],
+    evaluation: Evaluation,
+    among: Sequence[Clip] | None = None,
+    workers: int | None = None,
+) -> list[list[ClipResult]]:
+    """The results of all clips by each model, in order; a clip is decoded once for all of them.
 
     Args:
+        models: bundled names or files.
         clips: to judge.
-        evaluation: how.
+        evaluation: how; its model does not count.
         among: where the speaker's other clips and the voices of babble are drawn from; `clips`
             unless given.
         workers: processes, as many as there are cores unless given; 1 is this process.
@@ -221,17 +238,19 @@ def judge_all(
     """
     among = clips if among is None else among
     mixed = CONDITIONS[evaluation.condition].voices
+    evaluations = tuple(replace(evaluation, model=model) for model in models)
     jobs = [
         _Job(
             clip,
             clips_before(clip, among, evaluation.warm),
             voices(clip, among, mixed),
-            evaluation,
+            evaluations,
         )
         for clip in clips
     ]
     name = evaluation.condition + (", warm" if evaluation.warm else "")
-    return spread_out(_judge_clip, jobs, name, workers)
+    found = spread_out(_judge_clip, jobs, name, workers)
+    return [[results[place] for results in found] for place in range(len(models))]
 
 
 def spread_out(
@@ -252,8 +271,10 @@ def spread_out(
     bar = partial(tqdm, desc=name, total=len(items), leave=False, disable=None)
     if workers == 1:
         return list(bar(map(function, items)))
+    # Few enough in a chunk that a few long items keep all processes busy.
+    chunk = max(1, min(8, len(items) // (4 * (workers or os.cpu_count() or 1))))
     with ProcessPoolExecutor(workers) as pool:
-        return list(bar(pool.map(function, items, chunksize=8)))
+        return list(bar(pool.map(function, items, chunksize=chunk)))
 
 
 def some(clips: Sequence[Clip], most: int | None, seed: int = 0) -> list[Clip]:
@@ -290,20 +311,18 @@ def table(clips: Sequence[Clip], results: Sequence[ClipResult]) -> list[str]:
         + " | label given |",
         "|---|---|---|---|---|---|---|",
     ]
-    by_corpus: dict[str, list[int]] = defaultdict(list)
-    for index, clip in enumerate(clips):
-        by_corpus[clip.corpus].append(index)
-    scores, total = [], np.zeros((len(labels), len(labels)), int)
-    for corpus, indices in sorted(by_corpus.items()):
-        truths, guesses = zip(*((clips[i].label, results[i].guess) for i in indices), strict=True)
-        counts = confusion(truths, guesses, labels=len(labels))
-        total += counts
+    truth, corpora = [clip.label for clip in clips], [clip.corpus for clip in clips]
+    by_corpus = tables(truth, [v.guess for v in results], corpora, labels=len(labels))
+    scores = []
+    for corpus, counts in by_corpus.items():
         scores.append((uar(counts), wa(counts)))
-        recall = " / ".join(f"{r:.2f}" for r in np.diag(counts) / np.maximum(1, counts.sum(1)))
-        speakers = len({clips[i].speaker for i in indices})
-        given = np.mean([results[i].labelled for i in indices])
+        recall = " / ".join(f"{right:.2f}" for right in per_label(counts)[:, 1])
+        speakers = len({clip.speaker for clip in clips if clip.corpus == corpus})
+        given = np.mean(
+            [v.labelled for v, of in zip(results, corpora, strict=True) if of == corpus]
+        )
         lines.append(
-            f"| {corpus} | {speakers} | {len(indices)} | {scores[-1][0]:.3f} | "
+            f"| {corpus} | {speakers} | {counts.sum()} | {scores[-1][0]:.3f} | "
             f"{scores[-1][1]:.3f} | {recall} | {given:.0%} |"
         )
     mean = np.mean(scores, axis=0)
@@ -314,22 +333,15 @@ def table(clips: Sequence[Clip], results: Sequence[ClipResult]) -> list[str]:
         f"| {given:.0%} |"
     )
     probabilities = np.stack([v.probabilities for v in results])
-    truth = [clip.label for clip in clips]
     error = calibration_error(probabilities, truth)
     shown = [int(v.shown.argmax()) for v in results]
-    last = mean_uar(shown, truth, [clip.corpus for clip in clips])
+    last = mean_uar(shown, truth, corpora)
     lines += ["", f"Mean UAR of what was shown when somebody had last spoken: {last:.3f}"]
     pairs = list(zip(shown, results, truth, strict=True))
     right = [guess == said for guess, v, said in pairs if v.labelled]
     lines += ["", f"Expected calibration error over all clips, 15 bins: {error:.3f}"]
     lines += [f"Of the {len(right)} labels given {sum(right)} are right.", ""]
-    lines += ["| true \\ recognised as | " + " | ".join(labels) + " |"]
-    lines += ["|---" * (len(labels) + 1) + "|"]
-    lines += [
-        f"| {label} | " + " | ".join(map(str, row)) + " |"
-        for label, row in zip(labels, total, strict=True)
-    ]
-    return lines
+    return lines + matrix(np.asarray(sum(by_corpus.values())), labels)
 
 
 def heading(split: str, info: ModelInfo) -> str:

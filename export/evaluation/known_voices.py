@@ -17,7 +17,8 @@ from livesr.settings import DecisionSettings
 from livesr.stages.evidence import factor, tempered
 from livesr.stages.known_voice import LEAST_PROBABILITY, KnownSettings, KnownVoice
 
-_LEFT = 2  # clips of each emotion that must be left to judge
+LEAST_LABELS = 3  # emotions that a speaker must have
+LEFT = 2  # clips of each emotion that must be left to judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class Voice:
         enrolled = [k for k in self.present if not of or self.labels[k] in of]
         there = np.bincount(self.truth, minlength=len(self.labels))
         left = there - [count * (k in enrolled) for k in range(len(self.labels))]
-        if len(self.present) < 3 or not enrolled or left[self.present].min() < _LEFT:
+        if len(self.present) < LEAST_LABELS or not enrolled or left[self.present].min() < LEFT:
             return None
         drawn = [rng.choice(np.flatnonzero(self.truth == k), count, False) for k in enrolled]
         return [int(place) for place in np.concatenate(drawn)]

@@ -18,6 +18,33 @@ def confusion(truth: Sequence[int], guess: Sequence[int], *, labels: int = len(L
     return table
 
 
+def tables(
+    truth: ArrayLike, guess: ArrayLike, corpora: ArrayLike, *, labels: int = len(LABELS)
+) -> dict[str, Array]:
+    """`confusion` of each corpus, by its name.
+
+    Example:
+        >>> found = tables([0, 1, 0], [0, 0, 1], ["a", "a", "b"], labels=2)
+        >>> found["a"].tolist(), found["b"].tolist()
+        ([[1, 0], [1, 0]], [[0, 1], [0, 0]])
+    """
+    said, guessed, groups = np.asarray(truth), np.asarray(guess), np.asarray(corpora)
+    return {
+        str(corpus): confusion(said[groups == corpus], guessed[groups == corpus], labels=labels)
+        for corpus in np.unique(groups)
+    }
+
+
+def matrix(table: Array, labels: Sequence[str], *, recall: bool = False) -> list[str]:
+    """Confusion counts as a Markdown table, if wanted with the recall of each label."""
+    heads = ["true \\ recognised as", *labels, *["recall"] * recall]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for label, counts, right in zip(labels, table, per_label(table)[:, 1], strict=True):
+        cells = [label, *map(str, counts), *[f"{right:.3f}"] * recall]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
 def uar(table: Array) -> float:
     """Unweighted average recall over the labels that occur; NaN where none does."""
     occurs = table.sum(1) > 0
@@ -115,13 +142,9 @@ def uars(tables: Array) -> Float64:
 
 def mean_uar(guess: ArrayLike, truth: ArrayLike, corpora: ArrayLike) -> float:
     """The mean of the corpora's UARs."""
-    groups, guessed, said = np.asarray(corpora), np.asarray(guess), np.asarray(truth)
-    count = max(len(LABELS), said.max() + 1, guessed.max() + 1)
-    scores = []
-    for corpus in np.unique(groups):
-        own = groups == corpus
-        scores.append(uar(confusion(said[own], guessed[own], labels=count)))
-    return float(np.nanmean(scores))
+    count = max(len(LABELS), np.max(truth) + 1, np.max(guess) + 1)
+    found = tables(truth, guess, corpora, labels=count)
+    return float(np.nanmean([uar(table) for table in found.values()]))
 
 
 def coverage_curve(

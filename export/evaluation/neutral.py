@@ -8,16 +8,14 @@ labelled angry, happy or sad; a neutral reading or one without a label ends it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import soundfile as sf
-from tqdm import tqdm
 
 from export.corpora.clips import Clip, by_speaker
-from export.evaluation.judging import Evaluation
+from export.evaluation.judging import Evaluation, spread_out
 from export.evaluation.talks import Talk
 from livesr.arrays import Float64
 from livesr.model.metadata import LABELS
@@ -101,9 +99,7 @@ def by_corpus(clips: Sequence[Clip], evaluation: Evaluation) -> Iterator[str]:
     if not made:
         yield f"No speaker has {LEAST_CLIPS} neutral clips.\n"
         return
-    with ProcessPoolExecutor() as pool:
-        done = pool.map(_judge, [(talk, evaluation) for talk in made])
-        results = list(tqdm(done, "neutral", len(made), leave=False, disable=None))
+    results = spread_out(_judge, [(talk, evaluation) for talk in made], "neutral", None)
     yield (
         "| corpus | speakers | minutes | label changes a minute | false alarms a minute | "
         "share of time " + " / ".join(LABELS) + " / no label |"

@@ -150,7 +150,10 @@ def dealt(clips: Sequence[Clip], config: Config) -> tuple[list[Clip], list[Clip]
             found[clip.split].append(clip)
     for split, own in found.items():
         if split != "test" and not own:
-            raise CorpusError(f"No {split} clips of {', '.join(config.corpora)}.")
+            lack = f"No {split} clips of {', '.join(config.corpora)}"
+            if any(found.values()):
+                raise CorpusError(f"{lack}; see the column split of clips.csv.")
+            raise CorpusError(f"{lack}; name yours in `corpora` of a config, --config FILE.")
     train = [clip for split in config.splits for clip in found[split]]
     if len(train) < config.batch:
         raise CorpusError(

@@ -9,16 +9,15 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from export.corpora.clips import RATE
+from export.evaluation.judging import spread_out
 from livesr.arrays import Array, Bool, Float32, Float64
 from livesr.model.load import load_model
 from livesr.reading import Reading
@@ -31,7 +30,7 @@ from livesr.stages.vad import BLOCK_SAMPLES
 from livesr.version import __version__
 
 BLOCK_SECONDS = BLOCK_SAMPLES / RATE
-_VERSION = 2  # of what is kept; raise when it changes: what is cached is then made anew
+_VERSION = 3  # of what is kept; raise when it changes: what is cached is then made anew
 Sound = Callable[[], Float32]  # samples at 16 kHz, made where they are used
 
 
@@ -42,6 +41,7 @@ class Windows:
     Attributes:
         probabilities: float64 [n, labels], as the network gives them.
         context: float32 [n, c], c of eq. (5).
+        relative: float64 [n, labels], relative logits; [n, 0] of a network without them.
         speech: for each reading, whether each of its new blocks is speech, bool [blocks].
         ends: float64 [n], seconds of stream time.
         likely: float64 [n], `Reading.speech`: how likely speech is in each reading's hop.
@@ -49,6 +49,7 @@ class Windows:
 
     probabilities: Float64
     context: Float32
+    relative: Float64
     speech: tuple[Bool, ...]
     ends: Float64
     likely: Float64
@@ -73,18 +74,21 @@ class _Tap(Recognizer):
 
     def listen(self, samples: Float32) -> Windows:
         self.reset()
-        self._kept: list[tuple[Float64, Float32, Bool, float, float]] = []
+        self._kept: list[tuple[Float64, Float32, Float64, Bool, float, float]] = []
         self.push(samples)
         self.finish()
-        probabilities, context, speech, *times = zip(*self._kept, strict=True)
+        probabilities, context, relative, speech, *times = zip(*self._kept, strict=True)
+        said, summary, scores = map(np.stack, (probabilities, context, relative))
         ends, likely = map(np.array, times)
-        return Windows(np.stack(probabilities), np.stack(context), speech, ends, likely)
+        return Windows(said, summary, scores, speech, ends, likely)
 
     def _reading(self, hop: Hop) -> Reading:
         reading = super()._reading(hop)
         raw = self._network.probabilities.astype(np.float64)
         raw /= raw.sum()
-        row = raw, self._network.context, hop.spoken, reading.end, reading.speech
+        network, relative = self._network, self._relative()
+        relative = np.zeros(0) if relative is None else relative
+        row = raw, network.context, relative, hop.spoken, reading.end, reading.speech
         self._kept.append(row)
         return reading
 
@@ -111,9 +115,7 @@ def judge_sounds(
     if kept and kept.is_file():
         with np.load(kept) as file:
             return _unpacked(file)
-    with ProcessPoolExecutor() as pool:
-        results = pool.map(partial(_listen, model), [sound for _, sound in named])
-        found = list(tqdm(results, what, len(named), leave=False, disable=None))
+    found = spread_out(partial(_listen, model), [sound for _, sound in named], what, None)
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
         part = kept.with_suffix(".part.npz")
@@ -127,6 +129,7 @@ def _packed(windows: Sequence[Windows]) -> dict[str, Array]:
     return {
         "probabilities": np.concatenate([one.probabilities for one in windows]),
         "context": np.concatenate([one.context for one in windows]),
+        "relative": np.concatenate([one.relative for one in windows]),
         "ends": np.concatenate([one.ends for one in windows]),
         "likely": np.concatenate([one.likely for one in windows]),
         "speech": np.concatenate(speech),
@@ -139,12 +142,12 @@ def _unpacked(file: Any) -> list[Windows]:
     cuts = np.cumsum(file["readings"])[:-1]
     blocks = np.split(file["speech"], np.cumsum(file["blocks"])[:-1])
     at, found = 0, []
-    names = "probabilities", "context", "ends", "likely"
+    names = "probabilities", "context", "relative", "ends", "likely"
     columns = [np.split(file[name], cuts) for name in names]
-    for probabilities, context, ends, likely in zip(*columns, strict=True):
+    for probabilities, context, relative, ends, likely in zip(*columns, strict=True):
         speech = tuple(blocks[at : at + len(ends)])
         at += len(ends)
-        found.append(Windows(probabilities, context, speech, ends, likely))
+        found.append(Windows(probabilities, context, relative, speech, ends, likely))
     return found
 
 
@@ -166,11 +169,12 @@ def decide(
     if known is not None:
         said = known.push(windows.context.astype(np.float64), said)
     kept, shown = [], []
-    for raw, spoken, speech, end in zip(
-        said, windows.spoken, windows.speech, windows.ends, strict=True
+    for raw, relative, spoken, speech, end in zip(
+        said, windows.relative, windows.spoken, windows.speech, windows.ends, strict=True
     ):
         fair = evidence.push(raw, speech)
-        adapted = adaptation.push(fair, spoken)
+        related = relative if relative.size else None
+        adapted = adaptation.push(fair, spoken, related, evidence.factor)
         kept.append(fair if known is not None and known.complete else adapted)
         shown.append(decision.push(kept[-1], speech, end))
     return np.stack(kept), shown

@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from export.corpora import augment
-from export.corpora.clips import RATE, Clip
+from export.corpora.clips import RATE, Clip, by_speaker
 from export.features.teacher import VALUES, taught
 from livesr.arrays import Bool, Float32, Float64
 from livesr.settings import FrontEndSettings
@@ -239,13 +239,11 @@ def _cached(
 def _jobs(
     clips: Sequence[Clip], seed: int | None
 ) -> list[tuple[Clip, list[Clip], list[Clip], int | None]]:
-    by_speaker: dict[str, list[Clip]] = defaultdict(list)
-    for clip in clips:
-        by_speaker[clip.speaker].append(clip)
+    speakers = by_speaker(clips)
     rng = np.random.default_rng(seed)
     jobs: list[tuple[Clip, list[Clip], list[Clip], int | None]] = []
     for clip in clips:
-        fellows = [other for other in by_speaker[clip.speaker] if other is not clip]
+        fellows = [other for other in speakers[clip.speaker] if other is not clip]
         strangers = [clips[i] for i in rng.integers(len(clips), size=8)]
         own = None if seed is None else int(rng.integers(2**62))
         jobs.append((clip, fellows, strangers, own))

@@ -89,30 +89,21 @@ class ACRNN(Convolutions):
         """
         hidden = self.dropout(encodings)
         if self.widths.cells:
-            hidden = self._recur(hidden, valid)
+            hidden = recur(self.lstm, hidden, valid)
         attention = self._weigh(hidden, valid)
         context = (attention[:, None] @ hidden)[:, 0]
         dense = torch.relu(self.dense_norm(self.dense(self.dropout(context))))
         return self.output(dense), attention, hidden
 
-    def _recur(self, encodings: Tensor, valid: Tensor) -> Tensor:
-        with torch.no_grad():
-            for name, weight in self.lstm.named_parameters():
-                if name.startswith("weight_ih"):
-                    weight[:, -1] = 0
-                    weight[: self.widths.cells, -1] = SHUT
-        hidden: Tensor = self.lstm(torch.cat((encodings, 1 - valid[..., None]), dim=2))[0]
-        return hidden
-
     def _weigh(self, hidden: Tensor, valid: Tensor) -> Tensor:
-        """Attention, eq. (4): a_t = softmax(W h_t), [B, S], over the steps that exist."""
+        """Attention, or what stands in its place, [B, S], over the steps that exist."""
         if self.widths.summary == "last":
             last = torch.zeros_like(valid)
             last[:, -1] = 1
             return last
         if self.widths.summary == "mean":
             return valid / valid.sum(1, keepdim=True)
-        return torch.softmax(self.score(hidden)[..., 0] - 1e9 * (1 - valid), dim=1)
+        return weigh(self.score, hidden, valid)
 
     def forward(
         self, features: Tensor, exists: Tensor, valid: Tensor
@@ -140,25 +131,46 @@ class ACRNN(Convolutions):
             weight = getattr(self, name).weight * scale[:, None]
             found[f"{name}.weight"], found[f"{name}.bias"] = weight.T, bias
         if self.widths.cells:
-            found |= self._lstm_weights()
+            found |= lstm_weights(self.lstm)
         if self.widths.summary == "attention":
             found["attention.weight"] = self.score.weight.T
         found["output.weight"], found["output.bias"] = self.output.weight.T, self.output.bias
         return {name: value.cpu().numpy().astype(np.float32) for name, value in found.items()}
 
-    def _lstm_weights(self) -> dict[str, Tensor]:
-        order = gate_order(self.widths.cells)
-        suffixes = ("", "_reverse")[: self.widths.directions]
 
-        def both(kind: str) -> list[Tensor]:
-            return [getattr(self.lstm, f"{kind}_l0{suffix}")[order] for suffix in suffixes]
+def recur(lstm: nn.LSTM, encodings: Tensor, valid: Tensor) -> Tensor:
+    """Hidden states h_t of encodings [B, S, D]; zero where a step does not exist.
 
-        biases = zip(both("bias_ih"), both("bias_hh"), strict=True)
-        return {
-            "lstm.input": torch.stack(both("weight_ih"))[..., :-1],
-            "lstm.recurrent": torch.stack(both("weight_hh")),
-            "lstm.bias": torch.stack([torch.cat(pair) for pair in biases]),
-        }
+    The last input of the LSTM is a flag of such steps, which shuts its input gate.
+    """
+    with torch.no_grad():
+        for name, weight in lstm.named_parameters():
+            if name.startswith("weight_ih"):
+                weight[:, -1] = 0
+                weight[: lstm.hidden_size, -1] = SHUT
+    hidden: Tensor = lstm(torch.cat((encodings, 1 - valid[..., None]), dim=2))[0]
+    return hidden
+
+
+def weigh(score: nn.Linear, hidden: Tensor, valid: Tensor) -> Tensor:
+    """Attention, eq. (4): a_t = softmax(W h_t), [B, S], over the steps that exist."""
+    return torch.softmax(score(hidden)[..., 0] - 1e9 * (1 - valid), dim=1)
+
+
+def lstm_weights(lstm: nn.LSTM) -> dict[str, Tensor]:
+    """Weights as both graphs name them: without the flag, which the graph adds itself."""
+    order = _gate_order(lstm.hidden_size).to(lstm.weight_ih_l0.device)
+    ends = ("", "_reverse") if lstm.bidirectional else ("",)
+
+    def each(kind: str) -> list[Tensor]:
+        return [getattr(lstm, f"{kind}_l0{end}")[order] for end in ends]
+
+    biases = zip(each("bias_ih"), each("bias_hh"), strict=True)
+    return {
+        "lstm.input": torch.stack(each("weight_ih"))[..., :-1],
+        "lstm.recurrent": torch.stack(each("weight_hh")),
+        "lstm.bias": torch.stack([torch.cat(pair) for pair in biases]),
+    }
 
 
 def folded(norm: nn.Module) -> tuple[Tensor, Tensor]:
@@ -167,7 +179,7 @@ def folded(norm: nn.Module) -> tuple[Tensor, Tensor]:
     return scale, norm.bias - norm.running_mean * scale
 
 
-def gate_order(cells: int) -> Tensor:
+def _gate_order(cells: int) -> Tensor:
     """torch keeps gates as input, forget, cell, output; ONNX as input, output, forget, cell."""
     part = torch.arange(cells)
     return torch.cat((part, part + 3 * cells, part + cells, part + 2 * cells))

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from export.networks.acrnn import folded, gate_order
-from export.networks.graph import SHUT
+from export.networks.acrnn import folded, lstm_weights, recur, weigh
 from export.networks.pretrained_graph import HeadWidths
 from livesr.model.metadata import LABELS
 
@@ -66,21 +65,12 @@ class Head(nn.Module):
             steps = steps * kept / (1 - self.hidden_values)
         flat = self.linear_norm(self.linear(steps).flatten(0, 1))
         encodings = torch.relu(flat.view(*steps.shape[:2], -1)) * valid[..., None]
-        context, attention = self._summarise(encodings, valid)
+        hidden = recur(self.lstm, encodings, valid)
+        attention = weigh(self.score, hidden, valid)
+        context = (attention[:, None] @ hidden)[:, 0]
         dense = self.dense(self.dropout(self.context_norm(context)))
         dense = torch.relu(self.dense_norm(dense))
         return self.output(self.dropout(dense)), attention
-
-    def _summarise(self, steps: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.no_grad():
-            for name, weight in self.lstm.named_parameters():
-                if name.startswith("weight_ih"):
-                    weight[:, -1] = 0
-                    weight[: self.widths.cells, -1] = SHUT
-        flagged = torch.cat((steps, 1 - valid[..., None]), 2)
-        hidden = self.lstm(flagged)[0]
-        attention = torch.softmax(self.score(hidden)[..., 0] - 1e9 * (1 - valid), 1)
-        return (attention[:, None] @ hidden)[:, 0], attention
 
     @torch.no_grad()
     def weights(self) -> dict[str, np.ndarray]:
@@ -91,15 +81,7 @@ class Head(nn.Module):
             "linear.weight": (linear * self.scale).T,
             "linear.bias": bias - linear @ (self.mean * self.scale),
         }
-        order = gate_order(self.widths.cells).to(linear.device)
-
-        def both(kind: str) -> list[Tensor]:
-            return [getattr(self.lstm, f"{kind}_l0{end}")[order] for end in ("", "_reverse")]
-
-        biases = zip(both("bias_ih"), both("bias_hh"), strict=True)
-        found["lstm.input"] = torch.stack(both("weight_ih"))[..., :-1]
-        found["lstm.recurrent"] = torch.stack(both("weight_hh"))
-        found["lstm.bias"] = torch.stack([torch.cat(pair) for pair in biases])
+        found |= lstm_weights(self.lstm)
         found["attention.weight"] = self.score.weight.T
         before, shift = folded(self.context_norm)
         scale, bias = folded(self.dense_norm)

@@ -64,6 +64,8 @@ def head_shapes(widths: HeadWidths) -> dict[str, tuple[int, ...]]:
         "probe.weight": (statistics, len(LABELS)),
         "directions.weight": (statistics, widths.directions),
         "directions.bias": (widths.directions,),
+        "relative.weight": (statistics, len(LABELS)),
+        "relative.bias": (len(LABELS),),
     }
 
 
@@ -119,6 +121,8 @@ def build_pretrained(
     graph.node("Softmax", [graph.node("Div", [logits, "temperature"], "cooled")], "probabilities")
     flow = graph.node("MatMul", [statistics, "directions.weight"], "directed")
     graph.node("Sub", [flow, "directions.bias"], "context")
+    flow = graph.node("MatMul", [statistics, "relative.weight"], "related")
+    graph.node("Add", [flow, "relative.bias"], "relative")
 
     state = {
         "mels_tail": ["N", _MELS, _TAIL_MELS],
@@ -138,6 +142,7 @@ def build_pretrained(
             "logits": ["N", len(LABELS)],
             "attention": ["N", STEPS],
             "context": ["N", widths.directions],
+            "relative": ["N", len(LABELS)],
             **{f"new_{name}": shape for name, shape in state.items()},
         },
     )

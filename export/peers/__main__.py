@@ -1,10 +1,10 @@
 """What livesr costs on this machine, beside other tools: one thread, the same audio, one run.
 
     pip install -e '.[peers]'
-    python -m export.peers                 # Markdown tables, some minutes
-    python -m export.peers --quick
+    python -m export.peers                 # Markdown tables
+    python -m export.peers --quick         # fewer rounds: some minutes
     python -m export.peers --only readings voices
-    python -m export.peers --write         # and writes them into docs/performance.md
+    python -m export.peers --quick --write # and writes them into docs/performance.md
 
 Times are medians of processor time. The milliseconds differ from machine to machine; the ratios
 differ much less.
@@ -12,12 +12,12 @@ differ much less.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from functools import partial
 
 import onnxruntime
 
+from export.evaluation.options import command_parser
 from export.peers import (
     arithmetic,
     frontends,
@@ -42,22 +42,28 @@ def main() -> None:
         "precision": partial(precision.table, samples),
         "startup": startup.table,
     }
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: noisier")
-    parser.add_argument("--only", nargs="+", choices=sections, metavar="TABLE", default=sections)
+    parser = command_parser(__doc__)
     parser.add_argument(
-        "--write", "--readme", action="store_true", help="write all tables into docs/performance.md"
+        "--quick", action="store_true", help="time fewer rounds, which makes figures noisier"
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=sections,
+        metavar="TABLE",
+        help=f"print only these tables, of {', '.join(sections)}",
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="also write all tables into docs/performance.md"
     )
     options = parser.parse_args()
-    if options.write and options.only is not sections:
+    if options.write and options.only:
         parser.error("--write needs all tables: leave out --only")
     onnxruntime.set_default_logger_severity(3)
     done: dict[str, Table] = {}
     try:
         with one_thread():
-            for name in options.only:
+            for name in options.only or sections:
                 done[name] = sections[name](quick=options.quick)
                 print(done[name].markdown(), end="\n\n", flush=True)
     except ImportError as error:

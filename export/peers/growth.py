@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from export.evaluation.options import ROOT
 from export.networks.graph import build
 from export.networks.sizes import COMPACT, Widths, weight_shapes
 from export.peers.readings import again, hop_by_hop
-from export.peers.timing import HOP, HOP_SECONDS, RATE, ROOT, Table, core, medians, ms, times
+from export.peers.timing import HOP, HOP_SECONDS, RATE, Table, core, medians, ms, times
 from livesr.app.bench import resident_mb
 from livesr.arrays import Float32
 from livesr.batch import push_all

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from export.peers.timing import ROOT, Table
+from export.evaluation.options import ROOT
+from export.peers.timing import Table
 
-BEGIN = "<!-- figures: written by `python -m export.peers --write` -->"
+BEGIN = "<!-- figures: written by `python -m export.peers --quick --write` -->"
 END = "<!-- end of figures -->"
 
 

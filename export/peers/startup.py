@@ -14,7 +14,8 @@ import numpy as np
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from export.peers.timing import ROOT, Table
+from export.evaluation.options import ROOT
+from export.peers.timing import Table
 
 _IMPORTS = {
     "livesr": "import livesr",

@@ -6,17 +6,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import soundfile as sf
 
+from export.evaluation.options import ROOT
 from livesr.arrays import Float32
 
 RATE = 16000
-HOP_SECONDS, WINDOW_SECONDS = 0.25, 3
+HOP_SECONDS = 0.25
 HOP, WINDOW = 4000, 48000  # samples
-ROOT = Path(__file__).resolve().parents[2]
 _SHARE_SECONDS = 0.03  # of each round, for a call that is shorter
 
 

@@ -138,7 +138,9 @@ def read_config(file: Path | None, **changes: object) -> Config:
     """
     try:
         settings = json.loads(file.read_text()) if file else {}
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}; check the path.") from None
+    except ValueError as error:
         raise ConfigError(f"{file} cannot be read as JSON: {error}") from None
     if not isinstance(settings, dict):
         raise ConfigError(f'{file} holds no JSON object: {{"network": ...}}.')

@@ -22,7 +22,7 @@ from export.features.encoder import LAYERS, STEPS, VALUES, Encoder
 from export.features.steps import Encoded, Heard, encode_all, together
 from export.networks.head import Head
 from export.networks.pretrained_graph import LEAST_VARIANCE, UNSPOKEN
-from export.training.probe import PENALTY, Probe, classes, fit, weights, with_directions
+from export.training.probe import PENALTY, Probe, classes, fit, weights, with_voices
 from export.training.targets import cross_entropy
 from livesr.arrays import Float64
 
@@ -89,7 +89,7 @@ def train(clips: Sequence[Heard], scenes: Sequence[Heard], recipe: Recipe) -> Tr
     if recipe.tuning_batches:
         probe = tune(encoder, head, probe, clips, scenes, recipe)
         _round(encoder)
-        probe = with_directions(probe, encode_all(encoder, clips))
+        probe = with_voices(probe, encode_all(encoder, clips), recipe.balance)
     return Trained(encoder, head, probe)
 
 
@@ -162,7 +162,7 @@ def tune(
     Args:
         encoder: changed in place.
         head: changed in place.
-        probe: to begin with; its directions are of the encoder before.
+        probe: to begin with; what it knows of voices is of the encoder before.
         clips: as recorded.
         scenes: augmented.
         recipe: of the run.
@@ -237,7 +237,7 @@ class Pooled(nn.Module):
 
     @torch.no_grad()
     def probe(self) -> Probe:
-        """With the new weights, and the directions from before."""
+        """With the new weights, and what it knew of voices before."""
         weight = (self.weight / self.spread[:, None]).cpu().numpy()
         bias = self.bias.cpu().numpy() - self._before.centre @ weight
         return replace(self._before, weight=weight, bias=bias)

@@ -5,6 +5,10 @@ Snyder et al. 2018) and multinomial logistic regression: on voices that no train
 hard to beat, so it stands beside the paper's summary c, eq. (5), in the classifier. A known voice
 (`livesr.Profile`) is told by the same statistics in the directions in which emotions of one voice
 differ most against the spread inside an emotion (linear discriminant analysis).
+
+A second such classifier learns from statistics less the mean of other clips of the same voice. Its
+logits are linear in the statistics, so a stream may subtract the mean of the logits instead: see
+`livesr.stages.adaptation`.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from livesr.stages.model_stream import block_ends
 PENALTY = 0.15  # on the classifier's weights
 SPREAD_FLOOR = 10.0  # of the spread inside an emotion, as a share of its mean over directions
 DIRECTIONS = 64
+_OTHERS = 10  # clips of a voice whose mean the second classifier subtracts
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,9 @@ class Probe:
         bias: float32 [labels].
         directions: float32 [1536, 64].
         origin: of the directions, float32 [64].
+        relative: float32 [1536, labels]; as `weight`, of the classifier that learned from
+            statistics less those of other clips of the voice.
+        relative_bias: float32 [labels].
         centre: of the training clips' statistics, float32 [1536].
         spread: likewise.
     """
@@ -51,6 +59,8 @@ class Probe:
     bias: Float32
     directions: Float32
     origin: Float32
+    relative: Float32
+    relative_bias: Float32
     centre: Float32
     spread: Float32
 
@@ -108,7 +118,8 @@ def fit(clips: Sequence[Encoded], scenes: Sequence[Encoded], balance: float, sha
     if scenes:
         weight = [(1 - share) * weight[0], share * weight[1]]
     every = [*clips, *scenes]
-    centre, spread, directions, origin = _directed(rows[0], clips)
+    centre, spread = _moments_of(rows[0])
+    voices = _voices(rows[0], clips, balance)
     rows = [(part - centre) / spread for part in rows]
     targets = np.stack([one.clip.target() for one in every])
     own, bias = _regress(np.concatenate(rows), targets, classes(every), np.concatenate(weight))
@@ -117,25 +128,52 @@ def fit(clips: Sequence[Encoded], scenes: Sequence[Encoded], balance: float, sha
         deviation,
         own / spread[:, None],
         np.asarray(bias - (centre / spread) @ own, np.float32),
-        directions,
-        origin,
-        centre,
-        spread,
+        **voices,
+        centre=centre,
+        spread=spread,
     )
 
 
-def with_directions(probe: Probe, clips: Sequence[Encoded]) -> Probe:
-    """The probe with the directions of these clips, whose encoder was fine-tuned since."""
+def with_voices(probe: Probe, clips: Sequence[Encoded], balance: float) -> Probe:
+    """The probe with what these clips tell of voices; their encoder was fine-tuned since."""
     rows = np.stack([statistics(one, probe.mean, probe.deviation) for one in clips])
-    _, _, directions, origin = _directed(rows, clips)
-    return replace(probe, directions=directions, origin=origin)
+    return replace(probe, **_voices(rows, clips, balance))
 
 
-def _directed(rows: Float32, clips: Sequence[Encoded]) -> tuple[Float32, Float32, Float32, Float32]:
-    """Centre and spread of the clips' statistics, a voice's directions in them, their origin."""
-    centre, spread = rows.mean(0), rows.std(0) + np.float32(1e-4)
-    found = _discriminants((rows - centre) / spread, clips)
-    return centre, spread, found / spread[:, None], (centre / spread) @ found
+def _voices(rows: Float32, clips: Sequence[Encoded], balance: float) -> dict[str, Float32]:
+    """A voice's directions in the clips' statistics, and the classifier relative to a voice."""
+    centre, spread = _moments_of(rows)
+    rows = (rows - centre) / spread
+    found = _discriminants(rows, clips)
+    changes = rows - _usual(rows, clips)
+    scale = np.sqrt(np.square(changes).mean(0)) + np.float32(1e-4)
+    targets = np.stack([one.clip.target() for one in clips])
+    own, bias = _regress(changes / scale, targets, classes(clips), weights(clips, balance))
+    relative = own / (scale * spread)[:, None]
+    return {
+        "directions": found / spread[:, None],
+        "origin": (centre / spread) @ found,
+        "relative": relative,
+        "relative_bias": np.asarray(bias - centre @ relative, np.float32),
+    }
+
+
+def _moments_of(rows: Float32) -> tuple[Float32, Float32]:
+    return rows.mean(0), rows.std(0) + np.float32(1e-4)
+
+
+def _usual(rows: Float32, clips: Sequence[Encoded]) -> Float32:
+    """Of each clip the mean of ten others of its voice, or of all; zeros where there is none."""
+    rng, voices = np.random.default_rng(0), defaultdict(list)
+    for index, one in enumerate(clips):
+        voices[one.clip.speaker].append(index)
+    found = np.zeros_like(rows)
+    for own in voices.values():
+        for index in own if len(own) > 1 else ():
+            others = [other for other in own if other != index]
+            drawn = rng.choice(others, min(_OTHERS, len(others)), replace=False)
+            found[index] = rows[drawn].mean(0)
+    return found
 
 
 def weights(clips: Sequence[Encoded | Heard], balance: float) -> Float32:

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import typer
@@ -43,6 +44,8 @@ def read(path: Path) -> dict[str, Any]:
         LivesrError: if it cannot be read, or is not TOML.
     """
     try:
+        if not _is_file(path):
+            return {}
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
@@ -50,6 +53,24 @@ def read(path: Path) -> dict[str, Any]:
         raise LivesrError(f"{path} cannot be read: {error.strerror}.") from None
     except ValueError as error:
         raise LivesrError(f"{path} is not TOML ({error}); mend it, or move it away.") from None
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is something to read: the null device holds nothing.
+
+    Raises:
+        LivesrError: if it is neither: a device may never end, a pipe never begin.
+    """
+    mode = path.stat().st_mode
+    if not S_ISREG(mode) and not _is_null(path):
+        raise LivesrError(f"{path} is not a file; set {VARIABLE} to one.")
+    return S_ISREG(mode)
+
+
+def _is_null(path: Path) -> bool:
+    with suppress(OSError):
+        return path.samefile(os.devnull)
+    return False
 
 
 def defaults(values: Mapping[str, Any], context: typer.Context, path: Path) -> dict[str, Any]:
@@ -148,6 +169,11 @@ def _checked(option: TyperOption, value: Any, where: str, context: typer.Context
     return value
 
 
+def spelt(table: Iterable[str], name: str) -> list[str]:
+    """The keys of a table that are this option: with_sound is with-sound."""
+    return [key for key in table if _long(key) == _long(name)]
+
+
 def write(path: Path, key: str, value: str | None) -> None:
     """Set a key of the file, or take it away; comments and the other keys stay as they are.
 
@@ -157,12 +183,14 @@ def write(path: Path, key: str, value: str | None) -> None:
         value: as TOML or, where it is not TOML, as words; None takes the key away.
 
     Raises:
-        LivesrError: if the file is not TOML, or cannot be written.
+        LivesrError: if the file is not TOML, or cannot be written, or is a device.
     """
     import tomlkit  # noqa: PLC0415
     from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415
 
     read(path)  # refuses what is not TOML
+    if _is_null(path):
+        raise LivesrError(f"{path} keeps nothing; set {VARIABLE} to a file.")
     *tables, name = key.split(".")
     try:
         document = tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() else "")
@@ -171,13 +199,15 @@ def write(path: Path, key: str, value: str | None) -> None:
             if inner not in table and value is not None:
                 table[inner] = tomlkit.table()
             table = table.get(inner, {})
-        if value is None:
-            with suppress(KeyError):
-                del table[name]
-                if tables and not table:
-                    del document[tables[0]]
-        else:
-            table[name] = parsed(value)
+        if not isinstance(table, MutableMapping):
+            raise LivesrError(f"{path}: {tables[0]} is no table; take it out first (--unset).")
+        same = spelt(table, name)
+        if value is not None:
+            table[same[-1] if same else name] = parsed(value)
+        for older in same if value is None else same[:-1]:
+            del table[older]
+        if tables and not table:
+            document.pop(tables[0], None)
         place = Path(os.path.realpath(path))  # a link stays one: its file is replaced
         place.parent.mkdir(parents=True, exist_ok=True)
         new = place.with_name(f"{place.name}.new")

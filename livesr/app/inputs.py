@@ -75,7 +75,11 @@ def _in_folder(folder: str) -> Iterator[Input]:
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in SOUND_NAMES:
-                below = PurePath(os.path.relpath(os.path.join(place, name), folder))
+            whole = os.path.join(place, name)
+            if name.startswith(".") or Path(name).suffix.lower() not in SOUND_NAMES:
+                continue
+            # Who names a folder does not mean to wait for a pipe in it.
+            if os.path.isfile(whole) or not os.path.exists(whole):
+                below = PurePath(os.path.relpath(whole, folder))
                 path = os.path.join(folder, below)
                 yield Input(path, PurePath(path).as_posix(), below)

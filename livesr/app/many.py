@@ -28,13 +28,21 @@ from livesr.app.console import PlainConsole
 from livesr.app.exit_status import ExitStatus
 from livesr.app.how import How
 from livesr.app.inputs import Input
-from livesr.app.outputs import STDOUT, Place, check_outputs, is_folder, is_stdout, open_output
+from livesr.app.outputs import (
+    STDOUT,
+    Place,
+    check_outputs,
+    is_folder,
+    is_stdout,
+    open_output,
+    shown,
+)
 from livesr.app.profiles import settings_read
 from livesr.app.progress import FileProgress, lengths
 from livesr.app.report.report import Report
 from livesr.app.writers import CsvWriter, JsonlWriter, Writer, write_to_all
 from livesr.errors import LivesrError
-from livesr.event import Item
+from livesr.event import Event, Item
 from livesr.files.jsonl import is_session
 from livesr.files.recording import events_path
 from livesr.files.replay import judged_by, opened, play
@@ -75,19 +83,28 @@ class Outcome:
         summaries: by channel; None is the mean of all.
         failed: why it could not be processed, or not to its end.
         notes: words about it.
+        early: events before the first reading, which says of which channels there is a summary.
     """
 
     summaries: dict[int | None, Summary] = field(default_factory=dict)
     failed: str = ""
     notes: list[str] = field(default_factory=list)
+    early: list[Event] = field(default_factory=list)
 
     def take(self, item: Item) -> None:
         """Take one reading or event."""
         if isinstance(item, Reading):
-            self.summaries.setdefault(item.channel, Summary()).add(item)
+            if item.channel not in self.summaries:
+                self.summaries[item.channel] = Summary()
+                for event in self.early:
+                    if event.channel == item.channel:
+                        self.summaries[item.channel].add(event)
+            self.summaries[item.channel].add(item)
             return
         if item.channel in self.summaries:
             self.summaries[item.channel].add(item)
+        else:
+            self.early.append(item)
         if item.kind == "file":
             self.failed = self.failed or item.text
         elif item.kind in ("note", "silence"):
@@ -650,7 +667,7 @@ def _write_summary(path: str, rows: Sequence[dict[str, Any]], force: bool) -> No
     except BrokenPipeError:
         return  # the reader is gone: its wish
     except OSError as error:
-        raise LivesrError(f"{path} cannot be written: {error.strerror}.") from None
+        raise LivesrError(f"{shown(path)} cannot be written: {error.strerror}.") from None
     finally:
         if out is not sys.stdout:
             with suppress(OSError):  # a full disk is told of already

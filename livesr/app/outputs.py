@@ -64,7 +64,7 @@ class Outputs:
             others: what is written beside these.
 
         Raises:
-            LivesrError: as `check_outputs`.
+            LivesrError: as `check_outputs`, or if the command is empty.
         """
         named = {
             "jsonl": self.jsonl,
@@ -72,6 +72,8 @@ class Outputs:
             "report": self.report,
             "events": self.events,
         }
+        if self.command is not None and not self.command.strip():
+            raise LivesrError("--exec is empty; give a command to run, or leave it out.")
         places = [Place(f"--{name}", path) for name, path in named.items() if path is not None]
         check_outputs(inputs, [*places, *others], force=self.force)
         jsonl, csv, report, events = (
@@ -153,6 +155,11 @@ def is_stdout(path: str | Path) -> bool:
     if str(path) == "/dev/tty":
         return os.isatty(1)
     return _identity(path, found) == _identity(STDOUT, stdout)
+
+
+def shown(path: str | Path) -> str:
+    """What an output is called in a message."""
+    return "standard output" if str(path) == STDOUT else str(path)
 
 
 def open_output(path: str | Path, *, force: bool = False, keep: bool = False) -> TextIO:

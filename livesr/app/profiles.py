@@ -85,9 +85,12 @@ def settings_read(model: str | None, path: Path | None, profile: Profile | None)
         path: of the profile's file.
         profile: as it was read.
     """
+    from livesr.model.load import models_directory  # noqa: PLC0415  (opens onnxruntime)
+
     read = [("the model", model), ("the profile", path)]
     if profile is not None and os.path.exists(profile.model):  # not a bundled one
         read.append(("the profile's model", profile.model))
+    read += [("a model of livesr's own", file) for file in models_directory().glob("*.onnx")]
     return [Place(what, found) for what, found in read if found]
 
 

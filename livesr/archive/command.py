@@ -17,11 +17,14 @@ def command(
         typer.Argument(
             help="Folders, globs, sound files, lists (.txt), or tables (.csv, .parquet) with a "
             "column path; or URLs that fsspec opens, such as s3://.",
-            metavar="SOURCE...",
+            metavar="SOURCE",
         ),
     ],
     out: Annotated[
-        str, typer.Argument(help="Folder or URL of the results; an existing one is continued.")
+        str,
+        typer.Argument(
+            help="Folder or URL of the results; an existing one is continued.", metavar="OUT"
+        ),
     ],
     model: ModelOption = None,
     channel: ChannelOption = None,

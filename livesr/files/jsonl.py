@@ -47,13 +47,12 @@ def _items(path: str | Path, file: BufferedReader) -> Iterator[Item]:
         for number, line in enumerate(_lines(path, file), 1):
             try:
                 item = _item(line, last) if line.strip() else None
-            except (KeyError, TypeError, ValueError, OverflowError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 cut = isinstance(error, _NotJson) and not line.endswith(b"\n")
                 if last and cut and len(line) < _LONGEST_LINE:
                     return  # the program that wrote it was killed here
-                why = f"no {error}" if isinstance(error, KeyError) else f"{error!s:.200}"
                 raise LivesrError(
-                    f"{path}, line {number}, is not what livesr writes ({why}); "
+                    f"{path}, line {number}, is not what livesr writes ({error!s:.200}); "
                     "give a file that --jsonl wrote."
                 ) from None
             if item:

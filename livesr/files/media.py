@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -45,17 +46,21 @@ def media_format(head: bytes) -> tuple[str, str] | None:
     return None
 
 
-def convert_command(name: str) -> str:
+def convert_command(path: Path | None) -> str:
     """What turns such a file into one that needs no extra."""
-    return f"ffmpeg -i {shlex.quote(name)} -ar 16000 -ac 1 {shlex.quote(name + '.wav')}"
+    return _ffmpeg(path, "")
 
 
-def scale_command(name: str, scale: float) -> str:
+def scale_command(path: Path | None, scale: float) -> str:
     """What turns samples that were written without being scaled into such as are."""
-    return (
-        f"ffmpeg -i {shlex.quote(name)} -af volume=1/{scale:.0f} -ar 16000 -ac 1 "
-        f"{shlex.quote(name + '.wav')}"
-    )
+    return _ffmpeg(path, f"-af volume=1/{scale:.0f} ")
+
+
+def _ffmpeg(path: Path | None, options: str) -> str:
+    name = "FILE" if path is None else str(path)  # what came through a pipe has no name
+    made = shlex.quote(f"{name}.wav")
+    command = f"ffmpeg -i {shlex.quote(name)} {options}-ar 16000 -ac 1 {made}"
+    return command if path else f"save it as FILE, then {command}"
 
 
 class Media:

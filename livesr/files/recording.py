@@ -40,8 +40,14 @@ def to_grid(samples: Float32) -> Float32:
 
 
 def events_path(path: str | Path) -> Path:
-    """Where the events of a recording lie."""
+    """Where the events of a recording lie.
+
+    Raises:
+        LivesrError: if the path has no name at its end.
+    """
     path = Path(path)
+    if not path.name:
+        raise LivesrError(f"{str(path)!r} names no file; give a recording a name.")
     return path.with_name(path.name + ".events.jsonl")
 
 
@@ -61,6 +67,8 @@ class Recording:
     """
 
     def __init__(self, path: str | Path) -> None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise LivesrError(f"A recording is named by a path; {path!r:.60} is none.")
         self.path = Path(path)
         kind = _FORMATS.get(self.path.suffix.lower())
         if kind is None:
@@ -76,7 +84,7 @@ class Recording:
                 name_for_libsndfile(self.path), "w", SAMPLE_RATE, 1, "PCM_24", format=kind
             )
             self._whole = self.path.stat().st_size  # bytes of whole frames
-        except (sf.LibsndfileError, OSError) as error:
+        except (sf.LibsndfileError, OSError, ValueError) as error:
             raise LivesrError(f"{path} cannot be recorded to: {reason(error)}.") from None
 
     def write(self, samples: Float32) -> None:
@@ -133,7 +141,7 @@ def read_events(path: str | Path) -> list[Event]:
         if error.errno == ENAMETOOLONG:  # then `Recording` could not have made it either
             return []
         why = error.strerror
-    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+    except ValueError as error:
         why = f"{error!s:.200}"
     raise AudioError(
         f"{file} is not the events of a recording ({why}); move it away to replay the sound."
@@ -143,19 +151,22 @@ def read_events(path: str | Path) -> list[Event]:
 def _parsed(file: Path) -> Iterator[Event]:
     before = 0.0
     data = file.read_bytes()
-    for line in data.splitlines():
+    for number, line in enumerate(data.splitlines(), 1):
         try:
             values = json.loads(line)
-        except ValueError:
-            if not data.endswith(line) or not line.startswith(b'{"'):
-                raise
-            yield Event("note", before, text=CUT_EVENT)
-            return
-        try:
+            if not isinstance(values, dict):
+                raise TypeError("it is no JSON object")
             event = Event.from_dict(values)
+            if event.at < before:
+                raise ValueError("times run backwards")
         except UnknownKindError:
             continue
-        if event.at < before:
-            raise ValueError("times run backwards")
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            if not data.endswith(line) or not line.startswith(b'{"'):
+                raise ValueError(f"line {number}: {error}") from None
+            yield Event("note", before, text=CUT_EVENT)
+            return
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise ValueError(f"line {number}: {error}") from None
         before = event.at
         yield event

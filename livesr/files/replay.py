@@ -491,7 +491,7 @@ class _Stream:
             return AudioError(
                 f"{name}, after {seconds:.2f} s, holds samples of {error.largest:.6g}, where full "
                 "scale is 1: they were written without being scaled. Scale it: "
-                + scale_command(name, error.scale)
+                + scale_command(self._sound.path, error.scale)
             )
         return AudioError(f"{name}, after {seconds:.2f} s: {error}")
 

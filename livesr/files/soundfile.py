@@ -23,7 +23,7 @@ from livesr.files.media import Media, convert_command, media_format
 from livesr.files.parts import HEADERS, Finding, follows_on, layout, pipe_wave
 from livesr.settings import MOST_CHANNELS, SAMPLE_RATE
 from livesr.stages.resample import Resampler
-from livesr.stages.samples import check_rate, in_words
+from livesr.stages.samples import check_rate, in_number, in_words
 
 STDIN = "-"
 _BLOCK_SECONDS = 0.5
@@ -34,6 +34,8 @@ _UNKNOWN_FRAMES = 2**44  # or more: the length is unknown
 _FEW = 256  # frames
 _TOLERANCE = 3 * 1152  # frames, by which a length may be wrong: three of mp3's own
 _BARE = "it has no header"
+# What libsndfile says of an open file whose format it does not know.
+_MISTAKEN = "File does not exist or is not a regular file"
 _PIPED = (b".snd", b"fLaC")  # beside WAVE, what libsndfile reads from a pipe as it comes
 _WIDTHS = {"s16": "PCM_16", "s24": "PCM_24", "s32": "PCM_32", "f32": "FLOAT", "f64": "DOUBLE"}
 _RAW = {f"{name}{order}": kind for name, kind in _WIDTHS.items() for order in ("le", "be")}
@@ -323,7 +325,7 @@ class SoundFile:
         except ModuleNotFoundError:
             raise AudioError(
                 f"{self.name} is {kind[1]}, which needs pip install 'livesr[media]'; "
-                f"or convert it: {convert_command(self.name)}"
+                f"or convert it: {convert_command(self.path)}"
             ) from None
         except AudioError as error:
             if not self.findings:
@@ -332,6 +334,8 @@ class SoundFile:
             raise AudioError(f"{told}: {self.findings[0].text}.") from None
 
     def _unreadable(self, why: str) -> AudioError:
+        if why.startswith(_MISTAKEN):
+            why = "its format is not recognised"
         if why == _BARE:
             return AudioError(
                 f"{self.name} has no header; say what it holds, such as --rate 8000 --format mulaw "
@@ -342,11 +346,19 @@ class SoundFile:
             f"{self.name} is not a sound file that can be read ({why}); give wav, flac, ogg or mp3."
         )
 
+    def _without_audio(self) -> AudioError:
+        why = "it has a header and no samples"
+        if self._raw:
+            why = f"it is shorter than one sample of {in_number(self._raw.channels)}"
+        if self.findings:
+            why = self.findings[0].text
+        return AudioError(f"{self.name} holds no audio: {why}.")
+
     def _check(self, decoder: _Decoder, size: float) -> None:
         """Before a block is read, whose size goes by what the header says."""
         if isinstance(decoder, _Sndfile):
             if decoder.frames == 0:
-                raise AudioError(f"{self.name} holds no audio: it has a header and no samples.")
+                raise self._without_audio()
             # libsndfile makes silence, for hours, of what a header promises and a file lacks.
             if (
                 not any(kind.startswith(_ENDING) for kind in decoder.kinds)
@@ -392,8 +404,7 @@ class SoundFile:
         if self._incoming:
             self._look_after(self._incoming)
         if not done:
-            why = self.findings[0].text if self.findings else "it has a header and no samples"
-            raise AudioError(f"{self.name} holds no audio: {why}.")
+            raise self._without_audio()
 
     def _part(self, decoder: _Decoder, before: int) -> Iterator[Float32]:
         fit = _Fit(decoder, self.rate, self.channels)

@@ -176,7 +176,13 @@ class Listener:
         self._worker.command(self._worker.forget)
 
     def mark(self, text: str = "") -> None:
-        """Note this moment, among the events and beside the recording."""
+        """Note this moment, among the events and beside the recording.
+
+        Raises:
+            LivesrError: if `text` is no str.
+        """
+        if not isinstance(text, str):
+            raise LivesrError(f"A mark's text is {text!r:.60}; give a str.")
         self._worker.command(lambda: self._worker.capture.note("mark", text))
 
     def teach(self, label: str) -> None:

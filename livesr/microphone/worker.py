@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from livesr.arrays import Float32
-from livesr.errors import DeviceError, LivesrError
+from livesr.errors import DeviceError
 from livesr.event import PAUSED, Item
 from livesr.files.recording import Recording
 from livesr.microphone.capture import Capture
@@ -118,8 +118,8 @@ class Worker:
         """
         microphone = in_time(self._first, ANSWER_SECONDS, Microphone.close)
         try:
-            recording = Recording(self._record) if self._record else None
-        except LivesrError:
+            recording = Recording(self._record) if self._record is not None else None
+        except BaseException:
             microphone.close()
             raise
         self.capture = Capture(self._recognizer, recording)

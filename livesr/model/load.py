@@ -105,6 +105,7 @@ class Model:
             )
         self.steps = int(self.memory_shapes["valid"][0])
         self.context_size = int(told["context"][0])  # of c, eq. (5)
+        self.relative = "relative" in self.outputs  # logits for `livesr.stages.adaptation`
         if self.steps > _MOST_STEPS:
             raise ModelError(
                 f"{source} looks back on {self.steps:,} steps, livesr on {_MOST_STEPS:,} at most; "
@@ -143,17 +144,20 @@ class Model:
         except Exception as error:
             raise self._failed(str(error)) from None
         outputs: dict[str, Float32] = dict(zip(self.outputs, found, strict=True))
-        for name, shape in (
-            ("probabilities", (len(features), len(self.info.labels))),
-            ("attention", (len(features), self.steps)),
-            ("context", (len(features), self.context_size)),
-        ):
+        sizes = {
+            "probabilities": len(self.info.labels),
+            "attention": self.steps,
+            "context": self.context_size,
+        }
+        if self.relative:
+            sizes["relative"] = len(self.info.labels)
+        for name, size in sizes.items():
             values = outputs[name]
-            if values.shape != shape or values.dtype != np.float32:
+            if values.shape != (len(features), size) or values.dtype != np.float32:
                 raise self._failed(f"{name} are {values.dtype} {values.shape}")
-            if name == "context":
+            if name in ("context", "relative"):
                 if not np.isfinite(values).all():
-                    raise self._failed("context is not finite")
+                    raise self._failed(f"{name} is not finite")
                 continue
             sums = values.sum(1)
             if not (values.min() >= 0 and sums.min() > 0 and sums.max() < np.inf):

@@ -52,7 +52,7 @@ def command(
         typer.Option(help="Seconds without a message before a client is disconnected.", min=1.0),
     ] = 60.0,
 ) -> None:
-    """Recognize many live voices over websockets; a page for the browser at /."""
+    """Recognise many live voices over websockets; a page for the browser at /."""
     from livesr.errors import LivesrError
 
     if sys.platform == "win32":

@@ -19,6 +19,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         queue_seconds: sound read from a connection and not yet processed; the rest waits in TCP.
         outbox: messages that wait for a slow reader. In mode "live" the oldest readings are dropped
             beyond that; in mode "lossless" the server processes no more sound until they are read.
+        ping_seconds: how often a client is pinged, so that proxies keep its connection open.
         slow_seconds: how long a client may read nothing before it is disconnected.
         idle_seconds: how long a client may send nothing before it is disconnected.
         handshake_seconds: how long the head of a request may take.
@@ -36,6 +37,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     again_seconds: float = 1.0
     queue_seconds: float = 4.0
     outbox: int = 64
+    ping_seconds: float = 20.0
     slow_seconds: float = 15.0
     idle_seconds: float = 60.0
     handshake_seconds: float = 10.0

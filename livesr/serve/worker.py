@@ -186,7 +186,7 @@ def _config(hub: Hub, settings: ServeSettings) -> uvicorn.Config:
         http=GuardedHttp,
         ws=StreamProtocol,
         ws_max_size=settings.limits.resume_bytes,
-        ws_ping_interval=20.0,
+        ws_ping_interval=settings.limits.ping_seconds,
         # In mode "lossless" a pong may wait behind minutes of sound; `Session` finds dead clients.
         ws_ping_timeout=None,
         ws_per_message_deflate=False,

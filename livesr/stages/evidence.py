@@ -42,6 +42,12 @@ class Evidence(Stage):
     def reset(self) -> None:
         self._recent: Bool = np.zeros(0, np.bool_)  # speech or not, the window's blocks
 
+    @property
+    def factor(self) -> float:
+        """Of the window as it stands, as `factor` has it."""
+        spoken = float(np.count_nonzero(self._recent)) * self._block_seconds
+        return float(factor(max(spoken, self._block_seconds), self._settings))
+
     def push(self, probabilities: Float64, speech: Bool) -> Float64:
         """One hop.
 
@@ -53,8 +59,7 @@ class Evidence(Stage):
             The probabilities to the power of the factor, float64 [labels]; sums to 1.
         """
         self._recent = np.concatenate((self._recent, speech))[-self.blocks :]
-        spoken = float(np.count_nonzero(self._recent)) * self._block_seconds
-        return tempered(probabilities, factor(max(spoken, self._block_seconds), self._settings))
+        return tempered(probabilities, np.array(self.factor))
 
     def _lengths(self, values: Mapping[str, Any], taken: int) -> dict[str, tuple[Any, Any]]:
         """After so many blocks of voice activity."""

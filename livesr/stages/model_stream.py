@@ -27,7 +27,7 @@ class ModelStream(Stage):
     at another one a quarter second at most.
     """
 
-    _fields = ("_odd", "_steps", "_probabilities", "_attention", "_context")
+    _fields = ("_odd", "_steps", "_probabilities", "_attention", "_context", "_relative")
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -40,6 +40,7 @@ class ModelStream(Stage):
         self._probabilities: Float32 = np.full(labels, 1 / labels, np.float32)
         self._attention: Float32 = np.zeros(self.model.steps, np.float32)
         self._context: Float32 = np.zeros(self.model.context_size, np.float32)
+        self._relative: Float32 = np.zeros(labels, np.float32)
         self.memory = self.model.memory()
 
     @property
@@ -52,6 +53,14 @@ class ModelStream(Stage):
         """c of eq. (5), float32 [context_size]: the representation of the window, before it
         names an emotion; zeros before a step."""
         return self._context
+
+    @property
+    def relative(self) -> Float32 | None:
+        """Relative logits of the window, float32 [labels]; None of a model without them.
+
+        See `livesr.stages.adaptation`.
+        """
+        return self._relative if self.model.relative else None
 
     @property
     def attention(self) -> Float32:
@@ -99,6 +108,8 @@ class ModelStream(Stage):
         self.memory = {name: outputs[f"new_{name}"] for name in self.memory}
         self._probabilities, self._attention = outputs["probabilities"][0], outputs["attention"][0]
         self._context = outputs["context"][0]
+        if self.model.relative:
+            self._relative = outputs["relative"][0]
         self._steps += steps
 
     def state(self) -> State:
@@ -130,6 +141,7 @@ class ModelStream(Stage):
             "probabilities": (len(self._probabilities), len(probabilities)),
             "attention": (len(self._attention), len(attention)),
             "context": (len(self._context), len(values["_context"])),
+            "relative": (len(self._relative), len(values["_relative"])),
             "shares": (True, bool(shares and probabilities.any())),
         }
 

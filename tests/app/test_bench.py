@@ -29,7 +29,8 @@ def test_the_quick_bench_prints_every_table() -> None:
 def test_the_first_reading_is_timed_until_there_is_one() -> None:
     clip = str(Path(__file__).parents[1] / "data" / "banglaser.flac")
     replay = [sys.executable, "-m", "livesr", "replay", "--jsonl", "-"]
-    bare = [sys.executable, "-c", "print('\"probabilities\"')"]
-    assert first_line_seconds([*replay, clip]) > first_line_seconds(bare)
+    slow = "import time; time.sleep(0.5); print('\"probabilities\"', flush=True); time.sleep(3600)"
+    assert first_line_seconds([sys.executable, "-c", slow]) >= 0.5  # and its end is not waited for
+    first_line_seconds([*replay, clip])  # which raises where there is no reading
     with pytest.raises(LivesrError, match=r"absent\.flac` printed no reading"):
         first_line_seconds([*replay, "absent.flac"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -36,6 +37,15 @@ def test_short_help_is_the_long_one(arguments: tuple[str, ...]) -> None:
     told = commands.livesr(*arguments, "-h")
     assert told.returncode == 0 and "Usage" in told.stdout
     assert told.stdout == commands.livesr(*arguments, "--help").stdout
+
+
+@pytest.mark.parametrize("name", sorted(commands.commands()))
+def test_a_usage_marks_each_argument_once(name: str) -> None:
+    told = commands.livesr(*filter(None, [name]), "--help", COLUMNS="200").stdout
+    usage = next(line for line in told.splitlines() if "Usage" in line)
+    assert not re.search(r"\[\[|\{\[|\.\.\.[\]}]*\.\.\.", usage)
+    assert not re.search(r"[\[{][a-z]+[\]}]", usage), "an argument is in capitals"
+    assert "default: (" not in told
 
 
 def test_completion_knows_commands_and_options() -> None:

@@ -226,3 +226,28 @@ def test_a_user_without_a_home(tmp_path: Path) -> None:
         )
     assert run("profiles", LIVESR_PROFILES=str(tmp_path / "voices")).returncode == 0
     assert not list(tmp_path.iterdir())  # no folder called "~"
+
+
+def test_a_device_or_a_pipe_is_neither_read_nor_replaced(tmp_path: Path) -> None:
+    pipe = Config(tmp_path / "pipe")
+    os.mkfifo(pipe.path)
+    for arguments in (("config",), ("config", "hop", "0.5"), ("models",)):
+        assert "is not a file" in pipe.refused(*arguments)
+    assert pipe.path.is_fifo()
+    null = tmp_path / "null"
+    null.symlink_to(os.devnull)
+    assert Config(null)("models").returncode == 0
+    assert "keeps nothing" in Config(null).refused("config", "hop", "0.5")
+    assert null.is_char_device()
+
+
+def test_an_option_stands_in_the_file_once_however_it_is_spelt(config: Config) -> None:
+    config("config", "with_sound", "true")
+    config("config", "with-sound", "false")
+    assert config.path.read_text(encoding="utf-8") == "with_sound = false\n"
+    config("config", "with-sound", "--unset")
+    assert config.path.read_text(encoding="utf-8") == ""
+    config.path.write_text("with_sound = true\nwith-sound = false  # why\n", encoding="utf-8")
+    assert config("config", "with_sound").stdout == "false\n"
+    config("config", "with_sound", "true")
+    assert config.path.read_text(encoding="utf-8") == "with-sound = true  # why\n"

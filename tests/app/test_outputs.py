@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,8 +18,10 @@ from hypothesis import strategies as st
 
 from livesr import Profile
 from livesr.app.outputs import Outputs, Place, check_outputs, is_stdout
+from livesr.app.profiles import settings_read
 from livesr.errors import LivesrError
 from livesr.files.recording import events_path
+from livesr.model.load import models_directory
 from tests.helpers import commands
 from tests.helpers.tiny import DATA
 
@@ -121,6 +124,13 @@ def test_a_report_with_sound_is_of_a_whole_file(folder: Path, part: tuple[str, s
     page = ("--report", "o.html", "--with-sound")
     assert "leave out --channel" in refusal(folder, "replay", "a.flac", *page, *part)
     assert [path.name for path in folder.iterdir()] == ["a.flac"]
+
+
+def test_a_little_sound_is_not_told_as_none(folder: Path) -> None:
+    told = livesr(folder, "replay", "a.flac", "--report", "o.html", "--with-sound")
+    size = re.search(r"The report will hold (\d+) kB of sound\.", told.stderr)
+    assert size and int(size[1]) > 0
+    assert int(size[1]) * 1e3 < (folder / "o.html").stat().st_size
 
 
 def test_a_file_is_not_emptied_for_a_run_that_never_begins(folder: Path) -> None:
@@ -369,3 +379,15 @@ def test_any_two_paths(
     elif not reads and is_stdout(paths[0]) and is_stdout(paths[1]):
         assert "standard output" in refused
     assert (maze / "a").read_text() == "a"
+
+
+def test_no_model_of_livesrs_own_is_an_output() -> None:
+    for file in models_directory().glob("*.onnx"):  # by any name: an alias, or none, chooses it
+        with pytest.raises(LivesrError, match="model of livesr's own"):
+            check_outputs(
+                settings_read("compact", None, None), [Place("--jsonl", file)], force=True
+            )
+
+
+def test_a_command_that_is_empty_is_refused(folder: Path) -> None:
+    assert "--exec is empty" in refusal(folder, "replay", CLIP.as_posix(), "--exec", " ")

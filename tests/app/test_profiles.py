@@ -419,3 +419,13 @@ def test_a_folder_that_cannot_be_made_is_told_before_anybody_speaks(
         with pytest.raises(ProfileError, match=r"me\.livesr-profile cannot be kept.*another path"):
             said("enrol", "me", "--model", str(tiny), *given)
     assert (tmp_path / "file").read_text() == ""
+
+
+def test_only_a_profile_is_removed(clips: list[str], tmp_path: Path) -> None:
+    told = CliRunner().invoke(app, ["profiles", clips[0], "--remove"])
+    assert isinstance(told.exception, ProfileError)
+    assert Path(clips[0]).is_file()
+    damaged = tmp_path / "old.livesr-profile"
+    damaged.write_bytes(b"cut")
+    said("profiles", str(damaged), "--remove")
+    assert not damaged.exists()

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from tests.archive.processes import FILES
+
 
 @pytest.fixture(scope="session")
 def recordings(tmp_path_factory: pytest.TempPathFactory, speech: np.ndarray) -> Path:
@@ -22,6 +24,17 @@ def recordings(tmp_path_factory: pytest.TempPathFactory, speech: np.ndarray) -> 
     sf.write(folder / "below" / "two.wav", pair, 44100)
     sf.write(folder / "below" / "medium.ogg", speech[14 * 16000 : 20 * 16000], 16000)
     (folder / "notes.md").write_text("not sound")
+    return folder
+
+
+@pytest.fixture
+def many(tmp_path: Path, speech: np.ndarray) -> Path:
+    """A folder of so many files that a run of them can be killed on its way."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for number in range(FILES):
+        clip = np.roll(speech, -number * 16000)[: (8 + number % 5) * 16000]
+        sf.write(folder / f"{number:02}.wav", clip, 16000)
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -11,8 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from livesr.archive.outputs import READINGS
+
 ARCHIVE = (sys.executable, "-m", "livesr", "archive")
 PATIENCE = 400.0  # seconds: machines of tests are busy
+FILES = 24  # of the fixture `many`
 
 
 def start(*arguments: object, log: Path) -> subprocess.Popen[bytes]:
@@ -71,6 +75,20 @@ def below(pid: int) -> dict[int, str]:
     for child in walk(pid):
         found[child] = lines.get(child, "")
     return found
+
+
+def chosen_process(whom: str, process: subprocess.Popen[bytes]) -> int | None:
+    """The driver, the raylet or one of the scorers, if it runs."""
+    if whom == "driver":
+        return process.pid
+    wanted = "raylet/raylet" if whom == "raylet" else "MapWorker"
+    found = [pid for pid, line in below(process.pid).items() if wanted in line]
+    return random.choice(found) if found else None
+
+
+def scored(out: Path) -> int:
+    """How many files of an archive have their readings."""
+    return sum(1 for _ in (out / READINGS).glob("*.parquet"))
 
 
 def alive(pid: int) -> bool:

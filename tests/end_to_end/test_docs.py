@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
 import re
@@ -45,12 +46,19 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+def _listens(name: str) -> bool:
+    return any(w in one.source for one in EXAMPLES[name].examples for w in NEEDS_A_MICROPHONE)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.alone if _listens(n) else ()) for n in EXAMPLES],
+)
 def test_examples_run(
     name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     test = EXAMPLES[name]
-    if any(word in one.source for one in test.examples for word in NEEDS_A_MICROPHONE):
+    if _listens(name):
         request.getfixturevalue("microphone")
     for copy, recording in RECORDINGS.items():
         shutil.copy(DATA / recording, tmp_path / copy)
@@ -84,6 +92,67 @@ def test_commands_in_pages_exist(page: Path) -> None:
                 known |= {*parameter.opts, *parameter.secondary_opts}
         unknown = [word for word in words if re.match(r"--?[a-z]", word) and word not in known]
         assert not unknown, f"livesr {name} has no {unknown}"
+
+
+def _modules_run(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Each `python -m X ...` of this repo, and each `export.X ...` in the text: name, options."""
+    text = text.replace("\\\n", " ")
+    blocks = re.findall(r"(?m)^(?: {4,}|\$ ).*?python -m (.*)$", text)
+    quoted = re.findall(r"`(?:[^`\n]* )?python -m ([^`]*)`|`(export\.[^`]*)`", text)
+    for command in [*blocks, *map("".join, quoted)]:
+        name, *words = re.split(r" #| \| | > | && ", command)[0].split()
+        if name.split(".")[0] in ("export", "livesr", "tests"):
+            yield name, [word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)]
+
+
+def _source(name: str) -> Path:
+    path = ROOT.joinpath(*name.split("."))
+    return path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _options(source: str) -> set[str]:
+    """The options in a command's source, and those of the helpers that it names."""
+    found = set(re.findall(r"\"(--?[a-z][\w-]*)\"", source))
+    for helper, own in HELPERS.items():
+        if re.search(rf"\b{helper}\(", source):
+            found |= _options(own.partition("\n")[2])
+    return found
+
+
+def _helpers() -> dict[str, str]:
+    source = (ROOT / "export" / "evaluation" / "options.py").read_text(encoding="utf-8")
+    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    return {node.name: ast.get_source_segment(source, node) or "" for node in functions}
+
+
+HELPERS = _helpers()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_modules_in_pages_exist_with_their_options(page: Path) -> None:
+    for name, options in _modules_run(page.read_text(encoding="utf-8")):
+        source = _source(name)
+        assert source.is_file(), f"python -m {name}: no such module"
+        unknown = set(options) - _options(source.read_text(encoding="utf-8"))
+        assert not unknown, f"python -m {name} has no {unknown}"
+
+
+def test_modules_are_found_in_blocks_and_in_text() -> None:
+    text = """
+    for name in a b; do
+        python -m export.train --corpora A \\
+            --seed 1   # --not one
+    A=1 python -m pytest -q
+So `python -m export.report
+--most 3`, and `export.evaluate --check=x`; `export/train.py` is a file.
+"""
+    assert list(_modules_run(text)) == [
+        ("export.train", ["--corpora", "--seed"]),
+        ("export.report", ["--most"]),
+        ("export.evaluate", ["--check"]),
+    ]
+    known = _options((ROOT / "export" / "branches.py").read_text(encoding="utf-8"))
+    assert {"--corpora", "--workers"} <= known and "--no-such" not in known
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -27,6 +27,7 @@ from livesr.app.inputs import find_inputs
 from livesr.app.many import _Joined, replay_many
 from livesr.app.progress import FileProgress, lengths
 from livesr.errors import LivesrError
+from livesr.event import PAUSED, Event
 from livesr.files.jsonl import readings_from_jsonl
 from livesr.files.recording import events_path
 from tests.helpers import commands
@@ -422,3 +423,20 @@ def test_the_only_input_that_cannot_be_read_is_status_2(tmp_path: Path) -> None:
     told = cli(tmp_path / "bad.wav", "--summary", tmp_path / "s.csv")
     assert told.returncode == 2
     assert told.stderr.count("\n") == 1
+
+
+def test_who_names_a_folder_does_not_wait_for_a_pipe_in_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.wav")
+    sf.write(tmp_path / "b.wav", np.zeros(1000), 16000)
+    assert [each.below.name for each in find_inputs([str(tmp_path)])] == ["b.wav"]
+
+
+def test_a_gap_before_the_first_reading_is_in_the_summary(tmp_path: Path, tiny: Path) -> None:
+    path = tmp_path / "a.wav"
+    sf.write(path, np.zeros(32_000), 16000)
+    gap = Event("gap", 0.0, seconds=10.0, text=PAUSED, silence=0.0)
+    events_path(path).write_text(json.dumps(gap.to_dict()) + "\n")
+    assert cli(path, "--model", tiny, "--summary", tmp_path / "s.csv").returncode == 0
+    with (tmp_path / "s.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["lost"]) == 0.0  # as `judge` says: the user paused

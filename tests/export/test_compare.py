@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from export import beside, calibrate, compare, recode, train, train_pretrained
+from export import (
+    baseline,
+    beside,
+    branches,
+    calibrate,
+    compare,
+    layers,
+    recode,
+    train,
+    train_pretrained,
+)
 from export.corpora.clips import Clip, CorpusError, labelled, read_clips
 from export.evaluation.metrics import macro
 from export.training.config import Config, ConfigError
@@ -170,9 +180,13 @@ def test_the_command_trains_judges_and_prints_again(
         (beside, ["x", "x", "--output"], "folder"),
         (train_pretrained, ["--corpora", "x", "--output"], "folder"),
         (train_pretrained, ["--corpora", "x", "--left-out"], "file"),
+        *(
+            (command, ["--corpora", "x", "--cache"], "file")
+            for command in (baseline, branches, compare, layers, train, train_pretrained)
+        ),
     ],
 )
-def test_an_output_that_cannot_be_written_is_refused_first(
+def test_a_place_that_cannot_be_written_is_refused_first(
     command: ModuleType,
     arguments: list[str],
     output: str,
@@ -186,6 +200,29 @@ def test_an_output_that_cannot_be_written_is_refused_first(
     with pytest.raises(SystemExit):
         command.main()
     assert f"{output} cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [compare, train])
+@pytest.mark.parametrize(
+    ("option", "value", "why"),
+    [
+        ("seed", "-1", "'-1' is not a whole number, 0 or more"),
+        ("epochs", "0", "'0' is not a whole number above 0"),
+    ],
+)
+def test_seeds_and_epochs_are_counts(
+    command: ModuleType,
+    option: str,
+    value: str,
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = "--seeds" if (command, option) == (compare, "seed") else f"--{option}"
+    monkeypatch.setattr("sys.argv", ["command", "--corpora", "x", f"{name}={value}"])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert why in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -261,6 +298,15 @@ def test_two_clips_that_would_be_one_are_not_recoded(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"would become x\.opus"):
         recode.write_corpus(tmp_path, "clips.csv", tmp_path / "coded", None, 24)
     assert not (tmp_path / "coded").exists()
+
+
+def test_a_clip_that_was_cut_is_not_recoded(corpora: Path, tmp_path: Path) -> None:
+    clip = corpora / "3.flac"
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    with pytest.raises(CorpusError, match=r"3\.flac"):
+        recode.write_corpus(corpora, "clips.csv", tmp_path / "coded", ["a"], 24)
+    assert not (tmp_path / "coded").exists()
+    assert recode.write_corpus(corpora, "clips.csv", tmp_path / "coded", ["b"], 24) > 0
 
 
 @pytest.mark.slow

@@ -210,6 +210,10 @@ def test_what_others_make_of_corpora_left_out_calibrates_a_model(
     monkeypatch.setattr("sys.argv", ["calibrate", str(strange), *command[2:]])
     with pytest.raises(SystemExit, match=r"made\.onnx has the labels .* as sad, neutral, happy"):
         calibrate.main()
+    monkeypatch.setattr("sys.argv", [*command, "--known-sharpness=-3"])
+    with pytest.raises(SystemExit):
+        calibrate.main()
+    assert "'-3' is not a number from 0 to 100" in capsys.readouterr().err
     monkeypatch.setattr("sys.argv", command)
     calibrate.main()
     assert "| 0.55 | 0% | 0% |" in capsys.readouterr().out
@@ -269,6 +273,15 @@ def test_metrics() -> None:
     sure = np.array([[0.9, 0.1, 0, 0], [0.6, 0.4, 0, 0], [0.3, 0.7, 0, 0], [0.45, 0.55, 0, 0]])
     curve = metrics.coverage_curve(sure, [0, 1, 1, 0], ["a"] * 4, (1.0, 0.5))
     assert curve == [0.5, 1.0]
+    of = metrics.tables([0, 0, 1, 2], [0, 1, 1, 0], ["b", "a", "b", "a"], labels=3)
+    assert list(of) == ["a", "b"]
+    assert of["a"].tolist() == [[0, 1, 0], [0, 0, 0], [1, 0, 0]]
+    assert metrics.matrix(of["b"][:2, :2], ("angry", "happy"), recall=True) == [
+        "| true \\ recognised as | angry | happy | recall |",
+        "|---|---|---|---|",
+        "| angry | 1 | 0 | 1.000 |",
+        "| happy | 0 | 1 | 1.000 |",
+    ]
     assert metrics.spread([0.5]) == "0.500"
     assert metrics.spread([0.4, 0.6]) == "0.500 ± 0.141"
 
@@ -378,16 +391,93 @@ def test_the_report_has_every_network_and_seed(
     monkeypatch.setattr("sys.argv", alone)
     with pytest.raises(SystemExit):
         report.main()
-    assert "nothing to report" in capsys.readouterr().err
+    assert "nothing to report: give models before --corpora" in capsys.readouterr().err
 
 
-def test_a_card_that_differs_and_a_table_of_nothing_fail(tmp_path: Path) -> None:
+_TOLD = [
+    "| my-corpus.2 | 2 | 9 | 0.500 | 0.4 |",
+    "Expected calibration error over all clips, 15 bins: 0.100",
+    "Of the 100 labels given 70 are right.",
+]
+
+
+@pytest.mark.parametrize(
+    ("place", "line", "agrees"),
+    [
+        (0, "| my-corpus.2 | 2 | 9 | 0.510 | 0.4 |", True),
+        (0, "| my-corpus.2 | 2 | 9 | 0.600 | 0.4 |", False),
+        (0, "| my-corpus.2 | 3 | 9 | 0.500 | 0.4 |", False),
+        (1, "Expected calibration error over all clips, 15 bins: 0.119", True),
+        (1, "Expected calibration error over all clips, 15 bins: 0.130", False),
+        (2, "Of the 103 labels given 69 are right.", True),
+        (2, "Of the 110 labels given 70 are right.", False),
+        (2, "Of the 100 labels given 60 are right.", False),
+        (1, "no such line", False),
+    ],
+)
+def test_a_card_is_compared_with_what_was_measured(
+    place: int, line: str, agrees: bool, tmp_path: Path
+) -> None:
     card = tmp_path / "card.md"
-    card.write_text("| my-corpus.2 | 2 | 9 | 0.500 | 0.4 |\n")
-    check_card(card, ["| my-corpus.2 | 2 | 9 | 0.510 | 0.4 |"])
-    with pytest.raises(SystemExit, match="differs"):
-        check_card(card, ["| my-corpus.2 | 2 | 9 | 0.600 | 0.4 |"])
-    with pytest.raises(SystemExit, match="differs"):
-        check_card(card, ["| my-corpus.2 | 3 | 9 | 0.500 | 0.4 |"])
+    card.write_text("\n".join([*_TOLD[:place], line, *_TOLD[place + 1 :]]))
+    if agrees:
+        assert check_card(card, _TOLD) == 4
+        return
+    with pytest.raises(SystemExit, match=r"card\.md differs from what was measured"):
+        check_card(card, _TOLD)
+
+
+def test_a_table_of_nothing_agrees_with_no_card(tmp_path: Path) -> None:
+    card = tmp_path / "card.md"
+    card.write_text("\n".join(_TOLD))
     with pytest.raises(SystemExit, match="Nothing was measured"):
         check_card(card, ["| true | angry |"])
+
+
+def test_several_models_are_judged_at_once_as_each_alone(
+    clips: list[Clip],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    files = [str(save_tiny(tmp_path / f"{n}.onnx", tiny_info(name=f"m{n}"), n)) for n in (1, 2)]
+    cards = [tmp_path / f"{n}.md" for n in (1, 2)]
+
+    def run(*options: str) -> str:
+        monkeypatch.setattr("sys.argv", ["evaluate", "--corpora", str(tmp_path), *options])
+        evaluate.main()
+        return capsys.readouterr().out
+
+    alone = [run("--model", file) for file in files]
+    assert [said.split("\n\n")[1] for said in alone] == [
+        "\n".join(table(clips, judge_all(clips, Evaluation(file)))).split("\n\n")[0]
+        for file in files
+    ]
+    for card, said in zip(cards, alone, strict=True):
+        card.write_text(said)
+    said = run("--model", *files, "--check", *map(str, cards))
+    agree = "".join(f"\n{card}: 6 figures agree.\n" for card in cards)
+    assert said == "\n".join(alone) + agree
+    cards[1].write_text(alone[1].replace("| 2 | 16 |", "| 3 | 16 |"))
+    with pytest.raises(SystemExit, match=r"2\.md differs .*; the card does not have it"):
+        run("--model", *files, "--check", *map(str, cards))
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--most", "3"], "give --conditions too"),
+        (["--model", "open", "acrnn", "--check", "a.md"], "a card for each of the 2 model"),
+        (["--model", "open", "open"], "open is given twice"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(
+    options: list[str],
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["evaluate", "--corpora", "nowhere", *options])
+    with pytest.raises(SystemExit):
+        evaluate.main()
+    assert why in capsys.readouterr().err

@@ -8,11 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from export.evaluation.options import Once, above_zero, new_file, new_folder, up_to_one, whole
+from export.evaluation.options import (
+    Once,
+    above_zero,
+    add_cache,
+    add_corpora,
+    command_parser,
+    factor,
+    new_file,
+    new_folder,
+    refuse_beside,
+    up_to_one,
+    whole,
+)
 
 
 def test_numbers() -> None:
-    assert (whole("0"), above_zero("2"), up_to_one("0.3")) == (0, 2, 0.3)
+    assert (whole("0"), above_zero("2"), up_to_one("0.3"), factor("1.75")) == (0, 2, 0.3, 1.75)
     for kind, text, why in (
         (whole, "-1", "'-1' is not a whole number, 0 or more"),
         (whole, "1.5", "not a whole number"),
@@ -20,6 +32,8 @@ def test_numbers() -> None:
         (up_to_one, "1.1", "'1.1' is not a number from 0 to 1"),
         (up_to_one, "nan", "from 0 to 1"),
         (up_to_one, "x", "from 0 to 1"),
+        (factor, "-3", "'-3' is not a number from 0 to 100"),
+        (factor, "inf", "from 0 to 100"),
     ):
         with pytest.raises(argparse.ArgumentTypeError, match=why):
             kind(text)
@@ -60,3 +74,33 @@ def test_an_output_that_cannot_be_written_is_refused(
         there = path.exists()
         assert kind(str(path)) == path
         assert path.exists() == there
+
+
+def test_help_says_the_defaults_that_there_are() -> None:
+    parser = command_parser("A command.\n\n    its example")
+    add_corpora(parser)
+    add_cache(parser, Path("kept"))
+    parser.add_argument("--seeds", nargs="+", default=[1, 2], help="train with these seeds")
+    parser.add_argument("--enrol", nargs="+", default=[], help="enrol these")
+    parser.add_argument("--examples", type=whole, default=0, help="enrol so many")
+    parser.add_argument("--warm", action="store_true", help="judge warm")
+    told = " ".join(parser.format_help().split())
+    assert "\n    its example\n" in parser.format_help()
+    for text in ("(default: kept)", "(default: 1 2)", "enrol so many (default: 0)"):
+        assert text in told
+    assert told.count("(default: ") == 3
+
+
+def test_an_option_that_another_leaves_unused_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--voices", action="store_true")
+    parser.add_argument("--left-out")
+    parser.add_argument("--enrol", nargs="+", default=[])
+    for given in (["--voices"], ["--left-out", "a", "--enrol", "sad"], []):
+        refuse_beside(parser, parser.parse_args(given), "voices", "left_out", "enrol")
+    with pytest.raises(SystemExit):
+        options = parser.parse_args(["--voices", "--left-out", "a"])
+        refuse_beside(parser, options, "voices", "enrol", "left_out")
+    assert "--left-out is not used beside --voices" in capsys.readouterr().err

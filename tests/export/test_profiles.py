@@ -82,20 +82,72 @@ def test_each_corpus_is_judged_by_the_model_that_never_heard_it(
     assert [file.stat().st_mtime_ns for file in (tmp_path / "kept").iterdir()] == made
 
 
+def test_nobody_with_enough_clips_is_told_and_no_table_of_nothing(
+    tmp_path: Path, speech: np.ndarray, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuts = [Cut(n * 12_000, "made", "s1", LABELS[n % 4], "test") for n in range(8)]
+    folder = save_corpus(tmp_path / "few", speech, cuts, 16_000)
+    options = ("--corpora", str(folder), "--model", str(tiny), "--cache", str(tmp_path / "kept"))
+    for more in ((), ("--conditions",)):
+        with pytest.raises(SystemExit, match="No speaker has enough clips: 3 emotions or more"):
+            told(*options, *more, monkeypatch=monkeypatch)
+
+
 @pytest.mark.parametrize("command", [profiles, steady])
+def test_a_clip_that_was_cut_is_refused(
+    command: ModuleType, corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = corpora / "20.flac"
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    arguments = ["--corpora", str(corpora), "--split", "dev", "--cache", str(tmp_path / "kept")]
+    monkeypatch.setattr("sys.argv", ["command", *arguments])
+    with pytest.raises(SystemExit, match=r"20\.flac"):
+        command.main()
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_clip_of_another_emotion_that_was_cut_is_refused(
+    corpora: Path, tmp_path: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = [Cut(0, "other", "other_1", "fear", "dev")]
+    more = save_corpus(tmp_path / "more", speech, cut, 16_000, table="other-emotions.csv")
+    clip = more / "0.flac"
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    options = ("--corpora", str(corpora), "--split", "dev", "--others", str(more))
+    with pytest.raises(SystemExit, match=r"more/0\.flac"):
+        told(*options, "--cache", str(tmp_path / "kept"), monkeypatch=monkeypatch)
+
+
+_BOTH = [
+    (["--enrol", "netural"], "invalid choice: 'netural'"),
+    (["--speakers", "0"], "whole number above 0"),
+    (["--cache", __file__], "cannot be written"),
+    (["--cache", f"{__file__}/below"], "cannot be written"),
+]
+
+
 @pytest.mark.parametrize(
-    ("option", "value", "why"),
-    [("--enrol", "netural", "invalid choice: 'netural'"), ("--most", "0", "whole number above 0")],
+    ("command", "options", "why"),
+    [
+        *((command, *case) for command in (profiles, steady) for case in _BOTH),
+        (profiles, ["--voices", "--model", "open"], "--model is not used beside --voices"),
+        (profiles, ["--voices", "--conditions"], "--conditions is not used beside --voices"),
+        (profiles, ["--voices", "--enrol", "sad"], "--enrol is not used beside --voices"),
+        (profiles, ["--conditions", "--others", "x"], "--others is not used beside --conditions"),
+        (profiles, ["--conditions", "--left-out", "x"], "--left-out is not used beside"),
+        (profiles, ["--left-out", "x", "--split", "test"], "--split is not used beside --left-out"),
+        (profiles, ["--left-out", "x", "--model", "open"], "--model is not used beside"),
+        (steady, ["--enrol", "neutral"], "give --examples too"),
+    ],
 )
 def test_options_that_would_do_nothing_are_refused(
     command: ModuleType,
-    option: str,
-    value: str,
+    options: list[str],
     why: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["command", "--corpora", "nowhere", option, value])
+    monkeypatch.setattr("sys.argv", ["command", "--corpora", "nowhere", *options])
     with pytest.raises(SystemExit):
         command.main()
     assert why in capsys.readouterr().err

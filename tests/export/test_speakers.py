@@ -11,9 +11,9 @@ import pytest
 
 from export.corpora.clips import Clip
 from export.evaluation import metrics, neutral, speakers
+from export.evaluation.curves import Curve, Gain
 from export.evaluation.judging import ClipResult, Evaluation
 from export.evaluation.speakers import Speakers, interval
-from export.profiles import Curve, Gain
 from livesr import Recognizer
 from livesr.model.metadata import LABELS
 from livesr.reading import Reading

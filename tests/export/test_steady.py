@@ -118,7 +118,7 @@ def _made(label: int, *parts: tuple[int, float]) -> tuple[Talk, Windows]:
     probabilities = np.where(np.eye(4)[said] > 0, 0.7, 0.1)
     speech = tuple([np.ones(8, np.bool_)] * count)
     context, ends = np.zeros((count, 2), np.float32), np.arange(1, count + 1) / 4
-    windows = Windows(probabilities, context, speech, ends, np.ones(count))
+    windows = Windows(probabilities, context, np.zeros((count, 0)), speech, ends, np.ones(count))
     return Talk("made", "s", tuple(parts), ()), windows
 
 

@@ -292,8 +292,21 @@ def test_settings_that_cannot_be_used(tmp_path: Path, setting: str, value: Any, 
 
 
 def test_the_configs_that_ship_can_be_used() -> None:
-    for file in (Path(train.__file__).parent / "configs").glob("*.json"):
-        assert read_config(file).wrote(read_config(file).to_json())
+    files = list((Path(train.__file__).parent / "configs").glob("*.json"))
+    assert sorted(file.stem for file in files) == [
+        "acrnn",
+        "acrnn-compact",
+        "comparison",
+        "emodb",
+        "emodb7",
+        "iemocap",
+        "open",
+        "others",
+    ]
+    for file in files:
+        written = json.loads(file.read_text())
+        found = json.loads(read_config(file).to_json())
+        assert {name: found[name] for name in written} == written
 
 
 def test_dev_is_trained_on_only_if_a_config_asks_for_it(corpus: Path) -> None:
@@ -306,7 +319,7 @@ def test_dev_is_trained_on_only_if_a_config_asks_for_it(corpus: Path) -> None:
 
     assert splits("train") == [{"train"}, {"dev"}, {"test"}]
     assert splits("train", "dev") == [{"train", "dev"}, set(), {"test"}]
-    with pytest.raises(CorpusError, match="No dev clips of made"):
+    with pytest.raises(CorpusError, match="No dev clips of made; see the column split"):
         train.chosen([clip for clip in every if clip.split != "dev"], Config(corpora=("made",)))
     with pytest.raises(CorpusError, match="6 clips of made to train on do not fill a batch of 32"):
         train.chosen(every, Config(corpora=("made",)))
@@ -460,6 +473,11 @@ def test_unlabelled_speech_is_given_where_the_config_wants_some(tmp_path: Path) 
         Config(unlabelled=0.5, teach=0)
 
 
+def test_a_config_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.json cannot be read: No such file .*check the"):
+        read_config(tmp_path / "none.json")
+
+
 @pytest.mark.slow
 def test_the_command_trains_exports_and_leaves_out(
     corpus: Path,
@@ -501,7 +519,7 @@ def test_the_command_trains_exports_and_leaves_out(
     for change, message in (
         ({"network": "lstm"}, "network 'lstm' is none of"),
         ({"speed": 2}, "sets speed, which is no setting"),
-        ({"corpora": ["other"], "seed": 9}, "No train clips of other"),
+        ({"corpora": ["other"], "seed": 9}, "No train clips of other; name yours in `corpora`"),
         ({"epochs": 2}, "made with another config"),
     ):
         config.write_text(json.dumps(settings | change))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 import livesr
 from livesr import AudioError, Event, LivesrError, Reading, Recognizer
 from livesr.event import Item
-from livesr.files.recording import CUT_EVENT, Recording, read_events, to_grid
+from livesr.files.recording import CUT_EVENT, Recording, events_path, read_events, to_grid
 from livesr.files.replay import ReplaySettings, play
 from livesr.microphone.capture import Capture
 from tests.helpers.tiny import DATA
@@ -226,6 +227,7 @@ def test_recordings_are_not_overwritten(tmp_path: Path) -> None:
         '{"event": "gap", "at": 1e400}',
         '{"event": "gap", "at": 1' + "0" * 400 + "}",
         '{"event": "gap", "at": 1e300}',
+        '{"event": "session", "at": 0, "about": {"a": 1' + "0" * 400 + "}}",
         '{"event": "gap", "at": 1, "seconds": 1e308}',
         "[" * 100_000,
     ],
@@ -233,7 +235,7 @@ def test_recordings_are_not_overwritten(tmp_path: Path) -> None:
 def test_events_that_are_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.flac.events.jsonl").write_text(text)
     with pytest.raises(
-        AudioError, match=r"a\.flac\.events\.jsonl is not the events of a recording"
+        AudioError, match=r"a\.flac\.events\.jsonl is not the events of a recording \(line [12]: "
     ):
         read_events(tmp_path / "a.flac")
 
@@ -272,3 +274,12 @@ def test_events_beside_another_file_are_told(tmp_path: Path, tiny: Path) -> None
     assert list(livesr.replay(clip, model=tiny)) == list(
         livesr.replay(DATA / "conversation.flac", model=tiny)
     )
+
+
+@pytest.mark.parametrize("path", ["", "/", ".", 5, b"me.flac", "m\0.flac"])
+def test_what_names_no_recording(path: Any) -> None:
+    with pytest.raises(LivesrError):
+        Recording(path)
+    if isinstance(path, str) and "\0" not in path:
+        with pytest.raises(LivesrError, match="names no file"):
+            events_path(path)

@@ -489,3 +489,37 @@ def test_a_header_that_promises_gigabytes_reserves_no_memory(tmp_path: Path) -> 
         content = Content(file)
         assert content.at(1, 1 << 62) == b"bc"
         assert content.at(7, 1 << 62) == b""
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "options", "told"),
+    [
+        ("page.mp3", b"<!DOCTYPE html><html></html>" * 50, {}, "format is not recognised"),
+        ("a.bin", bytes(33), {"raw": RawFormat(16000, 64)}, "shorter than one sample of 64"),
+    ],
+)
+def test_why_a_file_cannot_be_read(
+    tmp_path: Path, name: str, data: bytes, options: dict[str, Any], told: str
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(AudioError, match=told):
+        read_all(tmp_path / name, **options)
+
+
+def test_what_has_no_name_is_saved_before_it_is_scaled(speech: np.ndarray) -> None:
+    file = io.BytesIO()
+    sf.write(file, speech[:32_000] * 2**15, 16000, "FLOAT", format="WAV")
+    with pytest.raises(AudioError, match="save it as FILE, then ffmpeg -i FILE -af"):
+        list(livesr.replay(file))
+
+
+def test_an_ogg_cut_before_its_sound_is_told_as_cut(tmp_path: Path, speech: np.ndarray) -> None:
+    whole = tmp_path / "a.ogg"
+    sf.write(whole, speech[:32_000], 16000, format="OGG", subtype="VORBIS")
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    try:
+        samples, texts, lost = read_all(whole)
+    except AudioError as error:
+        assert "no samples" not in str(error)
+    else:
+        assert len(samples) and texts and lost

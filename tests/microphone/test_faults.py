@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import shlex
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +27,6 @@ from livesr.microphone.stream import Microphone
 from tests.helpers.virtual import VirtualMicrophone
 from tests.helpers.waiting import until
 from tests.microphone.test_listening import LISTEN, collect, events, readings
-from tests.soak import memory_mb
 
 FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 
@@ -192,25 +189,33 @@ def test_a_device_that_delivers_what_is_not_sound(
     assert list(play(tmp_path / "a.flac")) == items
 
 
-def held() -> tuple[int, int, float]:
-    """Threads, open files and MB of this process."""
-    files = len(os.listdir("/proc/self/fd"))
-    return threading.active_count(), files, memory_mb()
+LISTENERS = """
+import os, sys, threading
+import livesr
+from tests.soak import memory_mb
+
+for _ in range(5):
+    for _ in range(50):
+        with livesr.listen("vmic", model=sys.argv[1]):
+            pass
+    print(threading.active_count(), len(os.listdir("/proc/self/fd")), memory_mb())
+"""
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a process holds")
 def test_nothing_is_left_of_200_listeners(microphone: VirtualMicrophone, tiny: Path) -> None:
-    def listen(times: int) -> None:
-        for _ in range(times):
-            with livesr.listen("vmic", model=tiny):
-                pass
-
-    left = []
-    for _ in range(5):
-        listen(50)
-        left.append(held())
+    """In a process of their own: what other tests left behind moves the memory of this one."""
+    told = subprocess.run(
+        [sys.executable, "-c", LISTENERS, str(tiny)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    left = [[float(word) for word in line.split()] for line in told.stdout.splitlines()]
     threads, files, memory = zip(*left, strict=True)
+    assert len(left) == 5
     assert len(set(threads)) == len(set(files)) == 1
     # What leaks grows every time; an allocator's own moods do not.
     assert min(np.diff(memory)) < 0.5

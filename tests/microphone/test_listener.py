@@ -632,3 +632,21 @@ def test_the_position_that_another_thread_reads_is_never_ahead(
         watcher.join()
         sys.setswitchinterval(interval)
     assert faults == []
+
+
+@pytest.mark.parametrize("text", [5, None, b"x", {"a": 1}])
+def test_a_mark_is_a_text(tiny: Path, text: Any) -> None:
+    with pytest.raises(LivesrError, match="mark's text"):
+        livesr.listen(model=tiny).mark(text)
+
+
+def test_a_recording_that_cannot_be_made_leaves_the_microphone_free(
+    microphone: VirtualMicrophone, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[None] = []
+    close = Microphone.close
+    monkeypatch.setattr(Microphone, "close", lambda self: closed.append(close(self)))
+    for record in ("", 5, "m\0.flac"):
+        with pytest.raises(LivesrError):
+            livesr.listen(model=tiny, record=record).start()  # type: ignore[arg-type]
+    assert len(closed) == 3

@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 
 import livesr
 from export.networks.graph import build
 from export.networks.sizes import weight_shapes
 from livesr import ModelError, Recognizer
-from livesr.model.load import DEFAULT, PAPER, bundled, load_model
+from livesr.arrays import Float32
+from livesr.model.load import DEFAULT, PAPER, bundled, foreign_model, load_model
 from livesr.model.metadata import LABELS
 from livesr.model.runtime import open_session
+from livesr.settings import DecisionSettings
 from livesr.stages.model_stream import ModelStream
-from tests.helpers.tiny import TINY, tiny_info
+from tests.helpers.tiny import TINY, save_tiny, tiny_info
 
 
 class Stream:
@@ -178,3 +181,64 @@ def test_bundled_models_describe_themselves() -> None:
         assert info.labels == LABELS
         assert info.licence in ("CC-BY-NC-SA-4.0", "CC-BY-4.0")
         assert info.training_data
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    """A tiny network, to every window of which a voice is adapted."""
+    always = DecisionSettings(least_variety=0.0, full_variety=1e-6, unsure_below=1.0, sure_from=2.0)
+    return save_tiny(tmp_path / "plain.onnx", tiny_info(decision=always))
+
+
+@pytest.fixture
+def related(plain: Path, tmp_path: Path) -> Path:
+    """The tiny network, whose relative logits are its logits, doubled."""
+    return _with_relative(plain, tmp_path / "related.onnx", "logits")
+
+
+def _with_relative(tiny: Path, path: Path, source: str) -> Path:
+    model = onnx.load(tiny)
+    model.graph.node.append(helper.make_node("Add", [source, source], ["relative"]))
+    told = helper.make_tensor_value_info("relative", onnx.TensorProto.FLOAT, ["N", None])
+    model.graph.output.append(told)
+    onnx.save(model, path)
+    return path
+
+
+def test_relative_logits_reach_the_adaptation(related: Path, plain: Path, speech: Float32) -> None:
+    foreign_model(related.read_bytes(), "a file")
+    one, other = livesr.Recognizer(related), livesr.Recognizer(plain)
+    assert one._network.relative is not None
+    assert other._network.relative is None
+    readings, without = one.push(speech), other.push(speech)
+    assert [r.probabilities for r in readings[:12]] == [r.probabilities for r in without[:12]]
+    assert [r.probabilities for r in readings] != [r.probabilities for r in without]
+    again = livesr.Recognizer(related)
+    halves = again.push(speech[:200_000])
+    third = livesr.Recognizer(related)
+    third.restore(again.state())
+    assert halves + third.push(speech[200_000:]) == readings
+
+
+def test_a_profile_with_words_of_its_own_leaves_them_out(related: Path, speech: Float32) -> None:
+    profile = livesr.Profile(model=related)
+    for number, label in enumerate(("calm", "sad", "calm", "sad")):
+        profile.add(label, speech[48_000 * number : 48_000 * number + 48_000])
+    recognizer = livesr.Recognizer(profile=profile)
+    assert recognizer.labels == ("calm", "sad")
+    assert recognizer._relative() is None
+    assert len(recognizer.push(speech)) > 100
+
+
+def test_relative_logits_of_another_size_are_refused(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="relative are float32"):
+        load_model(_with_relative(tiny, tmp_path / "wrong.onnx", "attention"))
+
+
+def test_in_silence_a_voice_that_is_known_changes_nothing(related: Path, speech: Float32) -> None:
+    """Whatever the relative logits of a window without speech."""
+    recognizer = livesr.Recognizer(related)
+    spoken = recognizer.push(speech)
+    (*_, silent) = recognizer.push(np.zeros(64_000))
+    assert max(silent.probabilities.values()) < 0.4
+    assert max(max(reading.probabilities.values()) for reading in spoken) > 0.9

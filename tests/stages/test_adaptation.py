@@ -134,3 +134,60 @@ def test_shares_stay_shares(hops: list[tuple[int, float]]) -> None:
         assert (found >= 0).all()
     state = adaptation.state()
     Adaptation(DecisionSettings(), 4, HOP).restore(state, len(hops))
+
+
+RELATIVE = [np.array(scores) for scores in ([1.0, -1.0, 0.0, 0.0], [-1.0, 0.0, 0.0, 1.0])]
+
+
+def heard(relative: list[np.ndarray], settings: DecisionSettings | None = None) -> Adaptation:
+    """A minute of CALM with these relative logits, 3 s of each in turn."""
+    adaptation = Adaptation(settings or DecisionSettings(), 4, HOP)
+    for hop in range(240):
+        adaptation.push(CALM[hop // 12 % 2], HOP, relative[hop // 12 % 2])
+    return adaptation
+
+
+def test_what_relative_logits_are_beyond_their_mean_is_added() -> None:
+    weak = np.full(4, 0.25)
+    more, less = (
+        heard(RELATIVE).push(weak, HOP, np.array([score, 0.0, 0.0, 0.0])) for score in (2.0, -2.0)
+    )
+    assert more[0] / more[1] == pytest.approx(less[0] / less[1] * np.exp(4), rel=1e-6)
+    none = DecisionSettings(relative_weight=0.0)
+    without = after(60, CALM).push(weak, HOP)
+    np.testing.assert_allclose(heard(RELATIVE, none).push(weak, HOP, RELATIVE[0]), without)
+
+
+def test_an_offset_of_the_relative_logits_is_taken_out_too() -> None:
+    settings = DecisionSettings(adaptation_seconds=0.01)
+    voice = np.array([0.0, 3.0, 0.0, -2.0])
+    moved = heard([scores + voice for scores in RELATIVE], settings)
+    weak = np.full(4, 0.25)
+    expected = heard(RELATIVE, settings).push(weak, HOP, RELATIVE[1])
+    found = moved.push(weak, HOP, RELATIVE[1] + voice)
+    np.testing.assert_allclose(found, expected, rtol=0.01)
+
+
+def test_relative_logits_change_nothing_of_a_voice_that_stays_in_one_mood() -> None:
+    adaptation = Adaptation(DecisionSettings(), 4, HOP)
+    for _ in range(240):
+        adapted = adaptation.push(SAD, HOP, np.array([5.0, 0.0, 0.0, 0.0]))
+    np.testing.assert_allclose(adapted, SAD, rtol=1e-9)
+
+
+def test_a_state_holds_the_relative_logits() -> None:
+    adaptation, other = heard(RELATIVE), Adaptation(DecisionSettings(), 4, HOP)
+    other.restore(adaptation.state(), 240)
+    one, two = (each.push(SAD, HOP, RELATIVE[0]) for each in (adaptation, other))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_little_speech_changes_little() -> None:
+    weak = np.full(4, 0.25)
+    none, half, whole = (
+        heard(RELATIVE).push(weak, HOP, 3 * RELATIVE[0], evidence) for evidence in (0.0, 0.5, 1.0)
+    )
+    np.testing.assert_allclose(none, weak)
+    odds = [np.log(found / found[0]) for found in (half, whole)]
+    np.testing.assert_allclose(odds[1], 2 * odds[0], atol=1e-9)
+    assert whole.max() > 0.5

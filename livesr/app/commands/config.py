@@ -15,17 +15,20 @@ def config(
         typer.Argument(
             help="An option's long name without its dashes (device), or COMMAND.NAME for one "
             "command only (replay.hop).",
+            metavar="KEY",
             show_default=False,
         ),
     ] = None,
-    value: Annotated[str | None, typer.Argument(help="The new value.", show_default=False)] = None,
+    value: Annotated[
+        str | None, typer.Argument(help="The new value.", metavar="VALUE", show_default=False)
+    ] = None,
     unset: Annotated[bool, typer.Option("--unset", help="Take the key out of the file.")] = False,
 ) -> None:
     """Show or set default values of options.
 
     Without arguments: the file and what is in it. The command line overrides it.
     """
-    from livesr.app.config import config_path, defaults, parsed, read, write
+    from livesr.app.config import config_path, defaults, parsed, read, spelt, write
     from livesr.errors import LivesrError
 
     path = config_path()
@@ -41,10 +44,10 @@ def config(
         raise LivesrError(f"{key} has too many dots; give NAME or COMMAND.NAME.")
     if value is None:
         found = values.get(command[0]) if command else values
-        if not isinstance(found, Mapping) or name not in found:
+        if not isinstance(found, Mapping) or not (same := spelt(found, name)):
             raise LivesrError(f"{key} is not set in {path}; livesr config {key} VALUE sets it.")
         if not unset:
-            shown = found[name]
+            shown = found[same[-1]]  # the last one holds
             print(str(shown).lower() if isinstance(shown, bool) else shown)
             return
     else:

@@ -26,7 +26,7 @@ def enrol(
     ],
     clips: Annotated[
         list[Path] | None,
-        typer.Argument(help="Sound files, each an example of --label.", metavar="[CLIP]..."),
+        typer.Argument(help="Sound files, each an example of --label.", metavar="CLIP"),
     ] = None,
     label: Annotated[
         str | None, typer.Option(help="What the clips sound like, e.g. happy.")

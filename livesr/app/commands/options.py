@@ -61,7 +61,8 @@ ExecOption = Annotated[
     ),
 ]
 HopOption = Annotated[
-    float | None, typer.Option(help="Seconds between readings.", show_default=str(HOP_SECONDS))
+    float | None,
+    typer.Option(help=f"Seconds between readings; default: {HOP_SECONDS}.", show_default=False),
 ]
 ChannelOption = Annotated[
     str | None,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def profiles(
     name: Annotated[
-        str | None, typer.Argument(help="Show this profile in full.", metavar="[NAME|PATH]")
+        str | None, typer.Argument(help="Show this profile in full.", metavar="NAME|PATH")
     ] = None,
     remove: Annotated[
         bool, typer.Option("--remove", help="Remove it, or only the examples of --label.")
@@ -30,7 +30,7 @@ def profiles(
     """List, show or remove profiles of voices."""
     from livesr.app.profiles import check_exists, place
     from livesr.errors import ProfileError
-    from livesr.profile import Profile
+    from livesr.profile import SUFFIX, Profile
 
     if name is None:
         if remove or label or number:
@@ -52,6 +52,8 @@ def profiles(
             profile.remove(label, number)
             profile.save(path)
         else:
+            if not path.name.endswith(SUFFIX):
+                Profile.load(path)  # refuses what is no profile
             try:
                 path.unlink()
             except OSError as error:

@@ -42,7 +42,7 @@ def replay(
         typer.Argument(
             help="Recordings (wav, flac, ogg, mp3 …), folders and patterns of them, - for "
             "standard input; or a .jsonl that --jsonl wrote.",
-            metavar="FILE...",
+            metavar="FILE",
         ),
     ],
     jsonl: JsonlOption = None,
@@ -247,8 +247,8 @@ def _replay_one(
             from livesr.app.report.sound import as_opus
 
             encoded = as_opus(lambda: SoundFile(path, raw=how.raw))
-            told = f"The report will hold {len(encoded) * 4 / 3 / 1e6:.1f} MB of sound."
-            print(f"livesr: {told}", file=sys.stderr)
+            size = _size(len(encoded) * 4 / 3)  # as base64
+            print(f"livesr: The report will hold {size} of sound.", file=sys.stderr)
             outputs = replace(outputs, sound=encoded)
         clock = _clock(path, how, pace, play, gaps, view)
         return Playback(items, OutputRun(view, outputs), view, clock, start=how.start).run()
@@ -270,6 +270,11 @@ def _clock(path: Path, how: How, pace: bool, play: bool, gaps: Gaps, view: View)
             view.facts["sound"] = "off"
             print(f"livesr: {error} The replay goes on silently.", file=sys.stderr)
     return RealTime() if pace or play else None
+
+
+def _size(count: float) -> str:
+    """So many bytes, in a unit that does not round them to nothing."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{math.ceil(count / 1e3)} kB"
 
 
 def _channel(text: str | None) -> Channel:

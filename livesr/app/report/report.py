@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from livesr.app.gaps import Gaps
-from livesr.app.outputs import STDOUT
+from livesr.app.outputs import STDOUT, shown
 from livesr.app.ui.closing import rounded
 from livesr.app.ui.theme import CLIPPING_DBFS, FAINT_DBFS, GLYPHS
 from livesr.arrays import Float64
@@ -109,7 +109,7 @@ class Report:
             self._part.unlink(missing_ok=True)
 
     def _refuse(self, error: OSError) -> NoReturn:
-        raise LivesrError(f"{self._named} cannot be written: {error.strerror}.") from None
+        raise LivesrError(f"{shown(self._named)} cannot be written: {error.strerror}.") from None
 
     def write(self, item: Item) -> None:
         """Take one reading or event, as a `Writer` does."""
