@@ -186,7 +186,8 @@ class Material:
             model: a bundled name or a file.
             cache: a folder to keep what the network says in.
             examples: of each emotion, that a profile of each speaker has.
-            left_out: a folder of models, each without a corpus, in place of `model`.
+            left_out: a folder of models, each without a corpus, in place of `model`, which then
+                gives the settings alone.
             only: of the emotions, these are enrolled; empty for all.
 
         Raises:
@@ -198,8 +199,8 @@ class Material:
             own = [clip for clip in clips if clip.corpus == corpus]
             named = [(clip.identity, clip.samples) for clip in own]
             said = judge_sounds(named, judge, cache, f"{corpus}-clips")
-            # Those of the default model, where the models have no settings of their own.
-            settings = load_model(None if left_out else model).info.decision
+            # Of `model` also for those in `left_out`, whose own were never chosen.
+            settings = load_model(model).info.decision
             known, enrolled = enrol(own, said, settings, examples, only)
             all_of.known.update(known)
             rest = [i for i, clip in enumerate(own) if clip.key not in enrolled]
