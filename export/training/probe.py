@@ -164,16 +164,21 @@ def _moments_of(rows: Float32) -> tuple[Float32, Float32]:
 
 def _usual(rows: Float32, clips: Sequence[Encoded]) -> Float32:
     """Of each clip the mean of ten others of its voice, or of all; zeros where there is none."""
-    rng, voices = np.random.default_rng(0), defaultdict(list)
-    for index, one in enumerate(clips):
-        voices[one.clip.speaker].append(index)
-    found = np.zeros_like(rows)
-    for own in voices.values():
+    rng, found = np.random.default_rng(0), np.zeros_like(rows)
+    for own in _by_speaker(clips):
         for index in own if len(own) > 1 else ():
             others = [other for other in own if other != index]
             drawn = rng.choice(others, min(_OTHERS, len(others)), replace=False)
             found[index] = rows[drawn].mean(0)
     return found
+
+
+def _by_speaker(clips: Sequence[Encoded]) -> list[list[int]]:
+    """The places of each speaker's clips."""
+    voices: dict[str, list[int]] = defaultdict(list)
+    for index, one in enumerate(clips):
+        voices[one.clip.speaker].append(index)
+    return list(voices.values())
 
 
 def weights(clips: Sequence[Encoded | Heard], balance: float) -> Float32:
@@ -214,13 +219,11 @@ def _regress(
 
 def _discriminants(rows: Float32, clips: Sequence[Encoded]) -> Float32:
     """Where the emotions of a voice lie apart, float32 [values, DIRECTIONS]."""
-    voices: dict[str, list[int]] = defaultdict(list)
     groups: dict[tuple[str, int], list[int]] = defaultdict(list)
     for index, one in enumerate(clips):
-        voices[one.clip.speaker].append(index)
         groups[one.clip.speaker, one.clip.label].append(index)
     inside = rows.astype(np.float64)
-    for own in voices.values():
+    for own in _by_speaker(clips):
         inside[own] -= inside[own].mean(0)
     means = np.stack([inside[own].mean(0) for own in groups.values()])
     for own in groups.values():
