@@ -49,6 +49,7 @@ from export.evaluation.options import (
     above_zero,
     add_cache,
     add_corpora,
+    add_judged,
     command_parser,
     refuse_beside,
 )
@@ -170,18 +171,9 @@ def _parser() -> ArgumentParser:
         "--others", type=Path, help=f"judge words of one's own too, of {_OTHERS} in this folder"
     )
     parser.add_argument("--split", choices=SPLITS, help="judge this split; test unless given")
-    parser.add_argument(
-        "--model",
-        help="judge by this bundled model or .onnx file; by the default model unless given",
-    )
+    add_judged(parser)
     parser.add_argument(
         "--draws", type=above_zero, default=10, help="draw examples so often for each speaker"
-    )
-    parser.add_argument(
-        "--speakers",
-        type=above_zero,
-        default=1000,
-        help="judge at most so many speakers of each corpus",
     )
     parser.add_argument(
         "--enrol",

@@ -56,9 +56,9 @@ from export.evaluation.known_voices import Voice, judged_clip
 from export.evaluation.metrics import mean_uar
 from export.evaluation.options import (
     WINDOWS,
-    above_zero,
     add_cache,
     add_corpora,
+    add_judged,
     command_parser,
     whole,
 )
@@ -322,16 +322,7 @@ def main() -> None:
     add_corpora(parser)
     parser.add_argument("--only", nargs="+", help="judge only these of the corpora")
     parser.add_argument("--split", choices=SPLITS, default="dev", help="judge this split")
-    parser.add_argument(
-        "--speakers",
-        type=above_zero,
-        default=1000,
-        help="judge at most so many speakers of each corpus",
-    )
-    parser.add_argument(
-        "--model",
-        help="judge by this bundled model or .onnx file; by the default model unless given",
-    )
+    add_judged(parser)
     parser.add_argument(
         "--left-out",
         type=Path,

@@ -176,6 +176,20 @@ def add_mels(parser: argparse.ArgumentParser) -> None:
     add_workers(parser)
 
 
+def add_judged(parser: argparse.ArgumentParser) -> None:
+    """The options of a command that judges speakers by a model."""
+    parser.add_argument(
+        "--speakers",
+        type=above_zero,
+        default=1000,
+        help="judge at most so many speakers of each corpus",
+    )
+    parser.add_argument(
+        "--model",
+        help="judge by this bundled model or .onnx file; by the default model unless given",
+    )
+
+
 def refuse_beside(
     parser: argparse.ArgumentParser, options: argparse.Namespace, given: str, *unused: str
 ) -> None:

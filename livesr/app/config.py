@@ -22,6 +22,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup, TyperOption
 
+from livesr.app.outputs import is_null
 from livesr.app.user_folders import user_path
 from livesr.errors import LivesrError
 
@@ -61,16 +62,10 @@ def _is_file(path: Path) -> bool:
     Raises:
         LivesrError: if it is neither: a device may never end, a pipe never begin.
     """
-    mode = path.stat().st_mode
-    if not S_ISREG(mode) and not _is_null(path):
+    found = path.stat()
+    if not S_ISREG(found.st_mode) and not is_null(found):
         raise LivesrError(f"{path} is not a file; set {VARIABLE} to one.")
-    return S_ISREG(mode)
-
-
-def _is_null(path: Path) -> bool:
-    with suppress(OSError):
-        return path.samefile(os.devnull)
-    return False
+    return S_ISREG(found.st_mode)
 
 
 def defaults(values: Mapping[str, Any], context: typer.Context, path: Path) -> dict[str, Any]:
@@ -189,7 +184,7 @@ def write(path: Path, key: str, value: str | None) -> None:
     from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415
 
     read(path)  # refuses what is not TOML
-    if _is_null(path):
+    if path.exists() and not _is_file(path):
         raise LivesrError(f"{path} keeps nothing; set {VARIABLE} to a file.")
     *tables, name = key.split(".")
     try:

@@ -118,7 +118,7 @@ def check_outputs(
     planned: dict[Hashable, list[Place]] = {}  # files yet to be made, by their folded name
     for place in outputs:
         found = _stat(place.path, descriptor=1)
-        if found and _is_null(found):
+        if found and is_null(found):
             continue
         identity = _identity(place.path, found)
         other = known.get(identity)
@@ -150,7 +150,7 @@ def is_stdout(path: str | Path) -> bool:
     if str(path) == STDOUT:
         return True
     found, stdout = _stat(path, descriptor=1), _stat(STDOUT, descriptor=1)
-    if found is None or stdout is None or _is_null(found):
+    if found is None or stdout is None or is_null(found):
         return False
     if str(path) == "/dev/tty":
         return os.isatty(1)
@@ -219,7 +219,8 @@ def _stat(path: str | Path, descriptor: int) -> os.stat_result | None:
         return None
 
 
-def _is_null(found: os.stat_result) -> bool:
+def is_null(found: os.stat_result) -> bool:
+    """Whether it is the null device, by any name."""
     return stat.S_ISCHR(found.st_mode) and _device(found) == _device(os.stat(os.devnull))
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Protocol, TextIO, TypeVar
 
-from livesr.app.outputs import STDOUT, open_output
+from livesr.app.outputs import STDOUT, open_output, shown
 from livesr.app.ui.lines import event_line, line
 from livesr.errors import LivesrError
 from livesr.event import Item
@@ -56,7 +56,7 @@ class Writer:
 
     def __init__(self, path: str | Path, *, force: bool = False) -> None:
         to_stdout = str(path) == STDOUT
-        self._name = "standard output" if to_stdout else str(path)
+        self._name = shown(path)
         self._made = not to_stdout and not os.path.exists(path)
         self._replaces = not to_stdout and force and os.path.isfile(path)
         self._written = False

@@ -37,6 +37,7 @@ from livesr.model.load import load_model
 from livesr.model.metadata import LABELS
 from livesr.reading import Reading, Status
 from livesr.settings import DecisionSettings
+from tests.export.conftest import Refusal
 from tests.helpers.corpora import Cut, save_corpus
 from tests.helpers.tiny import save_tiny, tiny_info
 
@@ -472,12 +473,6 @@ def test_several_models_are_judged_at_once_as_each_alone(
     ],
 )
 def test_options_that_would_do_nothing_are_refused(
-    options: list[str],
-    why: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    options: list[str], why: str, refusal: Refusal
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["evaluate", "--corpora", "nowhere", *options])
-    with pytest.raises(SystemExit):
-        evaluate.main()
-    assert why in capsys.readouterr().err
+    assert why in refusal(evaluate.main, *options)

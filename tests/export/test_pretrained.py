@@ -28,6 +28,7 @@ from livesr.model.load import foreign_model, load_model
 from livesr.model.metadata import LABELS
 from livesr.settings import DecisionSettings, EncoderSettings, FrontEndSettings
 from livesr.stages.model_stream import block_ends
+from tests.export.conftest import Refusal
 from tests.helpers.corpora import save_two_corpora
 from tests.helpers.tiny import tiny_info
 
@@ -490,15 +491,9 @@ def test_the_command_trains_and_leaves_a_corpus_out(
     ],
 )
 def test_options_that_would_do_nothing_are_refused(
-    options: list[str],
-    why: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    options: list[str], why: str, refusal: Refusal
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["train", "--corpora", "nowhere", *options])
-    with pytest.raises(SystemExit):
-        train_pretrained.main()
-    assert why in capsys.readouterr().err
+    assert why in refusal(train_pretrained.main, *options)
 
 
 def test_what_lies_between_a_voice_and_us_keeps_its_length(speech: np.ndarray) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from export import profiles, steady
 from livesr.model.metadata import LABELS
+from tests.export.conftest import Refusal
 from tests.helpers.corpora import Cut, save_corpus
 from tests.helpers.tiny import save_tiny
 
@@ -141,13 +142,6 @@ _BOTH = [
     ],
 )
 def test_options_that_would_do_nothing_are_refused(
-    command: ModuleType,
-    options: list[str],
-    why: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    command: ModuleType, options: list[str], why: str, refusal: Refusal
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["command", "--corpora", "nowhere", *options])
-    with pytest.raises(SystemExit):
-        command.main()
-    assert why in capsys.readouterr().err
+    assert why in refusal(command.main, *options)
