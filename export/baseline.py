@@ -9,46 +9,17 @@ SVM is trained on the `train` split and tested on `test`; then each corpus is le
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from export.corpora.clips import RATE, Clip, CorpusError, check, in_split, leave_one_corpus_out
+from export.corpora.clips import Clip, CorpusError, check, in_split, leave_one_corpus_out
 from export.corpora.readers import read_corpora
-from export.evaluation.judging import spread_out
+from export.evaluation.functionals import functionals
 from export.evaluation.metrics import mean_uar, tables, uar
 from export.evaluation.options import add_cache, add_corpora, command_parser
 from livesr.arrays import Array
-
-
-@cache
-def _extractor() -> Any:
-    import opensmile  # noqa: PLC0415
-
-    return opensmile.Smile(
-        opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals, num_workers=1
-    )
-
-
-def _functionals(clip: Clip) -> Array:
-    found: Array = _extractor().process_signal(clip.samples(), RATE).to_numpy()[0]
-    return found
-
-
-def functionals(clips: Sequence[Clip], folder: Path) -> Array:
-    """float32 [clips, 88]; cached in `folder`."""
-    key = hashlib.sha256(json.dumps([clip.identity for clip in clips]).encode()).hexdigest()[:16]
-    file = folder / f"egemaps-{key}.npy"
-    if not file.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        rows = spread_out(_functionals, clips, "eGeMAPS", None)
-        np.save(file, np.nan_to_num(np.stack(rows)).astype(np.float32))
-    return np.asarray(np.load(file))
 
 
 def guesses(features: Array, labels: Array, train: Array, test: Array) -> Array:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,15 +24,15 @@ from torch import Tensor, nn
 
 from export.corpora.clips import CorpusError
 from export.corpora.readers import read_to_leave_out
-from export.evaluation.judging import some, weights
+from export.evaluation.encoded import Readings
+from export.evaluation.judging import some
 from export.evaluation.metrics import confusion, spread, uar
 from export.evaluation.options import (
-    Once,
     above_zero,
     add_corpora,
     add_mels,
+    add_seeds,
     command_parser,
-    whole,
 )
 from export.features.encoder import STEPS, Encoder
 from export.features.scenes import with_deltas
@@ -41,13 +42,10 @@ from export.networks.head import Head
 from export.networks.sizes import COMPACT
 from export.training.pretrained import LEAST_STEPS, Recipe, Window, learn, windows
 from export.training.probe import moments
-from livesr.arrays import Array, Float32, Float64
+from livesr.arrays import Array
 from livesr.errors import LivesrError
-from livesr.model.metadata import LABELS
-from livesr.stages.model_stream import block_ends
 
 BRANCHES = {"A: log-mels": "A", "B: encoder": "B", "A and B joined": "AB"}
-_TOGETHER = 256  # windows that are judged in one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,32 +136,21 @@ def trained(
     torch.manual_seed(recipe.seed)
     network, every = Network(branches, clips), [*clips, *scenes]
 
-    def logits(cuts: Sequence[Window]) -> Tensor:
-        found: Tensor = network([(every[i], low, high) for i, low, high in cuts])
+    criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+
+    def loss(cuts: Sequence[Window], targets: Tensor) -> Tensor:
+        found: Tensor = criterion(logits(network, every, cuts), targets)
         return found
 
     recorded, augmented = ([one.encoded for one in part] for part in (clips, scenes))
-    learn(network, logits, recorded, augmented, recipe, branches)
+    learn(network, loss, recorded, augmented, recipe, branches)
     return network
 
 
-@torch.no_grad()
-def results(network: Network, sounds: Sequence[Sound]) -> Float64:
-    """Probabilities of each sound, [sounds, labels]."""
-    cuts: list[Cut] = []
-    owners, spoken = [], []
-    for number, one in enumerate(sounds):
-        count, before = len(one.encoded.spoken), 0
-        for end in sorted({*block_ends(0, count), count}):
-            cuts.append((one, max(0, end - STEPS), end))
-            owners.append(number)
-            spoken.append(one.encoded.spoken[before:end].mean())
-            before = end
-    logits = [network(cuts[at : at + _TOGETHER]) for at in range(0, len(cuts), _TOGETHER)]
-    said: Float32 = torch.softmax(torch.cat(logits), 1).numpy()
-    found = np.zeros((len(sounds), len(LABELS)))
-    np.add.at(found, owners, said * weights(np.array(spoken))[:, None])
-    return np.asarray(found / found.sum(1, keepdims=True))
+def logits(network: Network, sounds: Sequence[Sound], cuts: Sequence[Window]) -> Tensor:
+    """Of windows of these sounds, [B, labels]."""
+    found: Tensor = network([(sounds[i], low, high) for i, low, high in cuts])
+    return found
 
 
 def left_out(
@@ -174,9 +161,11 @@ def left_out(
         learnt = [[s for s in part if s.encoded.clip.corpus != out] for part in (clips, scenes)]
         strange = [one for one in judged if one.encoded.clip.corpus == out]
         truth = [one.encoded.clip.label for one in strange]
+        readings = Readings([one.encoded for one in strange])
         for branches in BRANCHES.values():
             network = trained(branches, learnt[0], learnt[1], recipe)
-            guess = results(network, strange).argmax(1).tolist()
+            said = readings.logits(partial(logits, network, strange))
+            guess = readings.results(said).argmax(1).tolist()
             yield out, branches, uar(confusion(truth, guess))
 
 
@@ -195,14 +184,7 @@ def table(scores: dict[tuple[str, str], list[float]]) -> Iterator[str]:
 def main() -> None:
     parser = command_parser(__doc__)
     add_corpora(parser)
-    parser.add_argument(
-        "--seeds",
-        nargs="+",
-        action=Once,
-        type=whole,
-        default=[1],
-        help="train each network once with each of these seeds",
-    )
+    add_seeds(parser)
     parser.add_argument(
         "--epochs", type=above_zero, default=8, help="train for so many epochs of 150 batches"
     )

@@ -46,10 +46,10 @@ from export.evaluation.options import (
     above_zero,
     add_cache,
     add_corpora,
+    add_seeds,
     add_workers,
     command_parser,
     new_folder,
-    whole,
 )
 from export.evaluation.runs import dealt, features, of_config, train
 from export.networks.sizes import NETWORKS
@@ -305,14 +305,7 @@ def main() -> None:
         default=COMPARED,
         help="compare these networks",
     )
-    parser.add_argument(
-        "--seeds",
-        nargs="+",
-        action=Once,
-        type=whole,
-        default=[1, 2, 3],
-        help="train each network once with each of these seeds",
-    )
+    add_seeds(parser)
     parser.add_argument(
         "--left-out", action="store_true", help="also leave each corpus out in turn"
     )

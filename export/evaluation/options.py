@@ -156,6 +156,18 @@ def add_cache(
     )
 
 
+def add_seeds(parser: argparse.ArgumentParser) -> None:
+    """`--seeds`."""
+    parser.add_argument(
+        "--seeds",
+        nargs="+",
+        action=Once,
+        type=whole,
+        default=[1],
+        help="train each network once with each of these seeds",
+    )
+
+
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """The option that says how many processes compute features."""
     parser.add_argument(

@@ -59,18 +59,34 @@ class Head(nn.Module):
         Returns:
             logits [B, labels], and attention [B, S].
         """
+        context, attention = self.summary(self.encodings(steps, valid), valid)
+        return self.classify(context), attention
+
+    def encodings(self, steps: Tensor, valid: Tensor) -> Tensor:
+        """What the linear layer makes of the steps, [B, S, linear]; zero where there is none."""
         steps = (steps - self.mean) * self.scale
         if self.training:
             kept = torch.rand_like(steps[:, :1]) > self.hidden_values
             steps = steps * kept / (1 - self.hidden_values)
         flat = self.linear_norm(self.linear(steps).flatten(0, 1))
-        encodings = torch.relu(flat.view(*steps.shape[:2], -1)) * valid[..., None]
-        hidden = recur(self.lstm, encodings, valid)
+        return torch.relu(flat.view(*steps.shape[:2], -1)) * valid[..., None]
+
+    def hidden(self, encodings: Tensor, valid: Tensor) -> Tensor:
+        """The BLSTM's states h_t, [B, S, 2 cells]; zero where there is none."""
+        return recur(self.lstm, encodings, valid)
+
+    def summary(self, encodings: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """c, eq. (5), [B, 2 cells], and attention [B, S]."""
+        hidden = self.hidden(encodings, valid)
         attention = weigh(self.score, hidden, valid)
-        context = (attention[:, None] @ hidden)[:, 0]
+        return (attention[:, None] @ hidden)[:, 0], attention
+
+    def classify(self, context: Tensor) -> Tensor:
+        """Logits [B, labels] of what `summary` gives."""
         dense = self.dense(self.dropout(self.context_norm(context)))
         dense = torch.relu(self.dense_norm(dense))
-        return self.output(self.dropout(dense)), attention
+        logits: Tensor = self.output(self.dropout(dense))
+        return logits
 
     @torch.no_grad()
     def weights(self) -> dict[str, np.ndarray]:

@@ -100,18 +100,22 @@ def train_frozen(
     torch.manual_seed(recipe.seed)
     probe = fit(clips, scenes, recipe.balance, recipe.probe_scenes)
     head, every = Head(probe.mean, probe.deviation).to(device), [*clips, *scenes]
+    criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
 
-    def logits(cuts: Sequence[Window]) -> Tensor:
+    def loss(cuts: Sequence[Window], targets: Tensor) -> Tensor:
         seen = windows([(every[i], low, high) for i, low, high in cuts])
-        return head(*(part.to(device) for part in seen))[0]  # type: ignore[no-any-return]
+        found = head(*(part.to(device) for part in seen))[0]
+        # Unlike the probe, it competes among all classes everywhere: on corpora left out that
+        # costs nothing, and where a corpus lacks a class it is hardly ever the answer.
+        return criterion(found, targets.to(device))  # type: ignore[no-any-return]
 
-    learn(head, logits, clips, scenes, recipe, "frozen")
+    learn(head, loss, clips, scenes, recipe, "frozen")
     return head, probe
 
 
 def learn(
     network: nn.Module,
-    logits: Callable[[Sequence[Window]], Tensor],
+    loss: Callable[[Sequence[Window], Tensor], Tensor],
     clips: Sequence[Encoded],
     scenes: Sequence[Encoded],
     recipe: Recipe,
@@ -121,7 +125,7 @@ def learn(
 
     Args:
         network: changed in place.
-        logits: of a batch of windows, [B, labels]; numbers count `clips`, then `scenes`.
+        loss: of a batch of windows with targets [B, labels]; numbers count `clips`, then `scenes`.
         clips: as recorded.
         scenes: augmented.
         recipe: of the run.
@@ -134,16 +138,12 @@ def learn(
     optimiser = torch.optim.AdamW(
         network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
     )
-    # Unlike the probe, it competes among all classes everywhere: on corpora left out that costs it
-    # nothing beside the probe, and where a corpus lacks a class it is hardly ever the answer.
-    criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     schedule = _Schedule(optimiser, recipe.epochs * recipe.batches, warm=100)
     network.train()
     for _ in schedule.steps(recipe.batches, what):
         drawn = rng.choice(len(every), recipe.batch, p=likely)
-        found = logits([(i, *draw(every[i], recipe, rng)) for i in drawn.tolist()])
-        loss = criterion(found, torch.from_numpy(targets[drawn]).to(found.device))
-        schedule.step(loss, network.parameters())
+        cuts = [(i, *draw(every[i], recipe, rng)) for i in drawn.tolist()]
+        schedule.step(loss(cuts, torch.from_numpy(targets[drawn])), network.parameters())
         average.update_parameters(network)
     _take(network, average.module)
     network.eval()

@@ -10,6 +10,7 @@ _NEED_TRAIN = [
     "test_compare.py",
     "test_conditions.py",
     "test_evaluate.py",
+    "test_ideas.py",
     "test_pretrained.py",
     "test_profiles.py",
     "test_speakers.py",

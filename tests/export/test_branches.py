@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 import torch
 
 from export import branches
-from export.branches import BRANCHES, Network, Sound, frames_of, results, sound
+from export.branches import BRANCHES, Network, Sound, frames_of, logits, sound
 from export.corpora.clips import Clip
+from export.evaluation.encoded import Readings
 from export.features.encoder import LAYERS, STEPS, VALUES
 from export.features.steps import Encoded, Heard
 from export.networks.acrnn import CONTEXT_FRAMES
@@ -65,13 +67,18 @@ def test_a_branch_does_not_see_what_the_other_takes(network: Network, sounds: li
 
 
 def test_results_weigh_windows_by_speech(network: Network, sounds: list[Sound]) -> None:
-    found = results(network, sounds)
+
+    def results(*those: Sound) -> np.ndarray:
+        readings = Readings([one.encoded for one in those])
+        return readings.results(readings.logits(partial(logits, network, those)))
+
+    found = results(*sounds)
     assert found.shape == (3, len(LABELS))
     np.testing.assert_allclose(found.sum(1), 1)
     silent = np.zeros_like(sounds[1].encoded.spoken)
     silent[:5] = True  # in the first block alone, so nearly all of the weight is the first window's
     encoded = replace(sounds[1].encoded, spoken=silent)
-    said = results(network, [replace(sounds[1], encoded=encoded)])[0]
+    said = results(replace(sounds[1], encoded=encoded))[0]
     with torch.no_grad():
         first = torch.softmax(network([(sounds[1], 0, 12)]), 1)[0]
     np.testing.assert_allclose(said, first, atol=0.05)
