@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from livesr.app.cli import add, app, tidy_end
@@ -18,9 +23,32 @@ _ON_TOP = ("serve", "archive")
 
 def main() -> None:
     """Entry point."""
-    with tidy_end():
-        add_extras()
-        app()
+    try:
+        with tidy_end():
+            add_extras()
+            app()
+    except SystemExit as end:
+        # A thread of Arrow's pool that still frees a Python object while the interpreter is taken
+        # down aborts the process (apache/arrow#34314).
+        if "pyarrow" in sys.modules and isinstance(end.code, int) and _is_program():
+            _end_at_once(end.code)
+        raise
+
+
+def _is_program() -> bool:
+    """Whether this process is the command `livesr`, and not a program that calls it."""
+    program = sys.modules["__main__"]
+    name = Path(getattr(program, "__file__", None) or "").stem
+    return getattr(program, "main", None) is main and name in ("livesr", "__main__")
+
+
+def _end_at_once(status: int) -> None:
+    """End the process as Python does, hooks and outputs included, but leave the interpreter up."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(status)
 
 
 def add_extras() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from enum import IntEnum
+
+# Signals that ask for an end; Windows has no hang-up.
+ENDING = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
 
 
 class ExitStatus(IntEnum):

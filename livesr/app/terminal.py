@@ -12,7 +12,7 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from livesr.app.exit_status import ExitStatus, of_signal
+from livesr.app.exit_status import ENDING, ExitStatus, of_signal
 from livesr.app.outputs import STDOUT, Outputs
 from livesr.app.ui.closing import closing
 from livesr.app.ui.foreground import Foreground
@@ -39,7 +39,6 @@ FRAME_SECONDS = 1 / 15
 _NUMBERS = "123456789"
 _NOTICE_SECONDS = 2.0  # that a mark is confirmed for
 _STILL_SECONDS = 1.0  # that no sound came for, before real time counts in place of stream time
-_ENDING = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
 
 
 class OutputRun:
@@ -129,11 +128,6 @@ class OutputRun:
 
     def __exit__(self, *error: object) -> None:
         self._stack.__exit__(*error)  # type: ignore[arg-type]
-
-    @property
-    def seconds(self) -> float:
-        """Stream time of the newest reading; 0 before the first."""
-        return self._summary.end
 
     @property
     def began(self) -> bool:
@@ -239,7 +233,7 @@ def show_listening(
                 if listener.seconds > heard:
                     heard, moved = listener.seconds, now
                 # Stream time stands still while the microphone is gone, or the user pauses.
-                passed = now - began if now > moved + _STILL_SECONDS else run.seconds
+                passed = now - began if now > moved + _STILL_SECONDS else heard
                 if seconds is not None and seconds <= passed:
                     listener.stop()
                 if run.unread:  # the recording is closed whole
@@ -276,7 +270,7 @@ def _noted_signals() -> Iterator[list[int]]:
         noted.append(number)
 
     # A signal that is ignored stays so: that is what nohup and a shell's `&` ask for.
-    heeded = {number for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN}
+    heeded = {number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN}
     before = {number: signal.signal(number, note) for number in heeded}
     try:
         yield noted

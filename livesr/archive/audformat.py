@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from livesr.archive.outputs import OK, READINGS, labels_in
 from livesr.archive.places import Place
 
-FOLDER = "audformat"
+FOLDER, HEADER = "audformat", "db.yaml"
 _TABLE = "emotion"
 _OURS = re.compile(rf"db\.{_TABLE}(_\d+)?\.parquet")
 _PROBABILITY = {"dtype": "float", "minimum": 0, "maximum": 1}
@@ -50,7 +50,7 @@ def write(out: Place, rows: pa.Table, labels: Sequence[str], metadata: dict[str,
     for name, keys in named.items():
         _write_table(out, place, name, keys, labels)
     header = _header(rows, list(named), labels, metadata)
-    place.write("db.yaml", json.dumps(header, indent=1).encode())
+    place.write(HEADER, json.dumps(header, indent=1).encode())
     now = {f"db.{name}.parquet" for name in named}
     for file in list(place.names()):  # of a run with other channels
         if _OURS.fullmatch(file) and file not in now:

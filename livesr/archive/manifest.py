@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,18 +21,21 @@ import pyarrow.parquet as pq
 
 from livesr.app.inputs import SOUND_NAMES
 from livesr.app.profiles import is_path, place
-from livesr.archive.outputs import summary_schema
-from livesr.archive.places import Place, local_path, opened, unreached
+from livesr.archive.outputs import packed, summary_schema
+from livesr.archive.places import OutputError, Place, foreign, local_path, opened, unreached
 from livesr.archive.settings import MIX, Scoring
 from livesr.archive.sound import open_sound
 from livesr.errors import LivesrError
 from livesr.files.recording import events_path
 from livesr.profile import Profile
+from livesr.settings import MOST_CHANNELS
 
 _LISTS = {".txt", ".list", ".lst"}
 _TABLES = {".csv", ".parquet", ".pq"}
 _DECIMAL = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?")  # more digits would be lost
 _PROBES = 16  # headers that are read at the same time, because a remote store has a latency
+# pyarrow can neither filter nor take rows of these.
+_VIEWED = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -58,7 +61,7 @@ class Found:
         mtime: microseconds since 1970; None as for the size.
         channel: counted from 1, if the source names one.
         carried: the source's other columns.
-        source: the table that names it, if one does.
+        source: the list or table that names it, if one does.
     """
 
     uri: str
@@ -76,11 +79,11 @@ def find(sources: Sequence[str], *, out: Place | None = None) -> tuple[list[Foun
         sources: folders (with all folders below), globs, sound files, text lists (`.txt`, `.list`:
             a path or URL in each line), CSV or Parquet with a column `path`; or their URLs.
             Relative paths in a list or table are relative to it.
-        out: folder of the results; files in it are not sources.
+        out: folder of the results; files of folders and globs that lie in it are not sources.
 
     Raises:
-        LivesrError: if a source does not exist or cannot be read, or tables say different things
-            of a file.
+        LivesrError: if a source does not exist or cannot be read, tables say different things
+            of a file, or a list or table names one in `out`.
     """
     found: dict[tuple[str, int | None], Found] = {}
     carried: list[pa.Schema] = []
@@ -90,7 +93,12 @@ def find(sources: Sequence[str], *, out: Place | None = None) -> tuple[list[Foun
         carried.append(columns)
         for file in files:
             if out is not None and out.holds(file.uri):
-                continue
+                if not file.source:
+                    continue
+                raise LivesrError(
+                    f"{file.uri}, named by {file.source}, is in OUT, {out.address}; name another "
+                    "folder for OUT."
+                )
             before = found.setdefault((file.uri, file.channel), file)
             if _says_more(file, before):
                 found[file.uri, file.channel] = file
@@ -101,7 +109,7 @@ def find(sources: Sequence[str], *, out: Place | None = None) -> tuple[list[Foun
         )
     try:
         schema = pa.unify_schemas(carried, promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except pa.ArrowException as error:
         raise LivesrError(f"The sources' columns do not fit together: {error!s:.200}") from None
     return list(found.values()), schema
 
@@ -112,12 +120,19 @@ def _says_more(file: Found, before: Found) -> bool:
     Raises:
         LivesrError: if tables say different things.
     """
-    if before.carried and file.carried and file.carried != before.carried:
+    if before.carried and file.carried and _differ(before.carried, file.carried):
         raise LivesrError(
             f"{file.source} names {file.uri} again, with other values than {before.source}; keep "
             "one row of it."
         )
     return not before.carried and bool(file.carried)
+
+
+def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two rows carry different values; NaN, which is not equal to itself, is the same."""
+    return one.keys() != other.keys() or any(
+        value != other[name] and repr(value) != repr(other[name]) for name, value in one.items()
+    )
 
 
 def _of_source(source: str) -> tuple[Iterable[Found], pa.Schema]:
@@ -145,7 +160,9 @@ def _of_source(source: str) -> tuple[Iterable[Found], pa.Schema]:
             lines = file.read().decode("utf-8-sig").splitlines()
         named = [line.strip() for line in lines]
         names = [name for name in named if name and not name.startswith("#")]
-        return [_stat(_beside(name, source)) for name in names], none
+        if not names:
+            raise LivesrError(f"{source} names no file; write a path in each line.")
+        return [replace(_stat(_beside(name, source)), source=source) for name in names], none
     if ending in _TABLES:
         with files.open(path, "rb") as file:
             table = _csv(file.read()) if ending == ".csv" else pq.read_table(file)
@@ -158,7 +175,7 @@ def _told(source: str) -> Iterator[None]:
     """What goes wrong with a source, as one of livesr's errors that names it."""
     try:
         yield
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except (pa.ArrowException, ValueError, OverflowError) as error:  # a time may be out of range
         raise LivesrError(f"{source} cannot be read: {error!s:.200}") from None
     except OSError as error:
         raise LivesrError(f"{source} cannot be read: {error.strerror or error}.") from None
@@ -245,13 +262,17 @@ def _beside(name: str, source: str) -> str:
 
 
 def _csv(data: bytes) -> pa.Table:
-    """A CSV table with types by its values; numbers that are names, as 007, stay text."""
-    table = pyarrow.csv.read_csv(pa.BufferReader(data))
+    """A CSV table with types by its values; paths, and numbers that are names, as 007, are text."""
+
+    def read(types: dict[str, pa.DataType]) -> pa.Table:
+        options = pyarrow.csv.ConvertOptions(column_types={"path": pa.binary(), **types})
+        return pyarrow.csv.read_csv(pa.BufferReader(data), convert_options=options)
+
+    table = read({})
     numbers = {column.name: pa.string() for column in table.schema if _is_number(column)}
     if not numbers:
         return table
-    as_text = pyarrow.csv.ConvertOptions(column_types=numbers)
-    texts = pyarrow.csv.read_csv(pa.BufferReader(data), convert_options=as_text)
+    texts = read(numbers)
     for index, name in enumerate(table.column_names):
         pairs = zip(table[index].to_pylist(), texts[index].to_pylist(), strict=True)
         if name in numbers and not all(_is_written_so(value, text) for value, text in pairs):
@@ -261,7 +282,7 @@ def _csv(data: bytes) -> pa.Table:
 
 def _is_number(column: pa.Field) -> bool:
     number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
-    return bool(number) and column.name not in ("path", "channel")
+    return bool(number) and column.name != "channel"
 
 
 def _is_written_so(value: float | None, text: str) -> bool:
@@ -280,29 +301,46 @@ def _in_table(table: pa.Table, source: str) -> tuple[list[Found], pa.Schema]:
     if twice := [name for name, count in Counter(table.column_names).items() if count > 1]:
         raise LivesrError(f"{source} has two columns {twice[0]!r}; rename one.")
     kept = [name for name in table.column_names if name not in ("path", "channel")]
-    paths = table["path"].to_pylist()
-    for number, path in enumerate(paths, start=1):
-        if not isinstance(path, str | bytes) or not path.strip():
-            raise LivesrError(f"{source}: row {number} has no path; give it one, or remove it.")
-        if isinstance(path, bytes):  # what pyarrow makes of text in another encoding
-            raise LivesrError(
-                f"{source}: the path in row {number} is not UTF-8; save the table as UTF-8."
-            )
+    paths = [
+        _path(value, f"{source}: row {number}")
+        for number, value in enumerate(table["path"].to_pylist(), start=1)
+    ]
+    if not paths:
+        raise LivesrError(f"{source} names no file; give it a row for each.")
     channels = [None] * len(paths)
     if "channel" in table.column_names:
-        channels = table["channel"].cast(pa.int32()).to_pylist()
+        channels = table["channel"].cast(pa.int64()).to_pylist()
     for number, channel in enumerate(channels, start=1):
-        if channel is not None and channel < 1:
+        if channel is not None and not 1 <= channel <= MOST_CHANNELS:
             raise LivesrError(
-                f"{source}: row {number} names channel {channel}; channels count from 1. Leave "
-                "it empty for what --channel says."
+                f"{source}: row {number} names channel {channel}; channels count from 1 to "
+                f"{MOST_CHANNELS}. Leave it empty for what --channel says."
             )
     columns = table.select(kept)
     with ThreadPoolExecutor(_PROBES) as pool:
         files = list(pool.map(lambda name: _stat(_beside(name, source)), paths))
     for file, channel, values in zip(files, channels, columns.to_pylist(), strict=True):
         file.channel, file.carried, file.source = channel, values, source
-    return files, columns.schema.remove_metadata()
+    viewless = [
+        column.with_type(_VIEWED.get(column.type, column.type)) for column in columns.schema
+    ]
+    return files, pa.schema(viewless)
+
+
+def _path(value: object, row: str) -> str:
+    """A table's path as text.
+
+    Raises:
+        LivesrError: if there is none; the message begins with `row`.
+    """
+    if value is None or (isinstance(value, str | bytes) and not value.strip()):
+        raise LivesrError(f"{row} has no path; give it one, or remove it.")
+    if not isinstance(value, str | bytes):
+        raise LivesrError(f"{row} has {value!r:.40} for a path; write paths as text.")
+    try:
+        return value if isinstance(value, str) else value.decode()
+    except UnicodeDecodeError:
+        raise LivesrError(f"{row} has a path that is not UTF-8; save the table as UTF-8.") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +386,8 @@ def build(
 
     Raises:
         LivesrError: if the channel is not a number from 1 or "each", the column does not exist, a
-            carried one has a name that livesr needs, or tables say different things of a row.
+            carried one has a name that livesr needs or a type that cannot be copied, or tables
+            say different things of a row.
         ProfileError: if a profile cannot be used.
     """
     number = _channel(channel)
@@ -379,9 +418,28 @@ def build(
         for (_, one), (file, header) in named.items()
     ]
     rows.sort(key=lambda row: -math.inf if row["duration"] is None else -row["duration"])
-    schema = pa.schema([*SCHEMA, *carried])
-    table = pa.Table.from_pylist(rows, schema=schema)
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    for column in carried:
+        table = table.append_column(column, _copied(rows, column))
     return table.replace_schema_metadata(scoring.metadata())
+
+
+def _copied(rows: Sequence[dict[str, Any]], column: pa.Field) -> pa.Array:
+    """A carried column, with which a run can do all that it must: else OUT would be spoilt.
+
+    Raises:
+        LivesrError: if pyarrow lacks something for its type.
+    """
+    try:
+        table = pa.Table.from_pylist(rows, schema=pa.schema([column]))
+        written = pq.read_table(pa.BufferReader(packed(table)))
+        written.take(pa.array([0])).filter(pa.array([True]))
+    except pa.ArrowException as error:
+        raise LivesrError(
+            f"The sources' column {column.name!r} ({column.type}) cannot be copied: "
+            f"{error!s:.100}. Leave it out, or give it another type."
+        ) from None
+    return table[0]
 
 
 def _channel(channel: str | None) -> int | None:
@@ -390,9 +448,12 @@ def _channel(channel: str | None) -> int | None:
         return MIX
     if channel == "each":
         return None
-    if not channel.isascii() or not channel.isdigit() or int(channel) < 1:
-        raise LivesrError(f"--channel is {channel!r}; give a number from 1, or each.")
-    return int(channel)
+    number = int(channel[:20]) if channel.isascii() and channel.isdigit() else 0
+    if not 1 <= number <= MOST_CHANNELS:
+        raise LivesrError(
+            f"--channel is {channel!r:.40}; give a number from 1 to {MOST_CHANNELS}, or each."
+        )
+    return number
 
 
 def _channels(file: Found, header: Header | None, number: int | None) -> list[int]:
@@ -450,7 +511,7 @@ def _known(table: pa.Table | None) -> dict[tuple[str, int | None, int | None], H
     """The headers in an earlier manifest, by uri, size and mtime."""
     if table is None or not set(SCHEMA.names) <= set(table.column_names):
         return {}
-    rows = table.filter(pc.field("channels").is_valid()).select(SCHEMA.names).to_pylist()
+    rows = table.select(SCHEMA.names).filter(pc.field("channels").is_valid()).to_pylist()
     return {
         (row["uri"], row["size"], row["mtime"]): Header(
             math.inf if row["duration"] is None else row["duration"], row["channels"]
@@ -460,12 +521,20 @@ def _known(table: pa.Table | None) -> dict[tuple[str, int | None, int | None], H
 
 
 def load(place: Place, name: str) -> pa.Table | None:
-    """The manifest of an earlier run; None if there is none, or it cannot be read."""
+    """The manifest of an earlier run, without its carried columns; None if there is none.
+
+    Raises:
+        OutputError: if it is not livesr's, or damaged.
+    """
     data = place.read(name)
-    try:
-        return None if data is None else pq.read_table(pa.BufferReader(data))
-    except pa.ArrowInvalid:
+    if data is None:
         return None
+    with suppress(pa.ArrowException, OSError):
+        file = pq.ParquetFile(pa.BufferReader(data))
+        there, about = file.schema_arrow.names, file.schema_arrow.metadata or {}
+        if there[:4] == SCHEMA.names[:4] and b"livesr.model_sha256" in about:
+            return file.read(columns=[column for column in SCHEMA.names if column in there])
+    raise OutputError(foreign(place, name))
 
 
 def hours(table: pa.Table) -> float:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from livesr.archive.places import OutputError, Place
+from livesr.archive.places import OutputError, Place, foreign
 from livesr.reading import Reading
 from livesr.summary import Summary
 
@@ -325,7 +325,8 @@ def carry(out: Place, carried: pa.Table, labels: Sequence[str]) -> None:
         before, others = table.filter(known), table.filter(pc.invert(known))
         kept = before.select([column for column in before.column_names if column in own])
         now = with_carried(kept, carried)
-        if not len(before) or now.equals(before):
+        # A NaN is not equal to itself, but its bytes are.
+        if not len(before) or now.equals(before) or packed(now) == packed(before):
             continue
         if len(others):
             summary.write(f"{secrets.token_hex(8)}{_SUFFIX}", packed(others))
@@ -349,10 +350,7 @@ def _tables(
                 file = pq.ParquetFile(pa.BufferReader(data))
                 there = set(file.schema_arrow.names)
                 if all_needed and not set(columns or ()) <= there:
-                    raise OutputError(
-                        f"{(place / name).address} was not written by livesr archive; move it to "
-                        "another folder."
-                    )
+                    raise OutputError(foreign(place, name))
                 wanted = columns and [name for name in columns if name in there]
                 table = file.read(columns=wanted)
         yield name, table

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import re
-import signal
 import socket
 import sys
 import threading
@@ -25,6 +24,7 @@ from livesr.archive.outputs import CHECKPOINT, PASSES, SUMMARY, packed
 from livesr.archive.places import OutputError, Place, full_disk
 from livesr.archive.scorer import Scorer
 from livesr.archive.settings import Checkpoints, Scoring
+from livesr.archive.signals import noted
 from livesr.errors import LivesrError
 
 SHORT_SECONDS = 60.0  # shorter files share a task
@@ -58,29 +58,27 @@ def cluster(workers: int, address: str | None) -> Iterator[None]:
         return
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # livesr reports the error that ends a run
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    options: dict[str, Any] = {
+    own: dict[str, Any] = {
+        # Ray would otherwise join a cluster that someone else runs on this machine.
+        "address": "local",
         "num_cpus": workers + 1,  # one for Ray's own steps
         "include_dashboard": False,
         "object_store_memory": _STORE_BYTES,
     }
-    asked = signal.getsignal(signal.SIGTERM)
     try:
-        if address:
-            _find(address)
-            ray.init(address=address, **quiet)
-        else:  # "local": Ray would otherwise join a cluster that someone else runs on this machine
-            _start(lambda: ray.init(address="local", **quiet, **options))
-    except Exception as error:  # Ray raises exceptions of many types
-        what = f"The Ray cluster at {address}" if address else "Ray on this machine"
-        late = "; the machine is busy, try again" if _LATE in str(error) else ""
-        raise LivesrError(f"{what} cannot be used: {error!s:.300}{late}") from None
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, asked)  # Ray's own handler ends with another status
-    try:
+        try:
+            if address:
+                _find(address)
+            _start(lambda: ray.init(**quiet, **({"address": address} if address else own)))
+        except Exception as error:  # Ray raises exceptions of many types
+            what = f"The Ray cluster at {address}" if address else "Ray on this machine"
+            late = "; the machine is busy, try again" if _LATE in str(error) else ""
+            raise LivesrError(f"{what} cannot be used: {error!s:.300}{late}") from None
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         yield
     finally:
-        ray.shutdown()
+        with noted(held=True):
+            ray.shutdown()
 
 
 def _find(address: str) -> None:
@@ -102,7 +100,8 @@ def _start(start: Callable[[], Any]) -> None:
     """
     for tries_left in reversed(range(_STARTS)):
         try:
-            start()
+            with noted(held=True):
+                start()
             return
         except Exception as error:  # Ray's own is no more special
             if not tries_left or _LATE not in str(error):

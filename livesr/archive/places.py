@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from livesr.errors import LivesrError
 
-_PART = ".part"  # a file that is being written
+_PART = re.compile(r"\.[0-9a-f]{16}\.part")  # a file that is being written
 
 
 class OutputError(LivesrError):
@@ -47,6 +48,14 @@ def opened(address: str) -> tuple[Any, str]:
         raise LivesrError(f"{address} cannot be opened: {error!s:.200}.") from None
 
 
+def _real(address: str) -> str:
+    """An absolute path without links; a URL as it is."""
+    try:
+        return address if "://" in address else os.path.normcase(os.path.realpath(address))
+    except ValueError:  # no file can have such a name
+        return address
+
+
 @dataclass(frozen=True)
 class Place:
     """A folder that a run writes into. A file is there completely, or not at all.
@@ -63,8 +72,8 @@ class Place:
         return cls((local_path(address) or address).rstrip("/") or "/")
 
     def holds(self, address: str) -> bool:
-        """Whether an absolute path or URL lies in this folder, or is it."""
-        return f"{address}/".startswith(self.address.rstrip("/") + "/")
+        """Whether an absolute path or URL lies in this folder, or is it; through links too."""
+        return f"{_real(address)}/".startswith(_real(self.address).rstrip("/") + "/")
 
     def __truediv__(self, name: str) -> Place:
         return Place(f"{self.address}/{name}")
@@ -139,7 +148,7 @@ class Place:
         """
         files, path = self.path(name)
         folder = os.path.dirname(path) if self.local else tempfile.gettempdir()
-        part = f"{folder}/.{secrets.token_hex(8)}{_PART}"
+        part = f"{folder}/.{secrets.token_hex(8)}.part"
         try:
             with Place(folder).used(), open(part, "xb") as file:
                 yield file
@@ -163,9 +172,9 @@ class Place:
             files.rm_file(path)
 
     def sweep(self) -> None:
-        """Remove the unfinished files of a killed process."""
+        """Remove the unfinished files of a killed process, and nobody else's."""
         for name in list(self.names()):
-            if name.startswith(".") and name.endswith(_PART):
+            if _PART.fullmatch(name):
                 self.remove(name)
 
     @contextmanager
@@ -195,6 +204,14 @@ def unreached(address: str, error: Exception) -> str:
     return (
         f"{address} cannot be reached: {error!s:.200}. Check the address and the store's "
         "credentials, then give the same command again."
+    )
+
+
+def foreign(place: Place, name: str) -> str:
+    """The message for a file in the output folder that would be replaced, but is not livesr's."""
+    return (
+        f"{place.address}/{name} was not written by livesr archive, or is damaged; move it to "
+        "another folder, or name another for OUT."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from html import escape
@@ -300,6 +301,8 @@ def _groups(
             value = f"{value:%Y-%m}"
         if isinstance(value, list | dict):
             return []
+        if isinstance(value, float) and math.isnan(value):  # each NaN would be a group
+            value = None
         groups.setdefault(value, []).append(row)
     if not 1 < len(groups) <= _MOST_VALUES:
         return []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,14 +32,18 @@ from livesr.archive.outputs import (
     settle,
     with_carried,
 )
-from livesr.archive.places import Place
+from livesr.archive.places import OutputError, Place, foreign
 from livesr.archive.progress import Progress, lasting
 from livesr.archive.settings import Checkpoints, Scoring
+from livesr.archive.signals import noted
 from livesr.errors import LivesrError
 from livesr.text import made_printable
 
 _MOST_SHOWN = 10
 _LOCK = ".lock"
+_STATE = re.compile(r"([0-9a-f]{64})\.parquet")
+# What of livesr's own files tells them from others of their names.
+_PAGE_MARK, _HEADER_MARK = b"livesr archive</title>", b'"name": "livesr"'
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ def survey(archive: Archive) -> tuple[Place, pa.Table, pa.Schema]:
     """The output folder, the manifest of the sources, and its carried columns.
 
     Raises:
-        LivesrError: if the sources or the options cannot be used.
+        LivesrError: if the sources or the options cannot be used, or something in the folder would
+            be replaced that livesr did not write.
     """
     out = Place.of(archive.out)
     if "?" in out.address:  # Ray takes what follows for a query, reads no row, and says nothing
@@ -91,12 +96,21 @@ def survey(archive: Archive) -> tuple[Place, pa.Table, pa.Schema]:
             raise LivesrError(
                 f"The source {source} is in OUT, {archive.out}; name another folder for OUT."
             )
-    files, carried = manifest.find(archive.sources, out=out)
     known = manifest.load(out, MANIFEST)
+    _check_own(out, report.PAGE, _PAGE_MARK)
+    if archive.audformat:
+        _check_own(out / audformat.FOLDER, audformat.HEADER, _HEADER_MARK)
+    files, carried = manifest.find(archive.sources, out=out)
     table = manifest.build(
         files, carried, archive.scoring, archive.channel, known, archive.profile_by
     )
     return out, table, carried
+
+
+def _check_own(place: Place, name: str, mark: bytes) -> None:
+    data = place.read(name)
+    if data is not None and mark not in data:
+        raise OutputError(foreign(place, name))
 
 
 def run(archive: Archive) -> int:
@@ -150,36 +164,45 @@ def _score(
 ) -> None:
     """Score these rows; of them, `again` are those that ended in an error before."""
     _before_ray(archive.address)
-    from livesr.archive import pipeline  # noqa: PLC0415  (Ray takes seconds to import)
+    wanted = set(todo["key"].to_pylist())
+    with _stoppable(out, wanted):
+        from livesr.archive import pipeline  # noqa: PLC0415  (Ray takes seconds to import)
 
-    workers = archive.workers or os.cpu_count() or 1
-    with quiet_libraries(), pipeline.cluster(workers, archive.address):
-        if archive.address and not archive.workers:
-            workers = pipeline.processors()
-        job = pipeline.Job(
-            out=out,
-            scoring=archive.scoring,
-            carried=carried,
-            workers=min(workers, len(todo)),
-            reports=archive.reports,
-            checkpoints=archive.checkpoints,
-        )
-        wanted = set(todo["key"].to_pylist())
-        try:
+        workers = archive.workers or os.cpu_count() or 1
+        with quiet_libraries(), pipeline.cluster(workers, archive.address):
+            if archive.address and not archive.workers:
+                workers = pipeline.processors()
+            job = pipeline.Job(
+                out=out,
+                scoring=archive.scoring,
+                carried=carried,
+                workers=min(workers, len(todo)),
+                reports=archive.reports,
+                checkpoints=archive.checkpoints,
+            )
             if again := again & wanted:  # not removed before they can be scored again
                 settle(out, again)
                 _remove_pages(out, again)
             with progress.scoring(todo, workers):
                 pipeline.score(job, todo, progress.update)
-        except (KeyboardInterrupt, SystemExit) as stop:
+
+
+@contextmanager
+def _stoppable(out: Place, wanted: set[str]) -> Iterator[None]:
+    """After a signal, whatever Ray makes of it, say what is left, and end with its status."""
+    with noted() as arrived:
+        try:
+            yield
+        except BaseException:
+            if not arrived:
+                raise
             left = len(wanted - settle(out))
             print(
-                f"livesr: stopped; {left} of {len(todo)} are left. Give the same command again to "
-                "continue.",
+                f"livesr: stopped; {left} of {len(wanted)} are left. Give the same command again "
+                "to continue.",
                 file=sys.stderr,
             )
-            status = stop.code if isinstance(stop, SystemExit) else of_signal(signal.SIGINT)
-            raise SystemExit(status) from None
+            raise SystemExit(of_signal(arrived[0])) from None
 
 
 def _before_ray(address: str | None) -> None:
@@ -251,7 +274,7 @@ def _remove_states(out: Place, table: pa.Table) -> None:
     """States of files that are no longer to be scored: each holds the last seconds of a voice."""
     keys = set(table["key"].to_pylist())
     for name in list((out / STATES).names()):
-        if name.partition(".")[0] not in keys:
+        if (state := _STATE.fullmatch(name)) and state[1] not in keys:
             (out / STATES).remove(name)
 
 

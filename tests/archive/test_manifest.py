@@ -52,6 +52,12 @@ def test_files_in_the_output_folder_are_no_sources(recordings: Path, tmp_path: P
     for folder in (out.parent, out):
         (folder / "a.flac").write_bytes((recordings / "long.flac").read_bytes())
     assert uris([str(tmp_path / "in")], out=Place(str(out))) == [str(tmp_path / "in" / "a.flac")]
+    (tmp_path / "link").symlink_to(out)
+    for place in (out, tmp_path / "link"):
+        for name, text in (("a.txt", "{}"), ("a.csv", "path\n{}")):
+            (tmp_path / name).write_text(text.format(out / "a.flac"))
+            with pytest.raises(LivesrError, match=rf"a\.flac, named by .*{name}, is in OUT"):
+                uris([str(tmp_path / name)], out=Place(str(place)))
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
@@ -85,10 +91,20 @@ def test_a_table_carries_its_columns(recordings: Path, tmp_path: Path, ending: s
         ({"path": ["a.wav", "a.wav"], "who": ["anna", "bert"]}, "again, with other values"),
         ({"path": ["a.wav", "b.wav"], "channel": [None, 0]}, "row 2 names channel 0"),
         ({"path": ["a.wav"], "channel": [-1]}, "row 1 names channel -1"),
+        ({"path": ["a.wav"], "channel": [65]}, "row 1 names channel 65; .* from 1 to 64"),
+        ({"path": ["a.wav"], "channel": [99999999999]}, "row 1 names channel 99999999999"),
+        ({"path": [7]}, "row 1 has 7 for a path"),
+        ({"path": [b"caf\xe9.wav"]}, "row 1 has a path that is not UTF-8"),
+        ({"path": pa.array([], pa.string())}, "names no file; give it a row"),
+        (
+            {"path": ["a.wav"], "who": pa.array([["x"]], pa.list_(pa.string_view()))},
+            r"column 'who' \(list.*cannot be copied",
+        ),
+        ({"path": ["a.wav"], "at": pa.array([2**60], pa.timestamp("us"))}, "cannot be read"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_told(
-    tmp_path: Path, columns: dict[str, list[object]], told: str
+    tmp_path: Path, columns: dict[str, Any], told: str
 ) -> None:
     pq.write_table(pa.table(columns), tmp_path / "which.parquet")
     with pytest.raises(LivesrError, match=told):
@@ -97,8 +113,51 @@ def test_a_table_that_cannot_be_used_is_told(
 
 def test_a_table_in_another_encoding_is_told(tmp_path: Path) -> None:
     (tmp_path / "which.csv").write_bytes("path\ncafé.wav\n".encode("latin-1"))
-    with pytest.raises(LivesrError, match="the path in row 1 is not UTF-8"):
+    with pytest.raises(LivesrError, match="row 1 has a path that is not UTF-8"):
         manifest.find([str(tmp_path / "which.csv")])
+
+
+def test_a_list_that_names_no_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "which.txt").write_text("# none yet\n")
+    with pytest.raises(LivesrError, match=r"which\.txt names no file; write a path"):
+        manifest.find([str(tmp_path / "which.txt")])
+
+
+def test_paths_are_text(tmp_path: Path) -> None:
+    """Numbers in a CSV table, and bytes in a Parquet table too."""
+    (tmp_path / "which.csv").write_text("path\n001\n1e5\n")
+    pq.write_table(pa.table({"path": [b"caf\xc3\xa9.wav"]}), tmp_path / "which.parquet")
+    found = uris([str(tmp_path / "which.csv"), str(tmp_path / "which.parquet")])
+    assert found == [str(tmp_path / name) for name in ("001", "1e5", "caf\xe9.wav")]
+
+
+@pytest.mark.parametrize("value", [float("nan"), [float("nan")]])
+def test_a_row_that_is_there_twice_is_one(tmp_path: Path, value: object) -> None:
+    """Also with NaN, which is not equal to itself."""
+    table = pa.table({"path": ["a.wav"] * 2, "age": [value] * 2})
+    pq.write_table(table, tmp_path / "which.parquet")
+    assert len(manifest.build(*manifest.find([str(tmp_path / "which.parquet")]), Scoring())) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [(pa.array(["x"], pa.string_view()), pa.string()), (pa.array([b"x"], pa.binary_view()), None)],
+)
+def test_a_column_of_views_is_copied(
+    recordings: Path, tmp_path: Path, values: pa.Array, kind: pa.DataType | None
+) -> None:
+    """And a manifest that has one, as an earlier livesr wrote it, does not end every run."""
+    table = pa.table({"path": [str(recordings / "short.wav")], "who": values})
+    pq.write_table(table, tmp_path / "which.parquet")
+    out = tmp_path / "out"
+    archive = Archive([str(tmp_path / "which.parquet")], str(out), Scoring(), limit=0)
+    assert run(archive) == 0
+    written = pq.read_table(out / "manifest.parquet")
+    assert written["who"].type == (kind or pa.binary())
+    spoilt = written.set_column(written.column_names.index("who"), "who", values)
+    pq.write_table(spoilt, out / "manifest.parquet")
+    assert run(archive) == 0
+    assert pq.read_table(out / "manifest.parquet").equals(written)
 
 
 def test_a_table_says_more_than_a_folder_whichever_comes_first(
@@ -269,6 +328,16 @@ def test_results_take_no_sources_place(recordings: Path, tmp_path: Path, source:
         run(archive)
     assert pq.read_table(out / "manifest.parquet").column_names == ["path"]
     file = str(recordings / "short.wav")
+    (tmp_path / "link").symlink_to(out)
+    (tmp_path / "linked.parquet").symlink_to(out / "manifest.parquet")
+    for one, other in (
+        (tmp_path / source, tmp_path / "link"),
+        (tmp_path / "link" / "manifest.parquet", out),
+        (tmp_path / "linked.parquet", out),
+    ):
+        with pytest.raises(LivesrError, match="is in OUT"):
+            run(Archive([str(one)], str(other), Scoring(), limit=0))
+    assert pq.read_table(out / "manifest.parquet").column_names == ["path"]
     with pytest.raises(LivesrError, match="a file; name a folder"):
         run(Archive([file], file, Scoring(), limit=0))
 
@@ -306,8 +375,9 @@ def test_the_manifest_has_a_row_for_each_channel_the_longest_first(recordings: P
     assert rows[0]["duration"] == 12.0
     assert len({row["key"] for row in rows}) == len(rows)
     assert {row["channel"] for row in manifest.build(found, carried, Scoring()).to_pylist()} == {0}
-    with pytest.raises(LivesrError, match="a number from 1, or each"):
-        manifest.build(found, carried, Scoring(), "left")
+    for channel in ("left", "0", "65", "99999999999", "9" * 5000):
+        with pytest.raises(LivesrError, match="a number from 1 to 64, or each"):
+            manifest.build(found, carried, Scoring(), channel)
 
 
 def test_the_key_changes_with_all_that_decides_the_readings(tmp_path: Path, tiny: Path) -> None:

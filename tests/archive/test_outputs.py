@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from livesr.app.exit_status import ExitStatus
 from livesr.archive.manifest import build, find
 from livesr.archive.outputs import (
     CHECKPOINT,
+    MANIFEST,
     READINGS,
     REPORTS,
     STATES,
@@ -138,12 +140,19 @@ def test_settle_may_be_killed_and_run_again(out: Place, monkeypatch: pytest.Monk
     assert keys(out, SUMMARY) == keys(out, CHECKPOINT) == ["a", "c"]
 
 
-def test_sweep_removes_half_written_files(out: Place) -> None:
+def test_sweep_removes_half_written_files(out: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     out.write("a", b"first")
-    part = Path(out.address, ".0123.part")
-    part.write_bytes(b"half of")
+    left: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", left.append)  # as if the process had been killed
+        with pytest.raises(ZeroDivisionError), out.writing("a"):
+            raise ZeroDivisionError
+    assert [Path(name).exists() for name in left] == [True]
+    for name in (".movie.mkv.part", ".0123.part", "0123456789abcdef.part"):
+        out.write(name, b"somebody's")
     out.sweep()
-    assert not part.exists()
+    assert not Path(left[0]).exists()
+    assert sorted(out.names()) == [".0123.part", ".movie.mkv.part", "0123456789abcdef.part", "a"]
     assert out.read("a") == b"first"
     assert out.read("b") is None
 
@@ -336,16 +345,18 @@ def test_errors_that_an_earlier_livesr_wrote_are_found(
 
 
 def test_what_the_sources_say_is_written_once(cut: Path, tmp_path: Path, tiny: Path) -> None:
-    """Numbers, dates and times come back from a file as they were."""
-    out, table = Place.of(str(tmp_path / "out")), tmp_path / "which.csv"
-    table.write_text(
-        "path,a,b,c,d,e,f\nsource/a.flac,7,0.5,2001-05-01,2001-05-01 12:30:00,12:30:00,\n"
-    )
-    archive = left_over(table, out, tiny)
-    before = Path(out.address, SUMMARY, "a.parquet").stat().st_mtime_ns
-    for _ in range(2):
-        assert run(archive) == ExitStatus.PARTLY
-    assert Path(out.address, SUMMARY, "a.parquet").stat().st_mtime_ns == before
+    """Numbers, dates and times come back from a file as they were; NaN too."""
+    line = "path,a,b,c,d,e,f\nsource/a.flac,7,0.5,2001-05-01,2001-05-01 12:30:00,12:30:00,\n"
+    (tmp_path / "which.csv").write_text(line)
+    numbers = {"path": ["source/a.flac"], "g": [float("nan")]}
+    pq.write_table(pa.table(numbers), tmp_path / "which.parquet")
+    for ending in (".csv", ".parquet"):
+        out = Place.of(str(tmp_path / f"out{ending}"))
+        archive = left_over(tmp_path / f"which{ending}", out, tiny)
+        before = Path(out.address, SUMMARY, "a.parquet").stat().st_mtime_ns
+        for _ in range(2):
+            assert run(archive) == ExitStatus.PARTLY
+        assert Path(out.address, SUMMARY, "a.parquet").stat().st_mtime_ns == before
 
 
 def test_the_state_of_a_file_that_is_no_longer_to_be_scored_is_removed(
@@ -354,10 +365,45 @@ def test_the_state_of_a_file_that_is_no_longer_to_be_scored_is_removed(
     out = Place.of(str(tmp_path / "out"))
     archive = left_over(cut, out, tiny)
     wanted = f"{keys(out, SUMMARY)[0]}.parquet"
-    for name in (wanted, "another.parquet"):
+    for name in (wanted, f"{'0' * 64}.parquet", "mine.txt"):
         (out / STATES).write(name, b"some seconds of a voice")
     run(archive)
-    assert list((out / STATES).names()) == [wanted]
+    assert sorted((out / STATES).names()) == sorted([wanted, "mine.txt"])
+
+
+@pytest.mark.parametrize("name", ["manifest.parquet", "report.html", "audformat/db.yaml"])
+@pytest.mark.parametrize("used", [False, True])
+def test_what_livesr_did_not_write_is_not_replaced(
+    cut: Path, tmp_path: Path, tiny: Path, name: str, used: bool
+) -> None:
+    """Neither in a folder of somebody's nor beside livesr's own files."""
+    out = Place.of(str(tmp_path / "out"))
+    archive = replace(left_over(cut, out, tiny), audformat=True)
+    if used:
+        assert [run(archive) for _ in range(2)] == [ExitStatus.PARTLY] * 2
+    else:
+        shutil.rmtree(out.address)
+    theirs = Path(out.address, name)
+    theirs.parent.mkdir(parents=True, exist_ok=True)
+    if name == MANIFEST:
+        pq.write_table(pa.table({"key": ["x"], "uri": ["y"]}), theirs)
+    else:
+        theirs.write_text("mine")
+    before = {path: path.read_bytes() for path in Path(out.address).rglob("*") if path.is_file()}
+    with pytest.raises(OutputError, match=f"{name} was not written by livesr archive"):
+        run(archive)
+    after = {path: path.read_bytes() for path in Path(out.address).rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_a_damaged_manifest_is_told(cut: Path, tmp_path: Path, tiny: Path) -> None:
+    out = Place.of(str(tmp_path / "out"))
+    archive = left_over(cut, out, tiny)
+    run(archive)
+    manifest = Path(out.address, MANIFEST)
+    manifest.write_bytes(manifest.read_bytes()[:-9])
+    with pytest.raises(OutputError, match=r"manifest\.parquet .* or is damaged"):
+        run(archive)
 
 
 def test_a_folder_that_cannot_be_locked_is_told(cut: Path, tmp_path: Path, tiny: Path) -> None:

@@ -72,6 +72,13 @@ def test_the_page_tells_shares_by_column_and_the_worst(
     assert "http://" not in page and "https://" not in page and "<script" not in page
 
 
+def test_rows_without_a_number_are_one_group() -> None:
+    """A NaN is not equal to another."""
+    rows = [{"age": value} for value in (float("nan"), 7.0, float("nan"), None)]
+    groups = report._groups(rows, "age")
+    assert [(name, len(members)) for (name,), members in groups] == [("7.0", 1), ("-", 3)]
+
+
 def test_the_page_links_to_pages_of_files(scored: tuple[Place, pa.Table, list[str]]) -> None:
     out, _, _ = scored
     page = Path(out.address, "report.html").read_text()
