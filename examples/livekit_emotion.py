@@ -37,5 +37,7 @@ class EmotionAgent(Agent):
 
     async def on_user_turn_completed(self, turn_ctx: ChatContext, new_message: ChatMessage) -> None:
         if self.reading:
-            new_message.content = [f"{self.reading.to_rcs()} {new_message.text_content}"]
+            said = new_message.text_content or ""
+            others = [part for part in new_message.content if not isinstance(part, str)]
+            new_message.content = [f"{self.reading.to_rcs()} {said}", *others]  # images stay
             self.reading = None

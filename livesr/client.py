@@ -8,12 +8,15 @@ Needs the package websockets: pip install 'livesr[client]'.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import math
+import re
 import threading
 from collections import deque
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import suppress
-from ssl import SSLContext
+from ssl import SSLContext, SSLError
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,15 +24,19 @@ from numpy.typing import ArrayLike
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from livesr.errors import LivesrError
-from livesr.reading import Reading
-from livesr.settings import SAMPLE_RATE
-from livesr.stages.samples import as_mono, shaped
+from livesr.errors import AudioError, LivesrError
+from livesr.profile import Profile
+from livesr.reading import LATEST_START_SECONDS, Reading
+from livesr.settings import MOST_CHANNELS, SAMPLE_RATE
+from livesr.stages.samples import as_mono, check_gap, check_rate, in_words, shaped
 
 _SUBPROTOCOL = "livesr.v1"
 _WIDTHS = {"s16le": 2, "f32le": 4, "mulaw": 1, "alaw": 1}
 _PIECE_SECONDS = 0.25  # of sound in a message
 _KEPT_SECONDS = 30.0  # of sound sent, to send again after a dropped connection
+_MOST_EVENTS = 10_000  # that are kept for `events`
+_OPENING_SECONDS = 30.0  # for a server to answer session.update
+_TOKEN = re.compile(r"[!-~]*")  # characters that a header may have
 _RETRIES = 8
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0  # seconds between tries to connect again
 _SERVER_RESTARTS = 1012
@@ -52,12 +59,13 @@ class _Session:
     """Messages to send, messages that came, and what to send again after a dropped connection."""
 
     def __init__(self, options: dict[str, Any]) -> None:
-        plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in options.items()}
+        plain = {name: _plain(name, value) for name, value in options.items()}
         self.update = {"type": "session.update", **plain}
         self._sounds_like(plain)
         self.created: dict[str, Any] = {}
         self.ended: dict[str, Any] | None = None
-        self.messages: deque[dict[str, Any]] = deque()
+        self._readings: deque[dict[str, Any]] = deque()
+        self._events: deque[dict[str, Any]] = deque(maxlen=_MOST_EVENTS)
         self.received = -1
         self._heard = 0.0  # end of the newest reading
         self._since: list[str | bytes] = []  # other messages after it, which a server repeats
@@ -68,11 +76,15 @@ class _Session:
 
     def _sounds_like(self, options: Mapping[str, Any]) -> None:
         """Send sound of this form; of a state that is resumed, the server says which."""
-        self.rate = int(options.get("sample_rate", SAMPLE_RATE))
+        self.rate = check_rate(options.get("sample_rate", SAMPLE_RATE))
         self.encoding = str(options.get("encoding", "s16le"))
         if self.encoding not in _WIDTHS:
             raise LivesrError(f"encoding is {self.encoding!r}; use one of {', '.join(_WIDTHS)}.")
-        self.channels = int(options.get("channels", 1))
+        self.channels = options.get("channels", 1)
+        if type(self.channels) is not int or not 1 <= self.channels <= MOST_CHANNELS:
+            raise LivesrError(
+                f"channels is {in_words(self.channels)}; give a whole number, 1 to {MOST_CHANNELS}."
+            )
         self.frame_bytes = _WIDTHS[self.encoding] * self.channels
 
     def opening(self) -> str:
@@ -119,6 +131,20 @@ class _Session:
         if self.encoding == "f32le":
             return floats.astype("<f4").tobytes()
         return np.clip(np.rint(floats * 32768), -32768, 32767).astype("<i2").tobytes()
+
+    def gap(self, count: int) -> int:
+        """A number of lost samples that the server takes, as an int.
+
+        Raises:
+            AudioError: for another: if that were sent, the server would be at another position.
+        """
+        count = check_gap(count)
+        if self._position + count > LATEST_START_SECONDS * self.rate:
+            raise AudioError(
+                f"A gap of {count} samples ends later than {LATEST_START_SECONDS:.0f} s, which is "
+                "as far as a stream can skip; begin a new session."
+            )
+        return count
 
     def remember(self, message: str | bytes, frames: int) -> None:
         """This is sent now; it may have to be sent again."""
@@ -184,7 +210,8 @@ class _Session:
                 self._since.append(text)
                 self._answered("teach" if kind == "profile" else kind)
         if message["type"] != "session.created" or self._first:
-            self.messages.append(message)
+            kept = self._readings if message["type"] == "reading" else self._events
+            kept.append(message)
         self._first = self._first and message["type"] != "session.created"
         return message
 
@@ -206,22 +233,14 @@ class _Session:
 
     def drawn(self) -> list[Reading]:
         """The readings among what came, and only they; other messages stay."""
-        found, rest = [], deque[dict[str, Any]]()
-        for message in self.messages:
-            if message["type"] == "reading":
-                found.append(reading_of(message))
-            else:
-                rest.append(message)
-        self.messages = rest
+        found = [reading_of(message) for message in self._readings]
+        self._readings.clear()
         return found
 
     def others(self) -> list[dict[str, Any]]:
         """All other messages among what came; the readings stay."""
-        readings = deque[dict[str, Any]]()
-        found: list[dict[str, Any]] = []
-        for message in self.messages:
-            (readings if message["type"] == "reading" else found).append(message)
-        self.messages = readings
+        found = list(self._events)
+        self._events.clear()
         return found
 
 
@@ -231,8 +250,46 @@ def reading_of(message: dict[str, Any]) -> Reading:
     return Reading.from_dict({**empty, **message})
 
 
+def _plain(name: str, value: Any) -> Any:
+    """A field of `session.update` as JSON has it.
+
+    Raises:
+        LivesrError: if it cannot be one.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Profile):
+        value = base64.b64encode(value.to_bytes()).decode()
+    finite = not isinstance(value, float) or math.isfinite(value)
+    if not finite or not isinstance(value, (str, int, float, type(None))):
+        raise LivesrError(
+            f"{name} is {in_words(value)}, which session.update cannot hold; give text, a number, "
+            "True, False or None, or a Profile as profile."
+        )
+    return value
+
+
+def _checked(token: str | None) -> str:
+    """The token as a header has it, without a file's last line end; empty for none.
+
+    Raises:
+        LivesrError: if no header can hold it.
+    """
+    plain = token.strip() if isinstance(token, str) else token
+    if plain is None:
+        return ""
+    if not isinstance(plain, str) or not _TOKEN.fullmatch(plain):
+        raise LivesrError(
+            "The token is not one word of ASCII characters; give one line of the server's "
+            "--token-file."
+        )
+    return plain
+
+
 def _address(url: str) -> str:
     """The stream's address: http(s) becomes ws(s), and the path is added."""
+    if not isinstance(url, str):
+        raise LivesrError(f"{in_words(url)} is no address; give text like http://localhost:8765.")
     for ours, theirs in (("http://", "ws://"), ("https://", "wss://")):
         if url.startswith(ours):
             url = theirs + url.removeprefix(ours)
@@ -241,7 +298,7 @@ def _address(url: str) -> str:
     return url if url.rstrip("/").endswith("/v1/stream") else url.rstrip("/") + "/v1/stream"
 
 
-def _options(token: str | None, ssl: SSLContext | None, mode: object) -> dict[str, Any]:
+def _options(token: str, ssl: SSLContext | None, mode: object) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     trusted = {} if ssl is None else {"ssl": ssl}
     # In mode "lossless" a ping may wait behind much sound that the server has not read yet.
@@ -263,7 +320,11 @@ def _refusal(url: str, error: Exception) -> ServerError:
         with suppress(ValueError, KeyError, TypeError):
             return ServerError(str(response.status_code), json.loads(response.body)["error"])
         return ServerError(str(response.status_code), f"{url} answers {response.status_code}.")
-    return ServerError("unreachable", f"{url} cannot be reached ({error}); is the server running?")
+    if isinstance(error, SSLError):  # an OSError too
+        hint = "check the address, and what ssl= trusts."
+    else:
+        hint = "is the server running?" if isinstance(error, OSError) else "check the address."
+    return ServerError("unreachable", f"{url} cannot be reached ({error}); {hint}")
 
 
 class Voice:
@@ -275,13 +336,14 @@ class Voice:
         ssl: what to trust, where the system's certificates are not enough.
         reconnect: go on after a dropped connection or a restart of the server.
         session: fields of `session.update`: sample_rate, channels, encoding, mode, channel, hop,
-            attention, profile, resume.
+            attention, profile (a `Profile` too), resume.
 
     Attributes:
         labels: the emotions.
         ended: the `session.ended` message, after `finish`; its `state` can be resumed.
 
     Raises:
+        LivesrError: if an argument cannot be used.
         ServerError: if the server cannot be reached, or refuses.
 
     Example:
@@ -339,7 +401,12 @@ class Voice:
         return self._run(self._voice.push(samples))
 
     def skip(self, count: int) -> list[Reading]:
-        """So many samples were lost or muted."""
+        """So many samples were lost or muted.
+
+        Raises:
+            AudioError: as `Recognizer.skip`, or if the gap ends too late; nothing is sent then.
+            ServerError: if the session ended with an error.
+        """
         return self._run(self._voice.skip(count))
 
     def reset(self) -> list[Reading]:
@@ -364,7 +431,10 @@ class Voice:
         return self._run(self._voice.readings(timeout))
 
     def events(self) -> list[dict[str, Any]]:
-        """All other messages that have come: utterances, gaps, marks, profiles, errors."""
+        """All other messages that have come: utterances, gaps, marks, profiles, errors.
+
+        Of those that nobody takes, the newest 10,000 are kept.
+        """
         if self._loop.is_closed():
             return self._voice._session.others()
         return self._run(self._voice.events())
@@ -419,16 +489,17 @@ class AsyncVoice:
         reconnect: bool = True,
         **session: Any,
     ) -> None:
-        self._url, self._token, self._ssl = _address(url), token, ssl
+        self._url, self._token, self._ssl = _address(url), _checked(token), ssl
         self._reconnect = reconnect
         self._session = _Session(session)
-        self._socket: ClientConnection
+        self._socket: ClientConnection | None = None  # before it is entered
         self._receiving = asyncio.Lock()  # several tasks may wait for readings
         self._recovering = asyncio.Lock()
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The emotions, in the order of the probabilities."""
+        self._connection()
         return tuple(self._session.created["labels"])
 
     @property
@@ -457,6 +528,7 @@ class AsyncVoice:
 
     async def skip(self, count: int) -> list[Reading]:
         """As `Voice.skip`."""
+        count = self._session.gap(count)
         return await self._command({"type": "skip", "samples": count}, count)
 
     async def reset(self) -> list[Reading]:
@@ -505,28 +577,47 @@ class AsyncVoice:
 
     async def close(self) -> None:
         """As `Voice.close`."""
-        await self._socket.close()
+        if self._socket is not None:
+            await self._socket.close()
 
     async def _command(self, message: dict[str, Any], frames: int = 0) -> list[Reading]:
-        await self._send(json.dumps(message), frames)
+        try:
+            text = json.dumps(message)
+        except TypeError as error:
+            raise LivesrError(
+                f"This {message['type']} cannot be sent ({error}); give text."
+            ) from None
+        await self._send(text, frames)
         await self._drain()
         return self._session.drawn()
 
     async def _send(self, message: str | bytes, frames: int) -> None:
         async with self._recovering:  # a new connection is sent what is remembered until then
+            socket = self._connection()
             self._session.remember(message, frames)
-            socket = self._socket
         try:
             await socket.send(message)
         except ConnectionClosed as closed:
             await self._recover(closed, socket)
+
+    def _connection(self) -> ClientConnection:
+        """The connection.
+
+        Raises:
+            ServerError: if there is none yet.
+        """
+        if self._socket is None:
+            raise ServerError(
+                "closed", "This AsyncVoice is not connected; use it in `async with ... as voice:`."
+            )
+        return self._socket
 
     def _goes_on(self, closed: ConnectionClosed) -> bool:
         return self._reconnect and _code(closed) == _SERVER_RESTARTS
 
     async def _restarts(self) -> bool:
         """Whether the session ended because the server restarts; then it goes on elsewhere."""
-        socket = self._socket
+        socket = self._connection()
         try:
             await self._recv(socket, _LONGEST_WAIT)
         except ConnectionClosed as closed:
@@ -556,7 +647,7 @@ class AsyncVoice:
             return await socket.recv()
 
     async def _take(self, timeout: float | None) -> None:
-        socket = self._socket
+        socket = self._connection()
         try:
             text = await self._recv(socket, timeout)
         except ConnectionClosed as closed:
@@ -574,16 +665,28 @@ class AsyncVoice:
         except (OSError, InvalidHandshake, InvalidURI, TimeoutError, ValueError) as error:
             raise _refusal(self._url, error) from None
         try:
-            await socket.send(opening)
-            while (came := self._session.take(await socket.recv()))["type"] != "session.created":
-                if came["type"] == "error":  # the options were refused
-                    raise ServerError(came["code"], came["message"])
+            async with asyncio.timeout(_OPENING_SECONDS):
+                await socket.send(opening)
+                await self._created(socket)
         except ConnectionClosed as closed:
             raise ServerError("closed", f"The server ended the session ({closed}).") from None
+        except TimeoutError:
+            socket.transport.abort()
+            raise ServerError(
+                "unreachable",
+                f"{self._url} did not answer session.update within {_OPENING_SECONDS:g} s; try "
+                "again later.",
+            ) from None
         except BaseException:  # refused, or cancelled
             socket.transport.abort()
             raise
         return socket
+
+    async def _created(self, socket: ClientConnection) -> None:
+        """Take what comes up to `session.created`."""
+        while (came := self._session.take(await socket.recv()))["type"] != "session.created":
+            if came["type"] == "error":  # the options were refused
+                raise ServerError(came["code"], came["message"])
 
     async def _recover(self, closed: ConnectionClosed, socket: ClientConnection) -> None:
         """Connect again in place of this socket, and go on; another task may have done so."""

@@ -396,11 +396,16 @@ class _Stream:
         before = [event for event in events if event.at < start]
         kept = [event for event in before if event.kind in ("session", "profile")]
         self._events.extendleft(reversed(kept))
-        self._skip = _frames_at(start, before, recognizer, sound.rate)
+        self._skip, begin = _frames_at(start, before, recognizer, sound.rate)
         self._end = math.inf if end is None else end
+        if begin >= self._end:
+            raise AudioError(
+                f"{sound.name} has no sound from {start:g} to {self._end:g} s: it was lost or "
+                f"paused until {begin:.2f} s; give a later end."
+            )
         self.began = self.ended = False
-        if start:
-            recognizer.reset(start=start)
+        if begin:
+            recognizer.reset(start=begin)
 
     def state(self) -> State:
         """All that the stream keeps; of its events, how many are left."""
@@ -449,7 +454,7 @@ class _Stream:
         try:
             return as_mono(frames, self._channel, self._sound.channels)
         except AudioError as error:
-            raise self._placed(error) from None
+            raise placed(error, self._sound, self._read) from None
 
     def _items(self, rest: Array) -> Iterator[Item]:
         recognizer = self.recognizer
@@ -458,6 +463,10 @@ class _Stream:
                 event = self._events.popleft()
                 lost = round(event.seconds * SAMPLE_RATE)
                 self._silence += _silence(event, lost, recognizer)
+                if lost > (left := self._left()):
+                    if not left:
+                        return
+                    event, lost = _shortened(event, left / SAMPLE_RATE), left
                 yield from _follow(event, lost, recognizer)
             count = min(len(rest), self._left())
             if not count:
@@ -485,26 +494,33 @@ class _Stream:
         self.ended = left <= 0
         return max(0, left)
 
-    def _placed(self, error: AudioError) -> AudioError:
-        name, seconds = self._sound.name, self._read / self._sound.rate
-        if isinstance(error, UnscaledError) and isinstance(self._sound, SoundFile):
-            return AudioError(
-                f"{name}, after {seconds:.2f} s, holds samples of {error.largest:.6g}, where full "
-                "scale is 1: they were written without being scaled. Scale it: "
-                + scale_command(self._sound.path, error.scale)
-            )
-        return AudioError(f"{name}, after {seconds:.2f} s: {error}")
+
+def placed(error: AudioError, sound: SoundFile | Samples, frames: int) -> AudioError:
+    """What is wrong with samples of a file, with where: after so many frames."""
+    at = f"{sound.name}, after {frames / sound.rate:.2f} s"
+    if isinstance(error, UnscaledError) and isinstance(sound, SoundFile):
+        return AudioError(
+            f"{at}, holds samples of {error.largest:.6g}, where full scale is 1: they were "
+            f"written without being scaled. Scale it: {scale_command(sound.path, error.scale)}"
+        )
+    return AudioError(f"{at}: {error}")
 
 
-def _frames_at(start: float, before: list[Event], recognizer: Recognizer, rate: int) -> int:
-    """The frame of a file that belongs to this time, given the events before it."""
-    gone = least = 0.0  # seconds that have no frames; of the file, up to the newest gap's end
+def _frames_at(
+    start: float, before: list[Event], recognizer: Recognizer, rate: int
+) -> tuple[int, float]:
+    """The frame of a file that belongs to a time, given the events before it; and its own time.
+
+    That is later within a gap: what stands for one in the file is not its length.
+    """
+    gone = least = 0.0  # seconds that have no frames; stream time at which the newest gap ends
     for event in before:
         if event.seconds:
             silence = _silence(event, round(event.seconds * SAMPLE_RATE), recognizer) / SAMPLE_RATE
-            least = event.at - gone + silence
             gone += event.seconds - silence
-    return round(max(least, start - gone) * rate)
+            least = event.at + event.seconds
+    begin = max(least, start)
+    return round((begin - gone) * rate), begin
 
 
 def _silence(event: Event, lost: int, recognizer: Recognizer) -> int:
@@ -512,6 +528,12 @@ def _silence(event: Event, lost: int, recognizer: Recognizer) -> int:
     if event.silence is None:  # livesr 0.1 wrote what its Recognizer took for silence
         return recognizer.silence_of(lost)
     return round(event.silence * SAMPLE_RATE)
+
+
+def _shortened(gap: Event, seconds: float) -> Event:
+    """A gap as far as the end that was asked for."""
+    silence = None if gap.silence is None else min(gap.silence, seconds)
+    return changed(gap, seconds=seconds, silence=silence)
 
 
 def _follow(event: Event, lost: int, recognizer: Recognizer) -> Iterator[Item]:

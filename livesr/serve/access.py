@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import re
+import shlex
 import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -67,8 +68,15 @@ def check_tls(cert: Path, key: Path) -> None:
     Raises:
         LivesrError: if they cannot.
     """
+
+    def passphrase() -> str:  # without it, OpenSSL asks at the terminal
+        raise LivesrError(
+            f"The key {key} is encrypted, and a server has nobody to ask for its passphrase; write "
+            f"it without one: openssl pkey -in {shlex.quote(str(key))} -out NEW"
+        )
+
     try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key, passphrase)
     except (OSError, ValueError) as error:  # ssl's own errors are OSErrors
         why = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
         raise LivesrError(

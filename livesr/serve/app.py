@@ -176,10 +176,13 @@ async def _replay(request: Request) -> Response:
     if reason := await hub.admit(address):  # before the file takes memory
         return _refused(503, f"No new voice is accepted: {_WHY[reason]}.", retry=True)
     refused: Response | None = None
+    cause = "failed"
     try:
         async with asyncio.timeout(hub.limits.sending_seconds):
             body = await body_of(request, hub.limits.replay_bytes, hub.limits.handshake_seconds)
         replay = await asyncio.to_thread(opened, hub, body, options)
+    except ClientDisconnect:
+        refused, cause = _refused(400, "The file was not sent whole; send it again."), "dropped"
     except TooLarge as error:
         refused = _refused(413, str(error))
     except TimeoutError:
@@ -193,7 +196,7 @@ async def _replay(request: Request) -> Response:
         replay.close()
         refused = _refused(503, "There is no capacity for so short a hop; try a longer one.", True)
     if refused:
-        hub.leave(address, 1.0, "failed")
+        hub.leave(address, 1.0, cause)
         return refused
 
     def over() -> None:

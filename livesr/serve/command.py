@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,8 @@ from typing import Annotated
 import typer
 
 from livesr.app.commands.options import ModelOption
+
+_MOST_VOICES = 1_000_000
 
 
 def command(
@@ -38,13 +41,17 @@ def command(
     max_voices: Annotated[
         int,
         typer.Option(
-            help="Voices at the same time, all workers together; 0 measures the capacity.", min=0
+            help="Voices at the same time, all workers together; 0 measures the capacity.",
+            min=0,
+            max=_MOST_VOICES,
         ),
     ] = 0,
     per_address: Annotated[
         int,
         typer.Option(
-            help="Voices at the same time from one address other than loopback; 0: any.", min=0
+            help="Voices at the same time from one address other than loopback; 0: any.",
+            min=0,
+            max=_MOST_VOICES,
         ),
     ] = 0,
     idle_timeout: Annotated[
@@ -68,6 +75,8 @@ def command(
     for path, what in ((tls_cert, "--tls-cert"), (tls_key, "--tls-key")):
         if path and not path.is_file():
             raise LivesrError(f"{what} {path} is not a file.")
+    if not math.isfinite(idle_timeout):
+        raise LivesrError(f"--idle-timeout is {idle_timeout}; give a number of seconds.")
     if bool(tls_cert) != bool(tls_key):
         raise LivesrError("--tls-cert and --tls-key go together; give both.")
     if tls_cert and tls_key:

@@ -3,7 +3,8 @@
 It never waits to fill a batch. A round takes the voices whose hops have waited longest, a few at a
 time: more of them would not share a call of the network, and would only wait for each other's
 readings. In a round every voice gets at most one hop, so that a client that sends faster than real
-time does not delay the others.
+time does not delay the others. A `skip` makes several readings at once; its voice then rests for as
+many rounds, while others have something to do.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Engine:
     ) -> None:
         self._deliver, self._observer, self._clock = deliver, observer, clock
         self._ready: dict[Voice, None] = {}  # in the order in which their hops became due
+        self._rounds = 0  # so far
         self._calls: list[Callable[[], None]] = []
         self._wake = threading.Condition()
         self._stopping = False
@@ -87,7 +89,7 @@ class Engine:
                     self._wake.wait()
                 if self._stopping:
                     return
-                ready = list(islice(self._ready, TOGETHER))
+                ready = self._next()
                 for voice in ready:
                     del self._ready[voice]
                 calls, self._calls = self._calls, []
@@ -99,6 +101,11 @@ class Engine:
             if ready:
                 self.round(ready)
 
+    def _next(self) -> list[Voice]:
+        """The voices of the next round; one alone if all of them are to rest."""
+        rested = (voice for voice in self._ready if voice.rests_until <= self._rounds)
+        return list(islice(rested, TOGETHER)) or list(islice(self._ready, 1))
+
     def round(self, voices: list[Voice]) -> None:
         """Process the next hop, or the next commands, of each of these voices."""
         told: dict[Voice, list[Outgoing]] = {voice: [] for voice in voices}
@@ -106,7 +113,10 @@ class Engine:
         now = self._clock()
         for voice in voices:
             try:
+                before = voice.readings
                 told[voice] += voice.run_commands()
+                if skipped := voice.readings - before:
+                    voice.rests_until = self._rounds + skipped
                 if voice.ended:
                     continue
                 told[voice] += voice.lose_stale(now)
@@ -120,6 +130,7 @@ class Engine:
                 told[voice].append(self._broken(voice, error))
         for (rate, _), voices_drawn in drawn.items():
             self._infer(rate, voices_drawn, told)
+        self._rounds += 1
         made = [(voice, messages) for voice, messages in told.items()]
         self._deliver(made)
         for voice in voices:

@@ -91,18 +91,22 @@ class Parent:
                 asyncio.create_task(self._keep_alive(place))
                 for place in range(self._settings.workers)
             ]
+            for watch in watches:  # one that fails would leave its place empty
+                watch.add_done_callback(lambda _: self._stop.set())
             await self._stop.wait()
             self._pause()
             self._listener.close()
             note("stopping", workers=len(self._children))
             for child in self._children:
                 child.link.tell("drain")
-            _, late = await asyncio.wait(watches, timeout=_DRAIN_SECONDS)
+            over, late = await asyncio.wait(watches, timeout=_DRAIN_SECONDS)
             for child in list(self._children):
                 with suppress(ProcessLookupError):
                     child.process.kill()
             if late:
                 await asyncio.wait(late, timeout=_RELEASE_SECONDS)
+            for watch in over:
+                watch.result()
         finally:
             shutil.rmtree(metrics, ignore_errors=True)
         return ExitStatus.UNSERVED if self._failed else ExitStatus.DONE
@@ -113,13 +117,21 @@ class Parent:
         loop = asyncio.get_running_loop()
         while not self._stop.is_set():
             began = loop.time()
-            child = await self._work(place)
+            try:
+                child = await self._work(place)
+            except OSError as error:  # the system has no room for it now, or the program is gone
+                early = True
+                note("worker cannot start", error=str(error))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), _EARLY_SECONDS)
+            else:
+                early = not child.ready or loop.time() - began < _EARLY_SECONDS
+                if not self._stop.is_set():
+                    note("worker died", status=child.process.returncode)
+                    _count_restart()
             if self._stop.is_set():
                 return
-            early = not child.ready or loop.time() - began < _EARLY_SECONDS
             self._early = self._early + 1 if early else 0
-            note("worker died", status=child.process.returncode)
-            _count_restart()
             if self._early >= _MOST_EARLY:
                 note("workers do not start; giving up")
                 self._failed = True
@@ -132,15 +144,20 @@ class Parent:
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         passing, receiving = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs, receiving:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "livesr.serve.worker",
-                str(theirs.fileno()),
-                str(receiving.fileno()),
-                pass_fds=(theirs.fileno(), receiving.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
-            )
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "livesr.serve.worker",
+                    str(theirs.fileno()),
+                    str(receiving.fileno()),
+                    pass_fds=(theirs.fileno(), receiving.fileno()),
+                    stdin=asyncio.subprocess.DEVNULL,
+                )
+            except OSError:
+                control.close()
+                passing.close()
+                raise
         passing.setblocking(False)
         child = _Child(process, passing)
 
@@ -346,7 +363,8 @@ def serve(settings: ServeSettings) -> int:
     def opened(host: str, port: int) -> None:
         scheme = "https" if settings.tls_cert else "http"
         shown = f"[{host}]" if ":" in host else host
-        print(f"livesr: {scheme}://{shown}:{port}/", flush=True)
+        with suppress(OSError):  # nobody reads it; the server serves all the same
+            print(f"livesr: {scheme}://{shown}:{port}/", flush=True)
 
     async def run() -> int:
         return await Parent(settings, opened).run()

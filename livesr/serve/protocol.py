@@ -82,7 +82,10 @@ class SessionUpdate(Struct, tag="session.update", forbid_unknown_fields=True, kw
 
 
 class Skip(Struct, tag="skip", forbid_unknown_fields=True):
-    """Client: so many samples of each channel were lost or muted; stream time advances by them."""
+    """Client: so many samples of each channel were lost or muted; stream time advances by them.
+
+    It may advance to 50,000,000 s, half of what a stream can have.
+    """
 
     samples: Annotated[int, Meta(ge=0, le=10**13)]
 

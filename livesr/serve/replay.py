@@ -13,17 +13,19 @@ from itertools import chain
 from typing import Any, Literal
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from livesr.arrays import Float32
-from livesr.errors import LivesrError
+from livesr.errors import AudioError, LivesrError
 from livesr.event import Event
+from livesr.files.replay import placed
 from livesr.files.soundfile import SoundFile
 from livesr.reading import Reading
 from livesr.serve.hub import Hub
 from livesr.serve.protocol import Channel, ErrorMessage, SessionEnded, SessionUpdate, encode
 from livesr.serve.voice import Outgoing, Voice
-from livesr.settings import HOP_SECONDS
+from livesr.settings import HOP_SECONDS, SAMPLE_RATE
+from livesr.stages.samples import as_mono
 
 
 class TooLarge(LivesrError):
@@ -54,17 +56,14 @@ async def body_of(request: Request, most: int, seconds: float) -> bytes:
 
     Raises:
         TooLarge: if it is longer.
-        LivesrError: if the client leaves before its end.
+        ClientDisconnect: if the client leaves before its end.
         TimeoutError: if nothing arrives for so long.
     """
     parts, size = bytearray(), 0
     stream = request.stream()
     while True:
-        try:
-            async with asyncio.timeout(seconds):
-                part = await anext(stream, None)
-        except ClientDisconnect:
-            raise LivesrError("The file was not sent whole; send it again.") from None
+        async with asyncio.timeout(seconds):
+            part = await anext(stream, None)
         if part is None:
             return bytes(parts)
         size += len(part)
@@ -131,7 +130,7 @@ class Replay:
                 yield line
         finally:
             self._hub.closed(self.voice, keep=False)
-        self.cause = "ended"
+        self.cause = "failed" if self._error else "ended"
 
     def close(self) -> None:
         """Close the file."""
@@ -150,23 +149,25 @@ class Replay:
             while voice.waiting_seconds > 1.0 and voice.due and not voice.ended:
                 for line in await self._next():
                     yield line
-        voice.command(voice.end)
+        voice.command(voice.leave if self._error else voice.end)
         hub.engine.poke(voice)
         while not self._over:  # later than `voice.ended`, which the engine sets before it tells
             for line in await self._next():
                 yield line
+        if self._error:
+            yield encode(ErrorMessage(code="bad_samples", message=self._error, fatal=True)) + "\n"
+            return
+        at = voice.recognizer.position / SAMPLE_RATE
         for finding in self._sound.findings:
             kind: Literal["file", "note"] = "file" if finding.lost else "note"
             text = f"{self._sound.name}: {finding.text}"
-            yield encode(Event(kind, voice.stream_seconds, text=text).to_dict()) + "\n"
-        if self._error:
-            yield encode(ErrorMessage(code="bad_samples", message=self._error, fatal=True)) + "\n"
+            yield encode(Event(kind, at, text=text).to_dict()) + "\n"
 
     async def _read(self) -> Float32 | None:
         """The next block; None at the end.
 
         Raises:
-            AudioError: if it cannot be read.
+            AudioError: if it cannot be read, or used.
         """
         reading = asyncio.get_running_loop().run_in_executor(None, next, self._blocks, None)
         try:
@@ -191,6 +192,24 @@ class Replay:
         return lines
 
 
+def _usable(sound: SoundFile, channel: int | None) -> Iterator[Float32]:
+    """The file's blocks, float32 [n, channels], of samples that `livesr replay` takes.
+
+    A voice would take others for silence: of a live stream, but a file can be repaired.
+
+    Raises:
+        AudioError: as that of `replay`, if there are others.
+    """
+    done = 0
+    for block in sound.blocks():
+        try:
+            as_mono(block, channel, sound.channels)
+        except AudioError as error:
+            raise placed(error, sound, done) from None
+        done += len(block)
+        yield block
+
+
 def opened(hub: Hub, body: bytes, options: Options) -> Replay:
     """A replay of a file's bytes: its first block is read, and its voice is open.
 
@@ -198,13 +217,11 @@ def opened(hub: Hub, body: bytes, options: Options) -> Replay:
     an answer begins.
 
     Raises:
-        LivesrError: if it is not a sound file, its start cannot be read, or the options do not
-            fit it.
+        LivesrError: if it is not a sound file, its start cannot be read or used, or the options do
+            not fit it.
     """
     sound = SoundFile(io.BytesIO(body))
     try:
-        blocks = sound.blocks()
-        first = next(blocks, None)
         update = SessionUpdate(
             sample_rate=sound.rate,
             channels=sound.channels,
@@ -217,6 +234,8 @@ def opened(hub: Hub, body: bytes, options: Options) -> Replay:
         model, limits = hub.settings.model, hub.limits
         voice = Voice(model, update, frozenset(), hub.new_session_id(), limits)
         voice.open(None)
+        blocks = _usable(sound, options.channel)
+        first = next(blocks, None)
     except LivesrError:
         sound.__exit__()
         raise

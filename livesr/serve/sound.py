@@ -46,19 +46,16 @@ class Sound:
 
         A bad sample is one that is not finite or beyond +-100; it becomes silence.
         """
-        bad = 0
-        if self._table is not None:
-            array: Array = self._table[np.frombuffer(data, np.uint8)]
-        elif self._encoding == "s16le":
-            array = np.frombuffer(data, "<i2")
-        else:
-            array = np.frombuffer(data, "<f4")
-            good = np.abs(array) <= _LARGEST  # NaN is not
-            if not good.all():
-                bad = int(good.size - np.count_nonzero(good))
-                array = np.where(good, array, np.float32(0))
+        kind = {"s16le": "<i2", "f32le": "<f4"}.get(self._encoding, "u1")
+        array: Array = np.frombuffer(data, kind)
         if self._channels > 1:
             array = array.reshape(-1, self._channels)
             if self._channel is not None:
                 array = array[:, self._channel - 1].copy()
-        return array, bad
+        if self._table is not None:
+            return self._table[array], 0
+        if self._encoding == "s16le":
+            return array, 0
+        good = np.abs(array) <= _LARGEST  # NaN is not
+        bad = int(good.size - np.count_nonzero(good))
+        return (np.where(good, array, np.float32(0)) if bad else array), bad

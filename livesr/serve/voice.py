@@ -22,7 +22,7 @@ from livesr.arrays import Array, Float32
 from livesr.errors import AudioError, LivesrError, ModelError, ProfileError
 from livesr.model.load import load_model
 from livesr.profile import Profile
-from livesr.reading import Reading
+from livesr.reading import LATEST_START_SECONDS, Reading
 from livesr.recognizer import Recognizer
 from livesr.serve.protocol import (
     ErrorMessage,
@@ -107,6 +107,7 @@ class Voice:
         received: number of bytes so far.
         taken: of them, processed or dropped.
         held: process nothing for now: the client reads too slowly, and nothing may be dropped.
+        rests_until: number of the engine's round before which the other voices come first.
         ended: it will give no more messages.
     """
 
@@ -130,6 +131,7 @@ class Voice:
         self._second_bytes = 1
         self.wanted = 0
         self.held = self.ended = False
+        self.rests_until = 0
         self.heard_frames = self.lost_frames = self.readings = 0
         self.frames = 0  # position: the client's samples of each channel
         self._began = 0  # stream time at the recognizer's last reset, in 16 kHz samples
@@ -287,6 +289,12 @@ class Voice:
 
     def skip(self, samples: int) -> list[Outgoing]:
         """A command: the client has lost so many samples."""
+        if self.frames + samples > LATEST_START_SECONDS * self.update.sample_rate:
+            raise ProtocolError(
+                "bad_message",
+                f"A skip of {samples} samples ends later than {LATEST_START_SECONDS:.0f} s, which "
+                "is as far as a stream can skip; begin a new session.",
+            )
         return self._lose(samples, "skipped")
 
     def reset(self) -> list[Outgoing]:
@@ -355,7 +363,10 @@ class Voice:
     def run_commands(self) -> list[Outgoing]:
         """Run the commands that are next in the queue."""
         told: list[Outgoing] = []
+        before = self.readings
         for _ in range(_MOST_AT_ONCE):  # then the other voices are served
+            if self.readings > before:  # a skip
+                break
             if self.ended or not self._queue or isinstance(self._queue[0], _Arrived):
                 break
             command = self._queue.popleft()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -88,6 +89,15 @@ class Worker:
                 self._hub.release(fields["session"])
         return None
 
+    def _lost(self, link: asyncio.Task[None]) -> None:
+        if link.cancelled():  # this worker's own end
+            return
+        self._drain.set()
+        if not self._settings.done():
+            self._settings.set_exception(LivesrError("The parent ended before it sent settings."))
+        # A parent that was killed has left them; what this process writes is open already.
+        shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+
     async def run(self) -> None:
         """Serve until the parent asks to drain, or ends.
 
@@ -99,7 +109,7 @@ class Worker:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which drains
         await self._link.connect()
         link = asyncio.create_task(self._link.run())
-        link.add_done_callback(lambda _: self._drain.set())
+        link.add_done_callback(self._lost)
         fields = await self._settings
         settings = msgspec.convert(fields["settings"], ServeSettings)
         await asyncio.to_thread(load_model, settings.model)  # who is ready can serve

@@ -335,3 +335,22 @@ def test_livekit_hears_how_the_user_sounds(talk: Path) -> None:
     said, answered = asyncio.run(talk_to_it())
     assert said == f"{last_labelled(talk)} No."
     assert answered == f"You said: {said}"
+
+
+def test_livekit_keeps_what_else_a_turn_holds(readings: list[livesr.Reading]) -> None:
+    pytest.importorskip("livekit.agents")
+    from livekit.agents import llm  # noqa: PLC0415
+
+    agent = example("livekit_emotion").EmotionAgent(instructions="Answer.")
+    picture = llm.ImageContent(image="data:image/png;base64,AAAA")
+
+    def turn(*content: Any) -> list[Any]:
+        agent.reading = readings[-1]
+        message = llm.ChatMessage(role="user", content=list(content))
+        asyncio.run(agent.on_user_turn_completed(llm.ChatContext.empty(), message))
+        found: list[Any] = message.content
+        return found
+
+    said = readings[-1].to_rcs()
+    assert turn("No.", picture) == [f"{said} No.", picture]
+    assert turn(picture) == [f"{said} ", picture]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -135,6 +136,7 @@ def test_metrics_want_the_token_and_health_does_not(guarded: Server) -> None:
         (["--profile-dir", "missing"], "not a directory"),
         (["--model", "missing"], "neither a bundled model nor a file"),
         (["--origin", "example.org"], "https://example.org"),
+        (["--idle-timeout", "inf"], "--idle-timeout is inf"),
     ],
 )
 def test_wrong_options_of_the_command_are_refused(
@@ -147,6 +149,28 @@ def test_wrong_options_of_the_command_are_refused(
     assert (told.returncode, told.stdout) == (2, "")
     assert words in told.stderr
     assert len(told.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "options", [("--idle-timeout", "nan"), ("--max-voices", "9" * 26), ("--per-address", "9" * 26)]
+)
+def test_numbers_without_a_bound_are_refused(options: tuple[str, str]) -> None:
+    told = livesr("serve", "--port", "0", *options)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert options[0] in told.stderr
+
+
+def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(tmp_path: Path) -> None:
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed")
+    cert, key = tmp_path / "cert.pem", tmp_path / "the key.pem"
+    wanted = "openssl req -x509 -newkey rsa:2048 -days 1 -subj /CN=localhost -passout pass:word"
+    files = ["-keyout", str(key), "-out", str(cert)]
+    subprocess.run([*wanted.split(), *files], check=True, capture_output=True)
+    told = livesr("serve", "--port", "0", "--tls-cert", str(cert), "--tls-key", str(key))
+    assert (told.returncode, told.stdout) == (2, "")
+    assert "is encrypted, and a server has nobody to ask for its passphrase" in told.stderr
+    assert f"openssl pkey -in '{key}' -out NEW" in told.stderr
 
 
 def test_an_address_that_is_not_this_machine_s() -> None:

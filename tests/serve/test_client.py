@@ -18,10 +18,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from websockets.exceptions import ConnectionClosedError
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError
+from websockets.sync.server import ServerConnection, serve
+from websockets.typing import Subprotocol
 
-from livesr import AudioError, LivesrError, Reading, Recognizer
+from livesr import AudioError, LivesrError, Reading, Recognizer, client
 from livesr.client import AsyncVoice, ServerError, Voice, _Session
+from livesr.reading import LATEST_START_SECONDS
 from livesr.stages.samples import as_mono
 from tests.helpers.server import Server, serving
 
@@ -196,13 +199,162 @@ def test_a_drop_after_the_end_loses_no_reading(
 
 
 def test_options_that_are_refused_are_told_at_once(server: Server) -> None:
-    for options in ({"hop": 9}, {"sample_rate": 7}, {"hopp": 1}, {"mode": "fast"}):
+    for options in ({"hop": 9}, {"channel": 65}, {"hopp": 1}, {"mode": "fast"}):
         with pytest.raises(ServerError, match="not a message of livesr"):
             Voice(server.url, **options)
     with Voice(server.url, sample_rate=np.int64(8000)) as voice:
         assert voice.created["sample_rate"] == 8000
-    with pytest.raises(ServerError, match="cannot be reached"):
-        Voice("http://[::1")
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("http://[::1", "check the address"),
+        ("http://", "check the address"),
+        ("http://127.0.0.1:99999", "check the address"),
+        ("http://127.0.0.1:9", "is the server running"),
+        ("https://SERVER", "check the address, and what ssl= trusts"),
+    ],
+)
+def test_who_cannot_be_reached_is_told_with_what_to_check(
+    server: Server, url: str, hint: str
+) -> None:
+    with pytest.raises(ServerError, match=rf"cannot be reached \(.+\); {hint}") as told:
+        Voice(url.replace("SERVER", server.url.removeprefix("http://")))
+    assert told.value.code == "unreachable"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"sample_rate": "abc"}, "sample rate of 'abc'"),
+        ({"sample_rate": None}, "sample rate of None"),
+        ({"sample_rate": 7}, "from 8000"),
+        ({"channels": "2"}, "channels is '2'"),
+        ({"channels": 0}, "channels is 0"),
+        ({"encoding": None}, "encoding is 'None'"),
+        ({"resume": b"abc"}, "resume is b'abc'"),
+        ({"hop": float("nan")}, "hop is nan"),
+        ({"profile": Path("x")}, "profile is "),
+        ({"url": None}, "None is no address"),
+        ({"url": "localhost:8765"}, "begin it with"),
+        ({"token": b"abc"}, "token is not one word"),
+    ],
+    ids=range(12),
+)
+def test_arguments_that_cannot_be_are_refused_before_anything_is_sent(
+    options: dict[str, Any], words: str
+) -> None:
+    for kind in (Voice, AsyncVoice):
+        with pytest.raises(LivesrError, match=words) as told:
+            kind(**{"url": "http://127.0.0.1:9", **options})
+        assert not isinstance(told.value, ServerError)
+
+
+@pytest.mark.parametrize("token", ["secret\r\nX-Evil: 1", "secret word", "secret-\u00e4"])
+def test_a_token_that_no_header_holds_is_not_shown(token: str) -> None:
+    with pytest.raises(LivesrError, match="token-file") as told:
+        Voice("http://127.0.0.1:9", token=token)
+    assert "secret" not in str(told.value)
+
+
+def test_a_token_may_be_a_file_s_text(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a-token-of-the-client-0123\n")
+    options = ("--model", str(tiny), "--token-file", str(tmp_path / "token"))
+    with serving(*options) as guarded:
+        Voice(guarded.url, token=(tmp_path / "token").read_text()).close()
+        with pytest.raises(ServerError, match="token is needed"):
+            Voice(guarded.url, token="\n")
+
+
+def test_a_profile_is_sent_as_it_is(server: Server, tiny: Path, speech: np.ndarray) -> None:
+    own = Recognizer(tiny)
+    own.push(speech[:64_000])
+    own.teach("happy")
+    profile = own.profile
+    with Voice(server.url, mode="lossless", encoding="f32le", profile=profile) as voice:
+        found = voice.push(speech[:64_000]) + voice.finish()
+    expected = Recognizer(tiny, profile=profile).push(speech[:64_000])
+    assert found == [served(reading) for reading in expected]
+    assert found[-1].profile == "corrections"
+
+
+def test_an_async_voice_that_was_not_entered_says_so() -> None:
+    async def talk() -> None:
+        voice = AsyncVoice("http://127.0.0.1:9")
+        with pytest.raises(ServerError, match="async with"):
+            voice.labels  # noqa: B018
+        for work in (voice.push(bytes(100)), voice.skip(5), voice.readings(), voice.finish()):
+            with pytest.raises(ServerError, match="async with"):
+                await work
+        await voice.close()
+        assert not voice._session._sent
+
+    asyncio.run(talk())
+
+
+def test_text_that_json_cannot_hold_is_an_error(server: Server) -> None:
+    with Voice(server.url) as voice:
+        for send in (voice.mark, voice.teach):
+            with pytest.raises(LivesrError, match="give text"):
+                send(b"here")  # type: ignore[arg-type]
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_OPENING_SECONDS", 0.3)
+
+    def listen_only(connection: ServerConnection) -> None:
+        with suppress(ConnectionClosed):
+            while True:
+                connection.recv()
+
+    with serve(listen_only, "127.0.0.1", 0, subprotocols=[Subprotocol("livesr.v1")]) as silent:
+        thread = threading.Thread(target=silent.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(ServerError, match="did not answer") as told:
+                Voice(f"http://127.0.0.1:{silent.socket.getsockname()[1]}", mode="lossless")
+            assert told.value.code == "unreachable"  # which is tried again after a drop
+        finally:
+            silent.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("bad", [-8000, 0.5, True, "5", 10**14, 10**13])
+def test_a_gap_that_cannot_be_is_refused_and_the_session_goes_on(
+    network: Network, tiny: Path, speech: np.ndarray, bad: Any
+) -> None:
+    sound, own = (speech[:96_000] * 32767).astype("<i2"), Recognizer(tiny)
+    with Voice(network.url, mode="lossless") as voice:
+        found = voice.push(sound[:40_000])
+        with pytest.raises(AudioError, match="gap"):
+            voice.skip(bad)
+        found += voice.skip(np.int64(4_000))  # type: ignore[arg-type]
+        found += voice.push(sound[40_000:70_000])
+        network.cut()
+        found += voice.push(sound[70_000:]) + voice.finish()
+    expected = own.push(sound[:40_000]) + own.skip(4_000) + own.push(sound[40_000:]) + own.finish()
+    assert found == [served(reading) for reading in expected]
+
+
+def test_a_gap_ends_where_a_stream_may_begin_at_the_latest() -> None:
+    session = _Session({"sample_rate": 48_000})
+    most = round(LATEST_START_SECONDS * 48_000)
+    assert session.gap(most) == most
+    session.remember(b"", 1)
+    with pytest.raises(AudioError, match="begin a new session"):
+        session.gap(most)
+
+
+def test_events_that_nobody_takes_are_bounded_and_leave_readings_as_they_are() -> None:
+    session = _Session({})
+    reading = Recognizer().push(np.zeros(4000))[0].to_dict()
+    session.take(json.dumps({"type": "reading", "seq": 0, **reading}))
+    for number in range(client._MOST_EVENTS + 5):
+        session.take(json.dumps({"type": "mark", "at": 0.0, "text": str(number)}))
+    assert [found.end for found in session.drawn()] == [0.25]
+    assert [event["text"] for event in session.others()][::5000] == ["5", "5005"]
+    assert (session.drawn(), session.others()) == ([], [])
 
 
 def test_what_has_come_needs_no_wait(server: Server, speech: np.ndarray) -> None:
@@ -490,7 +642,7 @@ def test_without_reconnect_a_lost_connection_is_an_error(
 ) -> None:
     with Voice(server.url, reconnect=False) as voice:
         voice.push(speech[:5000])
-        connection = voice._voice._socket.transport.get_extra_info("socket")
+        connection = voice._voice._connection().transport.get_extra_info("socket")
         socket.socket(fileno=os.dup(connection.fileno())).shutdown(socket.SHUT_RDWR)
         with pytest.raises(ServerError, match="ended"):
             for _ in range(100):

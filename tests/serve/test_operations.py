@@ -25,6 +25,7 @@ from websockets.exceptions import InvalidStatus
 from livesr.serve.parent import Parent, _Child
 from livesr.serve.settings import ServeSettings
 from tests.helpers.server import Server, collected, serving, tell
+from tests.helpers.waiting import until
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -124,6 +125,62 @@ def test_workers_that_cannot_start_say_why_and_end_the_server(tmp_path: Path, vo
     assert len(whys) == 3
     assert all(str(model) in why and "neither a bundled model nor a file" in why for why in whys)
     assert lines[-1]["event"] == "stopping"
+
+
+def test_a_worker_whose_program_is_gone_is_tried_again_and_ends_the_server() -> None:
+    gone = _FAILING.replace("set_up()", "sys.executable = '/no/such/python'\nset_up()")
+    command = [sys.executable, "-c", gone, '{"port": 0}']
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (told.returncode, told.stdout) == (1, "")
+    lines = [json.loads(line) for line in told.stderr.splitlines()]  # no traceback
+    whys = [line["error"] for line in lines if line["event"] == "worker cannot start"]
+    assert len(whys) == 3
+    assert all("/no/such/python" in why for why in whys)
+
+
+def test_a_worker_whose_parent_ends_at_once_ends_too_with_its_files(tmp_path: Path) -> None:
+    metrics = tmp_path / "metrics"
+    metrics.mkdir()
+    ours, theirs = zip(socket.socketpair(), socket.socketpair(), strict=True)
+    handles = [one.fileno() for one in theirs]
+    with subprocess.Popen(
+        [sys.executable, "-m", "livesr.serve.worker", *map(str, handles)],
+        pass_fds=handles,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(metrics)},
+    ) as worker:
+        for one in (*ours, *theirs):
+            one.close()
+        try:
+            _, told = worker.communicate(timeout=30)
+        finally:
+            worker.kill()
+    assert worker.returncode == 1
+    assert "parent ended" in json.loads(told)["error"]  # no traceback
+    assert not metrics.exists()
+
+
+def test_a_fault_of_the_parent_s_own_does_not_leave_it_without_workers() -> None:
+    async def broken(place: int) -> _Child:
+        raise OverflowError("what no message holds")
+
+    parent = Parent(ServeSettings(port=0), lambda _host, _port: None)
+    parent._work = broken  # type: ignore[method-assign]
+    with pytest.raises(OverflowError):
+        asyncio.run(parent.run())
+
+
+def test_a_reader_of_the_address_that_has_gone_is_no_error(tiny: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "livesr", "serve", "--port", "0", "--model", str(tiny)]
+    log = tmp_path / "log"
+    with log.open("w") as file, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file) as p:
+        assert p.stdout is not None
+        p.stdout.close()
+        until(lambda: "worker ready" in log.read_text())
+        p.terminate()
+        assert p.wait(timeout=30) == 0
+    assert [json.loads(line)["level"] for line in log.read_text().splitlines()] == ["info"] * 3
 
 
 def test_an_address_without_voices_is_forgotten() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import socket
 import threading
@@ -21,6 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 import livesr
+from livesr import AudioError
 from livesr.files.replay import ReplaySettings, play
 from livesr.files.soundfile import SoundFile
 from livesr.serve import protocol, schemas
@@ -32,6 +34,7 @@ from livesr.serve.settings import Limits, ServeSettings
 from livesr.serve.voice import Outgoing, Voice
 from tests.helpers.server import Server, collected, serving, tell
 from tests.helpers.tiny import DATA
+from tests.helpers.waiting import until
 
 SOUND = (DATA / "banglaser.flac").read_bytes()
 
@@ -68,6 +71,48 @@ def test_a_file_that_is_cut_is_heard_as_far_as_it_goes(
     ]
     ours, theirs = ([e for e in told if "event" in e] for told in (lines, expected))
     assert [(e["event"], e["at"]) for e in ours] == [(e["event"], e["at"]) for e in theirs]
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e6, 30_000.0])
+def test_samples_that_replay_refuses_end_a_file_where_replay_ends(
+    server: Server, tiny: Path, speech: np.ndarray, value: float, rate: int
+) -> None:
+    sound = speech[: 3 * rate].copy()
+    sound[round(1.25 * rate)] = value
+    content = io.BytesIO()
+    sf.write(content, sound, rate, format="WAV", subtype="FLOAT")
+    answer = httpx.post(f"{server.url}/v1/replay", content=content.getvalue(), timeout=100)
+    *found, error = [json.loads(line) for line in answer.text.splitlines()]
+    expected: list[dict[str, Any]] = []
+    with pytest.raises(AudioError) as refused:
+        expected.extend(reading.to_dict() for reading in livesr.replay(content, model=tiny))
+    assert found == expected
+    assert len(found) >= 3
+    assert error == {
+        **{"type": "error", "code": "bad_samples", "fatal": True},
+        "message": str(refused.value),
+    }
+
+
+def test_what_is_said_of_a_file_has_the_time_that_replay_gives_it(
+    server: Server, tiny: Path, speech: np.ndarray
+) -> None:
+    content = io.BytesIO()
+    sf.write(content, speech[:48_000], 44_100, format="WAV")
+    cut = content.getvalue()[:60_001]
+    answer = httpx.post(f"{server.url}/v1/replay", content=cut, timeout=100)
+    expected = [item.to_dict() for item in play(io.BytesIO(cut), ReplaySettings(model=tiny))]
+    assert [json.loads(line) for line in answer.text.splitlines()] == expected
+    assert expected[-1]["event"] == "file"
+
+
+def test_a_file_that_begins_with_samples_that_replay_refuses_is_refused(server: Server) -> None:
+    content = io.BytesIO()
+    sf.write(content, np.full(16_000, 30_000.0), 16_000, format="WAV", subtype="FLOAT")
+    answer = httpx.post(f"{server.url}/v1/replay", content=content.getvalue())
+    assert answer.status_code == 400
+    assert "written without being scaled" in answer.json()["error"]
 
 
 def test_one_channel_of_a_file(server: Server, tiny: Path, tmp_path: Path) -> None:
@@ -118,6 +163,8 @@ def test_a_client_that_leaves_while_it_sends_a_file_is_no_error_of_the_server(
             )
             assert b"100 Continue" in raw.recv(1000)  # the application waits for the file
             raw.sendall(b"x" * 500)
+        ends = 'livesr_streams_closed_total{cause="dropped"} 1.0'
+        until(lambda: ends in httpx.get(f"{server.url}/metrics").text)
     told = [json.loads(line) for line in log.read_text().splitlines()]
     assert told
     assert not [line for line in told if line["level"] == "error"]

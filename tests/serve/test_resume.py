@@ -277,13 +277,17 @@ def test_a_killed_worker_takes_only_its_own_voices(
 
 
 @pytest.mark.slow
-def test_a_parent_that_is_killed_takes_its_workers(tiny: Path) -> None:
-    server = Server("--model", str(tiny), "--workers", "2")
+def test_a_parent_that_is_killed_takes_its_workers_and_its_files(
+    tiny: Path, tmp_path: Path
+) -> None:
+    server = Server("--model", str(tiny), "--workers", "2", TMPDIR=str(tmp_path))
     workers = server.workers()
+    assert list(tmp_path.iterdir())  # the metrics
     server.process.kill()
     server.stop()
     for _ in range(100):
         if not any(Path(f"/proc/{worker}").exists() for worker in workers):
+            assert not list(tmp_path.iterdir())
             return
         time.sleep(0.1)
     raise AssertionError("they live on")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from livesr import Reading, Recognizer
+from livesr.reading import LATEST_START_SECONDS
 from livesr.serve.engine import Engine
 from livesr.serve.protocol import (
     ErrorMessage,
@@ -21,6 +22,7 @@ from livesr.serve.protocol import (
     SessionUpdate,
 )
 from livesr.serve.settings import Limits
+from livesr.serve.sound import Sound
 from livesr.serve.voice import Outgoing, Voice
 from livesr.stages.model_stream import TOGETHER
 from livesr.state import pack, unpack
@@ -245,6 +247,67 @@ def test_one_voice_that_fails_does_not_end_the_others(
     (error,) = bench.messages(ErrorMessage)
     assert (error.code, error.fatal) == ("internal", True)
     assert broken.ended
+
+
+def test_who_skips_rests_while_others_have_something_to_do(
+    bench: Bench, tiny: Path, speech: np.ndarray
+) -> None:
+    """A skip of 3 s costs a dozen readings, and its message next to nothing."""
+    sound, own = ints(speech, 48_000), Recognizer(tiny)
+    skipper, talker = bench.voice(), bench.voice()
+    for _ in range(20):
+        skipper.command(lambda: skipper.skip(48_000))
+    talker.sound(sound.tobytes(), bench.now)
+    order: list[tuple[Voice, Reading]] = []
+    over = threading.Event()
+
+    def deliver(made: list[tuple[Voice, list[Outgoing]]]) -> None:
+        order.extend(
+            (voice, one.message)
+            for voice, told in made
+            for one in told
+            if isinstance(one.message, Reading)
+        )
+        if len(order) == 21 * 12:
+            over.set()
+
+    engine = Engine(deliver, Uncounted(), clock=lambda: bench.now)
+    for voice in (skipper, talker):
+        engine.poke(voice)
+    engine.start()
+    assert over.wait(60)
+    engine.stop()
+    first = order[: 2 * 12]
+    assert [reading for voice, reading in first if voice is talker] == Recognizer(tiny).push(sound)
+    assert [reading for voice, reading in order if voice is skipper] == [
+        reading for _ in range(20) for reading in own.skip(48_000)
+    ]
+
+
+def test_a_skip_to_a_time_that_no_reading_has_changes_nothing(
+    bench: Bench, tiny: Path, speech: np.ndarray
+) -> None:
+    voice, own, sound = bench.voice(mode="lossless"), Recognizer(tiny), ints(speech, 16_000)
+    most = round(LATEST_START_SECONDS * 16_000)
+    for count in (10**13, 4_000, most - 3_999, most - 4_000):
+        voice.command(lambda count=count: voice.skip(count))  # type: ignore[misc]
+    voice.sound(sound.tobytes(), bench.now)
+    voice.command(voice.end)
+    bench.run(voice)
+    errors = bench.messages(ErrorMessage)
+    assert [(error.code, error.fatal) for error in errors] == [("bad_message", False)] * 2
+    expected = own.skip(4_000) + own.skip(most - 4_000) + own.push(sound) + own.finish()
+    found = bench.messages(Reading)
+    assert found == expected
+    assert Reading.from_dict(found[-1].to_dict()).end == LATEST_START_SECONDS + 1
+
+
+def test_bad_samples_of_a_channel_that_is_not_used_do_not_count() -> None:
+    frames = np.array([[0.5, np.nan], [200.0, 0.25]], "<f4")
+    for channel, right, wrong in ((1, [0.5, 0.0], 1), (2, [0.0, 0.25], 1)):
+        samples, bad = Sound("f32le", 2, channel).samples(frames.tobytes())
+        assert (samples.tolist(), bad) == (right, wrong)
+    assert Sound("f32le", 2, None).samples(frames.tobytes())[1] == 2
 
 
 def test_a_round_takes_those_that_wait_longest(bench: Bench) -> None:
