@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 import stat
-import tempfile
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +28,7 @@ from livesr.stages.samples import as_mono, check_rate
 from livesr.stages.vad import BLOCK_SAMPLES, VoiceActivity
 from livesr.state import UNREADABLE, State, pack, unpack
 from livesr.text import made_printable, printable
+from livesr.whole_file import write_whole
 
 SUFFIX = ".livesr-profile"
 MOST_EXAMPLES = 400
@@ -115,7 +113,7 @@ class Profile:
         name: as given; once it was loaded or saved, the file's name without the ending.
         examples: in the order in which they were added.
         created: when the first example was added, or it was first saved, ISO 8601, UTC.
-        changed: when `add` or `remove` last changed it.
+        changed: when `add` or `remove` last changed it, or `add_to_file` its file.
 
     Raises:
         ModelError: if the model cannot be used.
@@ -476,23 +474,11 @@ class Profile:
         """
         if not self.changed:
             self._touch()
-        data, part = self.to_bytes(), None
         try:
+            _check_named(path)
             path = Path(path)
-            real = os.path.realpath(path)  # a link stays one
-            if os.path.exists(real) and not os.path.isfile(real):  # a device would be replaced
-                raise ValueError("it is not a file")
-            folder = os.path.dirname(real)
-            number, part = tempfile.mkstemp(dir=folder, prefix=".profile-")  # mode 0600
-            with os.fdopen(number, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, real)
+            write_whole(path, self.to_bytes(), private=True)
         except (OSError, TypeError, ValueError) as error:
-            if part:
-                with suppress(OSError):
-                    os.unlink(part)
             why = getattr(error, "strerror", None) or error
             raise ProfileError(
                 f"{path} cannot be written ({why}); the profile there, if any, is as "
@@ -513,6 +499,7 @@ class Profile:
             'me'
         """
         try:
+            _check_named(path)
             path = Path(path)
             if not stat.S_ISREG(path.stat().st_mode):  # a device may never end, a pipe never begin
                 raise ProfileError(f"The profile {path} is not a file.")
@@ -549,6 +536,16 @@ def check_label(label: object) -> str:
         f"{label!r:.60} cannot be a label; give a word of 1 to {LONGEST_LABEL} printable "
         "characters."
     )
+
+
+def _check_named(path: object) -> None:
+    """Refuse an empty path, which `Path` takes for the folder one is in.
+
+    Raises:
+        ProfileError: if it is.
+    """
+    if path == "":
+        raise ProfileError("The name of the profile's file is empty; name one.")
 
 
 def _shown(name: str) -> str:

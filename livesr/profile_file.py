@@ -74,6 +74,7 @@ def add_to_file(path: Path, profile: Profile, known: int | None) -> tuple[int, s
                 if now.identity != profile.identity:
                     raise ProfileError("It was made anew meanwhile, with another model.")
                 now.append(example)
+                now._touch()  # of the corrections themselves no clock is read
             except ProfileError as error:
                 if number:
                     now.save(path)

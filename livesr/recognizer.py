@@ -310,6 +310,7 @@ class Recognizer:
 
         Raises:
             AudioError: if the count or the rate cannot be used.
+            ModelError: as for `push`.
 
         Example:
             >>> [(reading.end, reading.gap) for reading in Recognizer().skip(12000, 48000)]
@@ -338,6 +339,9 @@ class Recognizer:
 
         After it, `reset()` begins a new stream; calling it twice gives nothing more.
 
+        Raises:
+            ModelError: as for `push`, where the network fails now; after that it gives nothing.
+
         Example:
             >>> import numpy as np
             >>> recognizer = Recognizer()
@@ -365,6 +369,9 @@ class Recognizer:
 
         It holds some seconds of a voice: protect it like a recording. After `finish` it holds the
         clock and the profile alone, so that nothing can be taught from it.
+
+        Raises:
+            ModelError: if the network has failed.
 
         Example:
             >>> import numpy as np

@@ -498,3 +498,29 @@ def test_it_takes_the_place_of_no_pipe(voice: Profile, tmp_path: Path) -> None:
     with pytest.raises(ProfileError, match="not a file"):
         voice.save(tmp_path / "pipe")
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_profiles_file_is_for_its_owner_alone(voice: Profile, tmp_path: Path) -> None:
+    path = tmp_path / "me.livesr-profile"
+    for _ in range(2):
+        voice.save(path)
+        assert os.name == "nt" or path.stat().st_mode & 0o777 == 0o600
+        path.chmod(0o644)
+
+
+def test_what_is_added_changes_the_file(tiny: Path, speech: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "me.livesr-profile"
+    mine = Profile(tiny)
+    mine.created = mine.changed = "2020-01-01T00:00:00Z"
+    mine.save(path)
+    mine.add("angry", speech[:48_000])
+    mine.changed = "2020-01-01T00:00:00Z"  # of corrections no clock is read
+    assert add_to_file(path, mine, 0) == (1, "")
+    found = Profile.load(path)
+    assert found.created == "2020-01-01T00:00:00Z" < found.changed
+
+
+def test_an_empty_path_is_no_profile(voice: Profile) -> None:
+    for call in (lambda: Profile.load(""), lambda: voice.save(""), lambda: Recognizer(profile="")):
+        with pytest.raises(ProfileError, match="name of the profile's file is empty"):
+            call()

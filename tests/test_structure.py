@@ -21,7 +21,7 @@ CLIP = ROOT / "tests/data/banglaser.flac"
 # From the ground up. A module may import what stands in its own line or above it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("version", "text", "errors", "arrays", "memory", "state", "settings", "reading", "event"),
-    ("colours",),
+    ("colours", "whole_file"),
     ("model",),
     ("stages",),
     ("profile", "profile_file", "recognizer", "batch", "summary", "table", "picture"),

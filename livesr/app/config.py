@@ -25,6 +25,7 @@ from typer.core import TyperGroup, TyperOption
 from livesr.app.outputs import is_null
 from livesr.app.user_folders import user_path
 from livesr.errors import LivesrError
+from livesr.whole_file import write_whole
 
 VARIABLE = "LIVESR_CONFIG"
 
@@ -203,13 +204,14 @@ def write(path: Path, key: str, value: str | None) -> None:
             del table[older]
         if tables and not table:
             document.pop(tables[0], None)
-        place = Path(os.path.realpath(path))  # a link stays one: its file is replaced
-        place.parent.mkdir(parents=True, exist_ok=True)
-        new = place.with_name(f"{place.name}.new")
-        new.write_text(tomlkit.dumps(document), encoding="utf-8")
-        new.replace(place)  # whole or not at all
-    except (OSError, TOMLKitError, TypeError, AttributeError) as error:
-        raise LivesrError(f"{path} cannot be written: {error}.") from None
+        os.makedirs(os.path.dirname(os.path.realpath(path)), exist_ok=True)
+        write_whole(path, tomlkit.dumps(document).encode())
+    except (OSError, TOMLKitError, TypeError, ValueError, AttributeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise LivesrError(
+            f"{path} cannot be written ({why}) and is as it was; make room, or set {VARIABLE} to "
+            "another file."
+        ) from None
 
 
 def parsed(value: str) -> Any:

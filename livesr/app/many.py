@@ -7,6 +7,7 @@ import errno
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -19,13 +20,14 @@ from functools import partial
 from glob import escape
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, TextIO
+from types import FrameType
+from typing import Any, Literal, NoReturn, TextIO
 
 from rich.table import Table
 from rich.text import Text
 
 from livesr.app.console import PlainConsole
-from livesr.app.exit_status import ExitStatus
+from livesr.app.exit_status import ENDING, ExitStatus, of_signal
 from livesr.app.how import How
 from livesr.app.inputs import Input
 from livesr.app.outputs import (
@@ -56,6 +58,7 @@ _WIDTH = 160  # cells of the table where there is no terminal
 _MOST_NOTES = 20
 _PARQUET = ".parquet"
 _LOOK_SECONDS = 0.2  # between two looks at how far other processes are
+_CLOSING_SECONDS = 3.0  # that they have to close their files
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,10 @@ class Outcome:
     failed: str = ""
     notes: list[str] = field(default_factory=list)
     early: list[Event] = field(default_factory=list)
+
+    def fail(self, error: LivesrError) -> None:
+        """Something could not be done; the first such thing is told."""
+        self.failed = self.failed or str(error)
 
     def take(self, item: Item) -> None:
         """Take one reading or event."""
@@ -131,27 +138,20 @@ def process(job: Job, how: How, tell: Callable[[int, float], None]) -> Outcome:
             writers.enter_context(sound)
             items = play(job.input.path, how, sound=sound)
             outputs: list[Writer] = []
-            if job.jsonl:
-                outputs.append(
-                    JsonlWriter(
-                        job.jsonl,
-                        force=how.force,
-                        attention=how.attention,
-                        only="readings" if job.events else None,
-                    )
-                )
-            if job.events:
-                outputs.append(JsonlWriter(job.events, force=how.force, only="events"))
-            if job.rows:
-                outputs.append(CsvWriter(job.rows, force=True, before={"file": job.input.shown}))
-            for writer in outputs:
-                writers.enter_context(writer)
-            pages: dict[int | None, Report] = {}
+            for make in _writers_of(job, how):
+                try:
+                    outputs.append(writers.enter_context(make()))
+                except LivesrError as error:
+                    outcome.fail(error)
+            pages: dict[int | None, Report | None] = {}
             for item in items:
-                for error in write_to_all(outputs, item):
-                    outcome.failed = outcome.failed or str(error)
-                if job.report:
-                    _page(pages, job, how, item.channel, writers, sound).write(item)
+                for failure in write_to_all(outputs, item):
+                    outcome.fail(failure)
+                try:
+                    if page := _page(pages, job, how, item.channel, writers, sound):
+                        page.write(item)
+                except LivesrError as error:
+                    outcome.fail(error)
                 outcome.take(item)
                 if isinstance(item, Reading):
                     tell(job.number, item.end - how.start)
@@ -160,20 +160,38 @@ def process(job: Job, how: How, tell: Callable[[int, float], None]) -> Outcome:
     return outcome
 
 
+def _writers_of(job: Job, how: How) -> Iterator[Callable[[], Writer]]:
+    """What opens each output of a file: one that cannot be opened stops no other."""
+    force = how.force
+    if job.jsonl:
+        only: Literal["readings"] | None = "readings" if job.events else None
+        yield partial(JsonlWriter, job.jsonl, force=force, attention=how.attention, only=only)
+    if job.events:
+        yield partial(JsonlWriter, job.events, force=force, only="events")
+    if job.rows:
+        yield partial(CsvWriter, job.rows, force=True, before={"file": job.input.shown})
+
+
 def _page(
-    pages: dict[int | None, Report],
+    pages: dict[int | None, Report | None],
     job: Job,
     how: How,
     channel: int | None,
     stack: ExitStack,
     sound: SoundFile | Samples,
-) -> Report:
-    """The page of a channel; of what is about all, the first."""
-    assert job.report
+) -> Report | None:
+    """The page of a channel; of what is about all, the first. None where there is none.
+
+    Raises:
+        LivesrError: if it cannot be opened; the first time.
+    """
+    if not job.report:
+        return None
     key = channel if channel is not None or not pages else next(iter(pages))
     if key is None and how.channel == "each":
         key = 1
     if key not in pages:
+        pages[key] = None
         path = Path(job.report)
         told = path if key is None else path.with_name(f"{path.stem}.{key}{path.suffix}")
         source = job.input.shown + ("" if key is None else f", channel {key}")
@@ -235,11 +253,11 @@ def plan(
     reads = [Place("the file to replay", each.path) for each in inputs]
     reads += [Place("its events", events_path(each.path)) for each in inputs if each.path != STDIN]
     reads += settings_read(how.model, how.profile_path, how.profile)
-    writes = [Place("--jsonl", job.jsonl) for job in jobs if job.jsonl]
-    writes += [Place("--events", job.events) for job in jobs if job.events]
+    writes = [Place("--jsonl", job.jsonl) for job in jobs if job.jsonl is not None]
+    writes += [Place("--events", job.events) for job in jobs if job.events is not None]
     writes += [Place("--report", path) for job in jobs for path in _pages_of(job, how)]
     named = (("--csv", csv_path), ("--summary", summary))
-    writes += [Place(what, path) for what, path in named if path]
+    writes += [Place(what, path) for what, path in named if path is not None]
     check_outputs(reads, writes, force=how.force)
     for what, path in named:  # opened when there is something to write: hours later
         if path and path != STDOUT:
@@ -255,7 +273,7 @@ def plan(
 
 def _pages_of(job: Job, how: How) -> list[str]:
     """The page of a job; of separate channels, which are not counted yet, those that exist."""
-    if not job.report:
+    if job.report is None:
         return []
     if how.channel != "each":
         return [job.report]
@@ -266,7 +284,7 @@ def _pages_of(job: Job, how: How) -> list[str]:
 
 def _below(what: str, path: str | None, each: Input, count: int, ending: str) -> str | None:
     """Where the output of one input goes: the path itself, or a file in the folder that it is."""
-    if path is None or (count == 1 and not is_folder(path)):
+    if not path or (count == 1 and not is_folder(path)):  # an empty one: refused below
         return path
     file = path == STDOUT or (os.path.exists(path) and not os.path.isdir(path))
     named = path.lower().endswith(ending[ending.rindex(".") :])  # page.html is meant as a file
@@ -348,42 +366,60 @@ def replay_many(
     """
     if processes > 1:
         _refuse_pipes(inputs)
-    with ExitStack() as stack:
-        parts = stack.enter_context(tempfile.TemporaryDirectory(prefix="livesr-"))
-        jobs = plan(
-            inputs,
-            how,
-            jsonl=jsonl,
-            events=events,
-            report=report,
-            csv_path=csv_path,
-            summary=summary,
-            parts=parts,
-        )
-        joined = None
-        if csv_path:
-            # What `listen` recorded may have a profile of its own, and with it other labels.
-            alike = how.profile or not any(
-                each.path != STDIN and os.path.exists(events_path(each.path)) for each in inputs
+    to_stdout = STDOUT in (jsonl, events, csv_path, report, summary)
+    joined: _Joined | None = None
+    results: list[tuple[Job, Outcome]] = []
+    try:
+        with ExitStack() as stack:
+            parts = stack.enter_context(tempfile.TemporaryDirectory(prefix="livesr-"))
+            jobs = plan(
+                inputs,
+                how,
+                jsonl=jsonl,
+                events=events,
+                report=report,
+                csv_path=csv_path,
+                summary=summary,
+                parts=parts,
             )
-            joined = stack.enter_context(_Joined(csv_path, force=how.force, alike=bool(alike)))
-        to_stdout = STDOUT in (jsonl, events, csv_path, report, summary)
-        results: list[tuple[Job, Outcome]] = []
-        console = PlainConsole(stderr=True)
-        shown = console.is_terminal
-        paths = [each.path for each in inputs]
-        seconds = lengths(paths, how.start, how.end, how.raw) if shown else [0.0] * len(paths)
-        with FileProgress(seconds, console, disable=not shown) as progress:
-            for job, outcome in _all(jobs, how, processes, progress):
-                results.append((job, outcome))
-                progress.finish(job.number)
-                if joined and job.rows:
-                    joined.append(job.rows)
-                    if joined.left and not (jsonl or events or report or summary):
-                        break  # the reader wants no more, and there is nothing else to write
-    results.sort(key=lambda found: found[0].number)
+            if csv_path:
+                # What `listen` recorded may have a profile of its own, and with it other labels.
+                alike = how.profile or not any(
+                    each.path != STDIN and os.path.exists(events_path(each.path)) for each in inputs
+                )
+                joined = stack.enter_context(_Joined(csv_path, force=how.force, alike=bool(alike)))
+            console = PlainConsole(stderr=True)
+            shown = console.is_terminal
+            paths = [each.path for each in inputs]
+            seconds = lengths(paths, how.start, how.end, how.raw) if shown else [0.0] * len(paths)
+            with FileProgress(seconds, console, disable=not shown) as progress:
+                for job, outcome in _all(jobs, how, processes, progress):
+                    results.append((job, outcome))
+                    progress.finish(job.number)
+                    if joined and job.rows:
+                        joined.append(job.rows)
+                        if joined.left and not (jsonl or events or report or summary):
+                            break  # the reader wants no more, and there is nothing else to write
+    except BaseException:  # Ctrl-C, say: what is finished is told all the same
+        if results:
+            _conclude(results, summary, how.force, joined, to_stdout)
+            with suppress(OSError):
+                print(f"livesr: ended after {len(results)} of {len(inputs)} files", file=sys.stderr)
+        raise
     if len(results) == 1 and results[0][1].failed and not results[0][1].summaries:
         raise LivesrError(results[0][1].failed)
+    return _conclude(results, summary, how.force, joined, to_stdout)
+
+
+def _conclude(
+    results: list[tuple[Job, Outcome]],
+    summary: str | None,
+    force: bool,
+    joined: _Joined | None,
+    to_stdout: bool,
+) -> ExitStatus:
+    """Show and write the table of verdicts, and say what went wrong."""
+    results.sort(key=lambda found: found[0].number)
     rows = [row for job, outcome in results for row in _rows(job, outcome)]
     notes = [note for _, outcome in results for note in outcome.notes]
     failures = [outcome.failed for _, outcome in results if outcome.failed]
@@ -395,13 +431,14 @@ def replay_many(
         failures.append(joined.failed)
     if summary:
         try:
-            _write_summary(summary, rows, how.force)
+            _write_summary(summary, rows, force)
         except LivesrError as error:
             failures.append(str(error))
-    for text in (*notes[:_MOST_NOTES], *failures):
-        print(f"livesr: {text}", file=sys.stderr)
-    if len(notes) > _MOST_NOTES:
-        print(f"livesr: and {len(notes) - _MOST_NOTES} more such notes.", file=sys.stderr)
+    with suppress(OSError):  # the terminal has closed
+        for text in (*notes[:_MOST_NOTES], *failures):
+            print(f"livesr: {text}", file=sys.stderr)
+        if len(notes) > _MOST_NOTES:
+            print(f"livesr: and {len(notes) - _MOST_NOTES} more such notes.", file=sys.stderr)
     return ExitStatus.PARTLY if failures else ExitStatus.DONE
 
 
@@ -435,7 +472,7 @@ def _all(
     shared = context.Array("d", len(jobs), lock=False)
 
     def in_pool(some: Sequence[Job], at_once: int) -> Iterator[tuple[Job, Outcome | None]]:
-        pool = ProcessPoolExecutor(at_once, context, initializer=_share, initargs=(shared,))
+        pool = ProcessPoolExecutor(at_once, context, initializer=_begin, initargs=(shared,))
         return _from_pool(pool, some, how, partial(progress.show, shared))
 
     left = list(jobs)
@@ -473,8 +510,14 @@ def _from_pool(
             yield job, found
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        for worker in multiprocessing.active_children():
+        workers = multiprocessing.active_children()
+        for worker in workers:
             worker.terminate()
+        until = time.monotonic() + _CLOSING_SECONDS
+        for worker in workers:
+            worker.join(max(0.0, until - time.monotonic()))
+            if worker.is_alive():
+                worker.kill()
         raise
     pool.shutdown()
 
@@ -482,14 +525,29 @@ def _from_pool(
 _done: Any = None  # in a process of the pool: seconds done of each job, shared with the parent
 
 
-def _share(done: Any) -> None:
+def _begin(done: Any) -> None:
+    """Of a process of the pool: what it shares, and how it ends."""
     global _done  # noqa: PLW0603  (how a pool's processes are given something)
     _done = done
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _ended)
+
+
+def _ended(number: int, _frame: FrameType | None) -> NoReturn:
+    """As an exception, so that files are closed; once, as a second one would find them closing."""
+    for each in ENDING:
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(of_signal(number))
 
 
 def _process(job: Job, how: How) -> Outcome:
     """`process` in a process of the pool."""
-    return process(job, how, _done.__setitem__)
+    try:
+        return process(job, how, _done.__setitem__)
+    except SystemExit as ended:
+        # The pool would take it for what came of this file, and begin the next one.
+        os._exit(int(ended.code or 0))
 
 
 class _Joined:

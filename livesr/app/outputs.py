@@ -117,6 +117,8 @@ def check_outputs(
         raise LivesrError(f"Standard output goes to {read.path}, {read.what}; send it elsewhere.")
     planned: dict[Hashable, list[Place]] = {}  # files yet to be made, by their folded name
     for place in outputs:
+        if not str(place.path):
+            raise LivesrError(f"The path of {place.what} is empty; name a file, or leave it out.")
         found = _stat(place.path, descriptor=1)
         if found and is_null(found):
             continue

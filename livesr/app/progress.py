@@ -18,12 +18,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from livesr.app.ui.foreground import Foreground
 from livesr.errors import LivesrError
 from livesr.files.soundfile import RawFormat, SoundFile
 
 _BYTES_A_SECOND = 32_000  # of files, where the length of none is known
 _SPEED_SECONDS = 600.0  # over which the speed is averaged: a long file takes minutes
 _NAME_CELLS = 40
+_LEAVE = b"\r\x1b[2K\x1b[?25h"  # the line empty, the cursor shown
 
 
 def lengths(
@@ -62,6 +64,8 @@ def lengths(
 class FileProgress:
     """A bar with the share of the sound that is done, the files that are done and the time left.
 
+    Ctrl-Z gives the terminal back, and in the background nothing is drawn.
+
     Args:
         lengths: seconds of each file, as `lengths` gives them.
         console: to draw on.
@@ -79,6 +83,11 @@ class FileProgress:
     ) -> None:
         self._lengths, self._done = list(lengths), [0.0] * len(lengths)
         self._finished = 0
+        self._console, self._foreground, self._turn = console, Foreground(), -1
+        try:
+            self._descriptor = console.file.fileno()
+        except OSError:  # of no file
+            self._descriptor = -1
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.fields[files]} files"),
@@ -88,6 +97,7 @@ class FileProgress:
             TextColumn("left  {task.description}", markup=False),
             console=console,
             transient=True,
+            auto_refresh=False,  # by a thread, which a stop would find in the middle of a line
             disable=disable,
             get_time=clock,
             speed_estimate_period=_SPEED_SECONDS,
@@ -95,11 +105,30 @@ class FileProgress:
         self._task = self._bar.add_task("", total=sum(lengths), files=self._files())
 
     def __enter__(self) -> FileProgress:
-        self._bar.start()
+        self._foreground.__enter__()
+        self._foreground.before_stop.append(self._leave_at_once)
+        self._draw()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+        self._foreground.__exit__()
+
+    def _draw(self) -> None:
+        with self._foreground.undisturbed():
+            if self._bar.disable or not self._foreground.held(self._descriptor):
+                return
+            if self._turn != self._foreground.turns:
+                self._turn = self._foreground.turns
+                self._bar.start()
+                self._console.show_cursor(False)
+            self._bar.refresh()
+
+    def _leave_at_once(self) -> None:
+        """From a signal's handler, where the console may not be used."""
+        if self._turn == self._foreground.turns and self._foreground.held(self._descriptor):
+            with suppress(OSError):
+                os.write(self._descriptor, _LEAVE)
 
     def show(self, done: Iterable[float], name: str) -> None:
         """Draw it anew.
@@ -113,12 +142,14 @@ class FileProgress:
             for before, seconds, length in zip(self._done, done, self._lengths, strict=True)
         ]
         self._bar.update(self._task, completed=sum(self._done), description=name[-_NAME_CELLS:])
+        self._draw()
 
     def finish(self, number: int) -> None:
         """The file of this number, from 0, is done, whatever came of it."""
         self._done[number] = self._lengths[number]
         self._finished += 1
         self._bar.update(self._task, completed=sum(self._done), files=self._files())
+        self._draw()
 
     def _files(self) -> str:
         return f"{self._finished}/{len(self._lengths)}"

@@ -33,6 +33,8 @@ def readings_from_jsonl(path: str | Path) -> Iterator[Item]:
         LivesrError: naming the file, at once if it cannot be opened; from the iterator, naming
             the line, where it is not what livesr writes.
     """
+    if path == "":  # which `Path` takes for the folder one is in
+        raise LivesrError("The file's name is empty; name one that --jsonl wrote.")
     try:
         file = Path(path).open("rb")  # noqa: SIM115  (the iterator closes it)
     except (OSError, TypeError, ValueError) as error:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from errno import ENAMETOOLONG
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import soundfile as sf
@@ -21,7 +22,7 @@ import soundfile as sf
 from livesr.arrays import Float32
 from livesr.errors import AudioError, LivesrError
 from livesr.event import Event, UnknownKindError
-from livesr.files.soundfile import name_for_libsndfile, reason
+from livesr.files.soundfile import SoundFile, name_for_libsndfile, reason
 from livesr.settings import SAMPLE_RATE
 
 CUT_EVENT = "the last line of its events was cut, and is left out"
@@ -45,10 +46,10 @@ def events_path(path: str | Path) -> Path:
     Raises:
         LivesrError: if the path has no name at its end.
     """
-    path = Path(path)
-    if not path.name:
+    named = Path(path)
+    if not named.name:
         raise LivesrError(f"{str(path)!r} names no file; give a recording a name.")
-    return path.with_name(path.name + ".events.jsonl")
+    return named.with_name(named.name + ".events.jsonl")
 
 
 def silence_for(lost: int) -> int:
@@ -69,21 +70,26 @@ class Recording:
     def __init__(self, path: str | Path) -> None:
         if not isinstance(path, (str, os.PathLike)):
             raise LivesrError(f"A recording is named by a path; {path!r:.60} is none.")
-        self.path = Path(path)
+        self.path, self._beside = Path(path), events_path(path)
         kind = _FORMATS.get(self.path.suffix.lower())
         if kind is None:
             raise LivesrError(f"A recording is flac or wav; {path} is neither by its name.")
         try:
-            for file in (self.path, events_path(path)):
+            for file in (self.path, self._beside):
                 if file.exists():
                     raise LivesrError(f"{file} exists; remove it, or record under another name.")
             # Ours to make: an existing file must not be taken, nor followed if it is a link.
             with self.path.open("xb"):
                 pass
-            self._file = sf.SoundFile(
-                name_for_libsndfile(self.path), "w", SAMPLE_RATE, 1, "PCM_24", format=kind
-            )
-            self._whole = self.path.stat().st_size  # bytes of whole frames
+            try:
+                self._file = sf.SoundFile(
+                    name_for_libsndfile(self.path), "w", SAMPLE_RATE, 1, "PCM_24", format=kind
+                )
+            except (sf.LibsndfileError, OSError):
+                self.path.unlink()
+                raise
+            # Bytes of whole frames, and without any; a FLAC's header is written with the first.
+            self._whole = self._empty = self.path.stat().st_size
         except (sf.LibsndfileError, OSError, ValueError) as error:
             raise LivesrError(f"{path} cannot be recorded to: {reason(error)}.") from None
 
@@ -91,7 +97,8 @@ class Recording:
         """float32 [n] on the grid of `to_grid`.
 
         Raises:
-            LivesrError: if the system takes no more; what was written so far is whole.
+            LivesrError: if the system takes no more; what was written so far is whole. Where
+                that is nothing, no file is left.
         """
         # As integers: libsndfile scales floats by 2**23 - 1 on their way out, 2**23 back in.
         whole = (samples * np.float32(_STEPS)).astype(np.int32) << 8
@@ -100,24 +107,49 @@ class Recording:
         except (sf.LibsndfileError, OSError, AssertionError) as error:
             # (soundfile asserts that all was taken.) A frame cut in two would be damage.
             self.close()
-            with suppress(OSError):
+            with suppress(sf.LibsndfileError, OSError):
                 os.truncate(self.path, self._whole)
-            raise LivesrError(
-                f"{self.path} cannot be recorded to any further ({reason(error) or 'cut short'}): "
-                "is the disk full? What was recorded can be replayed."
-            ) from None
+                if self._file.format == "WAV":  # closing it writes its sizes again
+                    sf.SoundFile(name_for_libsndfile(self.path), "r+").close()
+            self._refuse(self.path, reason(error) or "cut short")
         self._whole = self.path.stat().st_size
 
     def event(self, event: Event) -> None:
-        """Note what happened at this point of the stream."""
+        """Note what happened at this point of the stream.
+
+        Raises:
+            LivesrError: as `write`.
+        """
         try:
-            with events_path(self.path).open("a", encoding="utf-8") as file:
+            with self._beside.open("a", encoding="utf-8") as file:
                 data = {"data": event.data} if event.data else {}
                 file.write(json.dumps(event.to_dict() | data) + "\n")
         except OSError as error:
-            raise LivesrError(
-                f"{events_path(self.path)} cannot be written: {reason(error)}."
-            ) from None
+            self.close()
+            self._refuse(self._beside, reason(error))
+
+    def _refuse(self, file: Path, why: str) -> NoReturn:
+        """Say that it ends here, and what there is; files without sound are removed."""
+        kept = self._holds_sound()
+        if not kept:
+            for made in (self.path, self._beside):
+                with suppress(OSError):
+                    made.unlink()
+        raise LivesrError(
+            f"{file} cannot be recorded to any further ({why}): is the disk full? "
+            + ("What was recorded can be replayed." if kept else "Nothing was recorded.")
+        ) from None
+
+    def _holds_sound(self) -> bool:
+        try:
+            if self.path.stat().st_size == self._empty:
+                return False
+            sound = SoundFile(self.path)
+        except (OSError, AudioError):
+            return True  # who knows
+        with sound, suppress(AudioError):
+            return any(map(len, sound.blocks()))
+        return False
 
     def close(self) -> None:
         """Make the file whole."""

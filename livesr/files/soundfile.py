@@ -192,10 +192,11 @@ class SoundFile:
 
     def __init__(self, source: str | Path | BinaryIO, *, raw: RawFormat | None = None) -> None:
         self.findings: list[Finding] = []
+        self._stack = ExitStack()
+        self._decoder: _Decoder | None = None
         if raw is not None and not isinstance(raw, RawFormat):
             raise AudioError(f"raw is {raw!r:.60}; give a RawFormat, such as RawFormat(8000).")
         self._raw = raw
-        self._stack = ExitStack()
         self._direct: Path | None = None  # what libsndfile may open itself
         self._parts: list[list[Piece]] = []
         self._incoming: Incoming | None = None
@@ -205,7 +206,7 @@ class SoundFile:
         except BaseException:
             self._stack.close()
             raise
-        self._decoder: _Decoder | None = first
+        self._decoder = first
         self.rate, self.channels = first.rate, first.channels
 
     # ---- opening ----
@@ -220,6 +221,8 @@ class SoundFile:
         if self.name == STDIN:
             self.name = "standard input"
             return self._take(sys.stdin.buffer)
+        if not self.name:  # which `Path` takes for the folder one is in
+            raise AudioError("The file's name is empty; name a recording.")
         self.path = path = Path(source)
         try:
             found = path.stat()
@@ -466,6 +469,9 @@ class SoundFile:
             self._decoder.close()
             self._decoder = None
         self._stack.close()
+
+    def __del__(self) -> None:
+        self.__exit__()  # also of a replay that nobody has asked for a reading
 
 
 class _Fit:

@@ -300,7 +300,8 @@ class Worker:
             if new := attempt.result():
                 break
             wait = min(2 * wait, longest)
-        self._waiting, self._cancelled, self._device_lost = "", "", 0
+        self._waiting, self._cancelled = "", ""
+        self._silent = self._device_lost = 0
         self.microphone, self._mixdown = new, Mixdown(new.rate)
         assert new.captured_from is not None  # `_opened` saw to it
         self._emit(self.capture.pause(max(0.0, new.captured_from - until), GONE))

@@ -189,6 +189,8 @@ def load_model(model: str | Path | None = None) -> Model:
     """
     known = bundled()
     name = DEFAULT if model is None else str(model)
+    if not name:  # which `Path` takes for the folder one is in
+        raise ModelError("The model's name is empty; name a bundled one or a .onnx file.")
     name = ALIASES.get(name, name)
     path = known.get(name, Path(name))
     try:

@@ -251,3 +251,41 @@ def test_an_option_stands_in_the_file_once_however_it_is_spelt(config: Config) -
     assert config("config", "with_sound").stdout == "false\n"
     config("config", "with_sound", "true")
     assert config.path.read_text(encoding="utf-8") == "with-sound = true  # why\n"
+
+
+def test_nothing_beside_the_file_is_touched(config: Config, tmp_path: Path) -> None:
+    config.path.parent.mkdir()
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    beside = config.path.with_name(f"{config.path.name}.new")
+    beside.symlink_to(mine)
+    assert config("config", "hop", "0.5").returncode == 0
+    assert beside.is_symlink() and mine.read_text() == "precious"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions are another matter there")
+def test_the_file_keeps_its_permissions(config: Config) -> None:
+    before = os.umask(0o027)
+    try:
+        config("config", "hop", "0.5")
+        assert config.path.stat().st_mode & 0o777 == 0o640
+        config.path.chmod(0o600)
+        config("config", "hop", "1")
+        assert config.path.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config("config", "hop", "0.5")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    message = config.refused("config", "hop", "1")
+    assert "cannot be written (No space left on device) and is as it was" in message
+    assert list(config.path.parent.iterdir()) == [config.path]
+    assert config.path.read_text(encoding="utf-8") == "hop = 0.5\n"

@@ -126,16 +126,26 @@ def test_a_word_of_ones_own_says_what_is_judged_no_longer(clips: list[str], tiny
     assert "If hapy is a misspelt happy: livesr profiles me --remove --label hapy" in out
 
 
-def test_what_cannot_be_is_told(clips: list[str], tiny: Path) -> None:
+def test_what_cannot_be_is_told(
+    clips: list[str], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said("enrol", "we", "--label", "sad", "--model", str(tiny), clips[0])
+    monkeypatch.chdir(tmp_path)
+    Path("clip").write_bytes(Path(clips[0]).read_bytes())
     for arguments, words in (
         (["enrol", "me", clips[0]], "--label happy"),
         (["enrol", "me", "--labels", "calm,tense", "--label", "calm", clips[0]], "--label alone"),
         (["enrol", "a/b", "--label", "sad", clips[0]], "a path that ends in .livesr-profile"),
         (["enrol", clips[0], "--label", "sad", clips[1]], "first word after enrol is the profile"),
+        (["enrol", Path(clips[0]).name, "--label", "sad", clips[1]], "first word after enrol is"),
+        (["enrol", Path(clips[0]).name, "--label", "sad"], "first word after enrol is the profile"),
+        (["enrol", "clip", "--label", "sad", clips[1]], "clip is a file.*first word after enrol"),
         (["enrol", "me", "--label", "x" * 10_000, clips[0]], "cannot be a label"),
         (["enrol", "", "--label", "sad", clips[0]], "cannot be a profile's name"),
         (["profiles", "--remove"], "Name the profile"),
         (["profiles", "nobody"], "no profile 'nobody'.*there are: "),
+        (["profiles", "we", "--remove", "--number", "2"], "give --label too"),
+        (["profiles", "we", "--label", "sad"], "give --remove too"),
     ):
         with pytest.raises(ProfileError, match=words):
             said(*arguments)

@@ -196,6 +196,7 @@ def test_files_that_are_no_models(tmp_path: Path, tiny: Path) -> None:
         (cut, "not an ONNX model"),
         (foreign, "not a livesr model"),
         (tmp_path, "is a directory"),
+        ("", "name is empty"),
         (tmp_path / ("a" * 300), "neither a bundled model nor a file"),
         (tmp_path / "none.onnx", "neither a bundled model nor a file"),
         ("no-such-name", "Bundled: acrnn-compact"),

@@ -33,8 +33,10 @@ from livesr.files.recording import events_path
 from tests.helpers import commands
 from tests.helpers.media import KINDS, convert, need_ffmpeg
 from tests.helpers.tiny import DATA
+from tests.helpers.waiting import until
 
 ROOT = Path(__file__).parents[2]
+CONVERSATION = DATA / "conversation.flac"
 KINDS_OF_60 = list(KINDS)[:12]
 
 
@@ -440,3 +442,67 @@ def test_a_gap_before_the_first_reading_is_in_the_summary(tmp_path: Path, tiny: 
     with (tmp_path / "s.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert float(row["lost"]) == 0.0  # as `judge` says: the user paused
+
+
+LONG = "n" * 246  # with two endings, more than a file system takes
+
+
+@pytest.mark.parametrize("option", ["--jsonl", "--report"])
+def test_an_output_that_cannot_be_opened_stops_no_other(
+    tmp_path: Path, tiny: Path, option: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("b", LONG):
+        shutil.copy(DATA / "banglaser.flac", tmp_path / "in" / f"{name}.flac")
+    refused, table, summary = (tmp_path / name for name in ("refused", "all.csv", "s.csv"))
+    outputs = (option, f"{refused}/", "--csv", table, "--summary", summary)
+    told = cli(tmp_path / "in", "--model", tiny, *outputs)
+    assert told.returncode == 3
+    assert [path.name.partition(".")[0] for path in refused.iterdir()] == ["b"]
+    with table.open(newline="") as file:
+        names = Counter(row["file"] for row in csv.DictReader(file))
+    assert sorted(names.values()) == [15, 15]
+    with summary.open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert not first["failed"] and "cannot be written: File name too long" in second["failed"]
+    assert first["seconds"] == second["seconds"] != "0.0"
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_run_that_is_ended_tells_what_is_finished(
+    tmp_path: Path, tiny: Path, speech: np.ndarray, processes: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    sf.write(tmp_path / "in" / "a.wav", speech[:32_000], 16000)
+    for name in ("b.wav", "c.wav"):  # these take minutes
+        sf.write(tmp_path / "in" / name, np.tile(speech, 60), 16000)
+    out, summary = tmp_path / "out", tmp_path / "s.csv"
+    command = [sys.executable, "-m", "livesr", "replay", str(tmp_path / "in"), "--model", str(tiny)]
+    command += ["--hop", "0.02", "--jsonl", f"{out}/", "--report", f"{out}/", "-j", processes]
+    with subprocess.Popen(
+        [*command, "--summary", str(summary)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        last = out / ("b.wav.jsonl" if processes == "1" else "c.wav.jsonl")
+        until(lambda: last.exists() and last.read_bytes().count(b"\n") > 2)
+        process.terminate()
+        stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert b"a.wav" in stdout and b"ended after 1 of 3 files" in stderr
+    with summary.open(newline="") as file:
+        assert [Path(row["file"]).name for row in csv.DictReader(file)] == ["a.wav"]
+    begun = ["a.wav", "b.wav"] + ["c.wav"] * (processes == "2")
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        f"{name}.{kind}" for name in begun for kind in ("jsonl", "html")
+    )
+    for name in begun:
+        assert (out / f"{name}.jsonl").read_text().endswith("}\n")
+
+
+def test_an_empty_path_is_no_output(tmp_path: Path, tiny: Path) -> None:
+    for option in ("--jsonl", "--csv", "--report", "--events", "--summary"):
+        for files in ([DATA / "banglaser.flac"], [DATA / "banglaser.flac", CONVERSATION]):
+            told = cli(*files, "--model", tiny, option, "")
+            assert told.returncode == 2
+            assert told.stderr == (
+                f"livesr: The path of {option} is empty; name a file, or leave it out.\n"
+            )

@@ -109,3 +109,26 @@ def test_a_dumb_terminal_gets_plain_lines_as_they_come(small: Terminal) -> None:
     small.until(lambda text: text.count("dBFS") > 2)
     assert small.modes() == ("0", "1")
     small.type("C-c")
+
+
+def test_ctrl_z_in_a_run_of_many_files_shows_the_cursor(small: Terminal, tmp_path: Path) -> None:
+    for name in "abcdefgh":
+        shutil.copy(CLIP, tmp_path / f"{name}.flac")
+    small.type(f"{sys.executable} -m livesr replay {tmp_path} --hop 0.02", "Enter")
+    small.until(lambda text: "0/8 files" in text)
+    assert small.modes() == ("0", "0")
+    small.type("C-z")
+    small.until(lambda text: "Stopped" in text)
+    assert small.modes() == ("0", "1")
+    small.type("bg", "Enter", "clear", "Enter", "echo here-$((40+2))", "Enter")
+    small.until(lambda text: "here-42" in text)
+    time.sleep(1)
+    assert "files" not in small.screen()
+    assert small.modes() == ("0", "1")
+    small.type("fg", "Enter")
+    small.until(lambda text: "/8 files" in text)
+    assert small.modes() == ("0", "0")
+    small.type("C-c")
+    small.type("echo status $?", "Enter")
+    small.until(lambda text: "status 130" in text)
+    assert small.modes() == ("0", "1")

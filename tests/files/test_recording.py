@@ -283,3 +283,55 @@ def test_what_names_no_recording(path: Any) -> None:
     if isinstance(path, str) and "\0" not in path:
         with pytest.raises(LivesrError, match="names no file"):
             events_path(path)
+
+
+@pytest.mark.parametrize("lost", [16_000, 160_000])
+def test_a_start_within_a_gap_is_its_end(
+    tmp_path: Path, tiny: Path, speech: np.ndarray, lost: int
+) -> None:
+    """Later times stay the recording's, and what is noted there falls on the same sound."""
+    path = tmp_path / "a.flac"
+    capture = Capture(Recognizer(tiny), Recording(path))
+    capture.push(speech[:32_000, None])
+    capture.lose(lost, "lost")
+    capture.push(speech[32_000:96_000, None])
+    capture.teach("happy")
+    capture.lose(8_000, "lost")
+    capture.push(speech[96_000:128_000, None])
+    capture.reset()
+    capture.push(speech[128_000:180_000, None])
+    capture.finish()
+    back = 2.0 + lost / 16_000
+    expected = Recognizer(tiny)
+    expected.reset(start=back)
+    readings = expected.push(to_grid(speech[32_000:96_000]))
+    expected.teach("happy")
+    readings += expected.skip(8_000) + expected.push(to_grid(speech[96_000:128_000]))
+    expected.reset(start=expected.position / 16_000)
+    readings += expected.push(to_grid(speech[128_000:180_000])) + expected.finish()
+    for start in (2.1, back - 0.1, back):
+        found = list(play(path, ReplaySettings(model=tiny, start=start)))
+        assert [item for item in found if isinstance(item, Reading)] == readings
+        assert [item for item in found if isinstance(item, Event)] == read_events(path)[1:]
+    with pytest.raises(AudioError, match=rf"no sound from 2\.1 to 2\.2 s.*until {back:.2f} s"):
+        play(path, ReplaySettings(model=tiny, start=2.1, end=2.2))
+
+
+@pytest.mark.parametrize("lost", [16_000, 160_000])
+def test_an_end_within_a_gap(tmp_path: Path, tiny: Path, speech: np.ndarray, lost: int) -> None:
+    path = tmp_path / "a.flac"
+    capture = Capture(Recognizer(tiny), Recording(path))
+    capture.push(speech[:32_000, None])
+    capture.lose(lost, "lost")
+    capture.push(speech[32_000:48_000, None])
+    capture.finish()
+    expected = Recognizer(tiny)
+    readings = expected.push(to_grid(speech[:32_000])) + expected.skip(11_200) + expected.finish()
+    found = list(play(path, ReplaySettings(model=tiny, end=2.7)))
+    assert [item for item in found if isinstance(item, Reading)] == readings
+    assert found[-1] == readings[-1] and readings[-1].end == 2.7
+    (gap,) = (item for item in found if isinstance(item, Event))
+    assert (gap.at, gap.seconds, gap.silence) == (2.0, 0.7, 0.7)
+    before = list(play(path, ReplaySettings(model=tiny, end=2.0)))
+    assert [i.end for i in before if isinstance(i, Reading)][-1] == 2.0
+    assert len(before) == 8  # the gap that begins there is no part of it

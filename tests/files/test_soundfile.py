@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import struct
@@ -523,3 +524,21 @@ def test_an_ogg_cut_before_its_sound_is_told_as_cut(tmp_path: Path, speech: np.n
         assert "no samples" not in str(error)
     else:
         assert len(samples) and texts and lost
+
+
+@pytest.mark.parametrize("call", [livesr.replay, livesr.judge, SoundFile])
+def test_an_empty_name_is_no_folder(call: Any) -> None:
+    with pytest.raises(AudioError, match="file's name is empty; name a recording"):
+        call("")
+
+
+def test_a_replay_that_nobody_asks_for_a_reading_is_closed(tiny: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        with pytest.MonkeyPatch.context() as patch:
+            told: list[Any] = []
+            patch.setattr(sys, "unraisablehook", told.append)
+            del_me = livesr.replay(CLIP, model=tiny)
+            del del_me
+            gc.collect()
+    assert told == []

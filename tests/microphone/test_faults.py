@@ -60,19 +60,29 @@ def test_a_disk_that_fills_ends_the_recording_and_not_the_listening(
     assert told.kind == "recording"
     assert "is the disk full?" in told.text
     assert readings(items) == same
+    assert "What was recorded can be replayed" in told.text
     # What was recorded is whole frames, and says what was said.
     with SoundFile(path) as sound:
         found = sum(map(len, sound.blocks()))
+        assert sound.findings == []
     assert told.at - 0.3 < found / 16000 <= told.at + 0.1
     *replayed, _last = readings(list(play(path, ReplaySettings(model=tiny))))
     assert replayed == same[: len(replayed)]
     assert len(replayed) >= int(told.at * 4) - 2
 
 
-def test_a_disk_that_is_full_at_once(tmp_path: Path, tiny: Path) -> None:
-    with full_disk(0), pytest.raises(LivesrError, match="cannot be recorded"):
-        recording = Recording(tmp_path / "a.flac")
-        recording.write(np.zeros(16_000, np.float32))
+@pytest.mark.parametrize("most", [0, 20, 44, 60, 100, 1_000])
+@pytest.mark.parametrize("kind", ["flac", "wav"])
+def test_a_disk_that_is_full_at_once_leaves_no_file(
+    tmp_path: Path, speech: np.ndarray, kind: str, most: int
+) -> None:
+    with full_disk(most), pytest.raises(LivesrError, match="cannot be recorded to") as told:
+        recording = Recording(tmp_path / f"a.{kind}")
+        recording.event(Event("mark", 0.0))
+        for start in range(48_000, 64_000, 1600):
+            recording.write(speech[start : start + 1600])
+    assert "can be replayed" not in str(told.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -650,3 +651,24 @@ def test_a_recording_that_cannot_be_made_leaves_the_microphone_free(
         with pytest.raises(LivesrError):
             livesr.listen(model=tiny, record=record).start()  # type: ignore[arg-type]
     assert len(closed) == 3
+
+
+def test_a_microphone_that_is_back_is_not_silent_at_once(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker alone: what the one before did not deliver says nothing of this one."""
+    from livesr.microphone.worker import Worker  # noqa: PLC0415
+
+    device = SimpleNamespace(name="vmic")
+    gone: Any = SimpleNamespace(device=device, fault=None, captured_until=1.0, close=lambda: None)
+    back: Any = SimpleNamespace(device=device, rate=16_000, hears_all=True, captured_from=1.0)
+    items: list[Any] = []
+    worker = Worker(None, Recognizer(tiny), None, True, items.extend)
+    worker.microphone = gone
+    monkeypatch.setattr(worker, "_opened", lambda _: back)
+    worker._silent = 31_000
+    assert worker._reopen(gone) is back
+    tenth = np.zeros((1600, 1), np.float32)
+    for number in range(1, 22):
+        worker._watch_silence(back, tenth)
+        assert bool(events(items, "silence")) == (number == 21)

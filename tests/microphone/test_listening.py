@@ -585,3 +585,12 @@ def test_a_device_that_drops_sound_is_noticed(
     clock[0] += 0.05  # mere lateness
     call(20)
     assert opened.losses() == []
+
+
+def test_seconds_are_of_sound_and_not_of_readings(
+    microphone: VirtualMicrophone, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.jsonl"
+    told = run(*LISTEN[1:], "--seconds", "1", "--hop", "3", "--jsonl", str(out))
+    assert told.returncode == 0, told.stderr
+    assert 1 <= json.loads(out.read_text().splitlines()[-1])["end"] < 2.5

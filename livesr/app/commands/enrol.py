@@ -58,21 +58,22 @@ def enrol(
     A profile that exists gets more examples. It holds no sound.
     """
     from livesr.app.exit_status import ExitStatus
+    from livesr.app.inputs import SOUND_NAMES
     from livesr.app.profiles import place
     from livesr.errors import ProfileError
     from livesr.profile import SUFFIX, Profile, check_label
 
     path = place(name)
     exists = os.path.exists(path)  # unlike Path.exists, raises nothing where one may not look
+    first = f" The first word after enrol is the profile: enrol NAME {shlex.quote(name)} ..."
+    if not exists and (os.path.isfile(name) or Path(name).suffix.lower() in SOUND_NAMES):
+        raise ProfileError(f"{name} is a file to enrol from, and no profile.{first}")
     if not exists and not path.name.endswith(SUFFIX):
         raise ProfileError(f"{path}: give a name, or a path that ends in {SUFFIX}.")
     try:
         profile = Profile.load(path) if exists else Profile(model, name=path.name.split(".")[0])
     except ProfileError as error:
-        first = (
-            f" The first word after enrol is the profile: enrol NAME {name} ..." if label else ""
-        )
-        raise ProfileError(f"{error}{first}") from None
+        raise ProfileError(f"{error}{first if label else ''}") from None
     if exists:
         from livesr.model.load import load_model
 

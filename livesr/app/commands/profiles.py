@@ -39,8 +39,10 @@ def profiles(
         return
     path = place(name)
     check_exists(name, path)
-    if (label or number) and not (remove and label):
+    if (label or number) and not remove:
         raise ProfileError("--label and --number select what --remove removes; give --remove too.")
+    if number and not label:
+        raise ProfileError("--number counts the examples of one label; give --label too.")
     if not remove or not path.exists():
         _show(Profile.load(path), path)
         return

@@ -133,7 +133,7 @@ def replay(
         force=force,
         profile_path=profile_path,
     )
-    one = len(inputs) == 1 and inputs[0].path == files[0] and which != "each" and not summary
+    one = len(inputs) == 1 and inputs[0].path == files[0] and which != "each" and summary is None
     if with_sound and report is None:
         raise LivesrError("--with-sound puts the sound into a report; give --report PATH too.")
     if with_sound and (channel or start or end is not None):
