@@ -3,7 +3,8 @@
     python -m export.ideas --corpora SPEECH SPEECH-MORE --seeds 1 2 3
 
 The encoder is frozen. The network is the paper's from its linear layer on, as in the default model;
-each idea changes one thing of it, or of how it is trained. Clips, scenes and batches are the same.
+each idea changes one thing of it, or of how it is trained. Clips and batches are the same. All
+clips are as recorded: without augmented scenes, a trial takes minutes.
 
 Each corpus is left out in turn, and judged on its train and dev speakers. The result of a clip is
 the mean of the probabilities of its windows, each weighted by the speech since the window before.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,7 +104,7 @@ class Idea:
             of other corpora are alike.
         against: weight of a classifier of corpora whose gradient is reversed at c (Ganin and
             Lempitsky 2015).
-        tasks: weight of other tasks: sex, arousal, and of clips as recorded mean pitch and level.
+        tasks: weight of other tasks: sex, arousal, and a clip's mean pitch and level.
         taught: share of what a mean of networks, one of each seed, says in the targets.
     """
 
@@ -264,22 +265,20 @@ class Trial:
 def trained(
     trial: Trial,
     clips: Sequence[Encoded],
-    scenes: Sequence[Encoded],
     probe: Probe,
     voices: Voices,
     teachers: Sequence[Head],
 ) -> Head:
-    """A network that is trained on these clips and scenes."""
+    """A network that is trained on these clips."""
     torch.manual_seed(trial.recipe.seed)
-    every = [*clips, *scenes]
-    corpora = sorted({one.clip.corpus for one in every})
+    corpora = sorted({one.clip.corpus for one in clips})
     learner = Learner(IDEAS[trial.idea], probe, corpora, voices, teachers)
 
     def loss(cuts: Sequence[Window], targets: Tensor) -> Tensor:
-        seen = windows([(every[i], low, high) for i, low, high in cuts])
-        return learner.loss(seen[0], seen[1], targets, [every[i] for i, _, _ in cuts])
+        steps, valid = windows([(clips[i], low, high) for i, low, high in cuts])
+        return learner.loss(steps, valid, targets, [clips[i] for i, _, _ in cuts])
 
-    learn(learner, loss, clips, scenes, trial.recipe, trial.idea)
+    learn(learner, loss, clips, [], trial.recipe, trial.idea)
     return learner.head.eval()
 
 
@@ -363,20 +362,27 @@ class Kept:
 def left_out(
     trials: Sequence[Trial],
     clips: Sequence[Encoded],
-    scenes: Sequence[Encoded],
-    judged: Sequence[Encoded],
+    judged: Collection[str],
     voices: Voices,
 ) -> Iterator[tuple[Trial, Scores]]:
-    """Results of trials without the same corpora; those as shipped come first and teach others."""
+    """Results of trials without the same corpora; those as shipped come first and teach others.
+
+    Args:
+        trials: to make.
+        clips: of all corpora.
+        judged: keys of the clips to judge.
+        voices: pitch and level of clips.
+    """
     out, recipe = trials[0].out, trials[0].recipe
-    known, around = ([s for s in part if s.clip.corpus not in out] for part in (clips, scenes))
-    probe = fit(known, around, recipe.balance, recipe.probe_scenes)
+    known = [one for one in clips if one.clip.corpus not in out]
+    probe = fit(known, [], recipe.balance, 0.0)
+    own = [one for one in clips if one.clip.key in judged]
     judges = {
-        corpus: Judge([one for one in judged if one.clip.corpus == corpus], probe) for corpus in out
+        corpus: Judge([one for one in own if one.clip.corpus == corpus], probe) for corpus in out
     }
     teachers: list[Head] = []
     for trial in sorted(trials, key=lambda one: one.idea != SHIPPED):
-        head = trained(trial, known, around, probe, voices, teachers)
+        head = trained(trial, known, probe, voices, teachers)
         if trial.idea == SHIPPED:
             teachers.append(head)
         yield trial, {name: judge.scores(head, recipe.probe) for name, judge in judges.items()}
@@ -403,17 +409,14 @@ def run(
         return
     tasks = any(IDEAS[trial.idea].tasks for trial in missing)
     voices = voices_of(clips, cache) if tasks else {}
-    encoder, parts = Encoder(), []
-    for seed in (None, 1):  # of the scenes; None: as recorded
-        listened = heard(clips, seed, cache)
-        parts.append(encode_all(encoder, [o for o in listened if len(o.spoken) >= LEAST_STEPS]))
+    listened = heard(clips, None, cache)
+    encoded = encode_all(Encoder(), [one for one in listened if len(one.spoken) >= LEAST_STEPS])
     keys = {clip.key for clip in chosen}
-    judged = [one for one in parts[0] if one.clip.key in keys]
     for out in dict.fromkeys(trial.out for trial in missing):
         own = [trial for trial in missing if trial.out == out]
         if any(IDEAS[trial.idea].taught for trial in own):  # by all seeds of the network
             own += [one for one in trials if one.out == out and one.idea == SHIPPED]
-        for trial, scores in left_out(list(dict.fromkeys(own)), parts[0], parts[1], judged, voices):
+        for trial, scores in left_out(list(dict.fromkeys(own)), encoded, keys, voices):
             kept.add(trial, scores)
             said = ", ".join(f"{corpus} {own[1]:.3f}" for corpus, own in scores.items())
             print(f"{trial.idea}, seed {trial.recipe.seed}, beside the probe: {said}", flush=True)

@@ -55,7 +55,7 @@ def probe(clips: list[Encoded]) -> Probe:
 
 @pytest.fixture(scope="module")
 def shipped(clips: list[Encoded], probe: Probe) -> Head:
-    return trained(Trial(("c",), SHIPPED, RECIPE), clips, [], probe, {}, [])
+    return trained(Trial(("c",), SHIPPED, RECIPE), clips, probe, {}, [])
 
 
 def said(head: Head) -> Tensor:
@@ -77,7 +77,7 @@ def test_every_idea_changes_what_is_learned(
     idea: str, clips: list[Encoded], probe: Probe, shipped: Head
 ) -> None:
     voices = {one.clip.key: (1.0, -1.0) for one in clips}
-    head = trained(Trial(("c",), idea, RECIPE), clips, [], probe, voices, [shipped])
+    head = trained(Trial(("c",), idea, RECIPE), clips, probe, voices, [shipped])
     found = said(head)
     assert found.shape == (3, len(LABELS))
     assert torch.isfinite(found).all()
