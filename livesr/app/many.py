@@ -494,9 +494,13 @@ def _all(
 def _from_pool(
     pool: ProcessPoolExecutor, jobs: Sequence[Job], how: How, show: Callable[[str], None]
 ) -> Iterator[tuple[Job, Outcome | None]]:
-    """Each job and what came of it, in order; None where a process died, which ends all others."""
+    """Each job and what came of it, in order; None where a process died, which ends all others.
+
+    Where it is ended early, those that were finished out of turn come before the error.
+    """
+    futures: list[Future[Outcome]] = []
+    given = 0
     try:
-        futures: list[Future[Outcome]] = []
         with suppress(BrokenProcessPool):
             for job in jobs:
                 futures.append(pool.submit(_process, job, how))
@@ -507,8 +511,9 @@ def _from_pool(
                 found = future.result() if future else None
             except BrokenProcessPool:
                 found = None
+            given += 1
             yield job, found
-    except BaseException:
+    except BaseException as error:
         pool.shutdown(wait=False, cancel_futures=True)
         workers = multiprocessing.active_children()
         for worker in workers:
@@ -518,6 +523,10 @@ def _from_pool(
             worker.join(max(0.0, until - time.monotonic()))
             if worker.is_alive():
                 worker.kill()
+        if not isinstance(error, GeneratorExit):  # nobody takes more
+            for job, future in zip(jobs[given:], futures[given:], strict=False):
+                if future.done() and not future.cancelled() and not future.exception():
+                    yield job, future.result()
         raise
     pool.shutdown()
 

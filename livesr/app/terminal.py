@@ -331,8 +331,10 @@ def quiet_libraries() -> Iterator[None]:
     """Keep what C libraries print away from the terminal; Python's own errors still show.
 
     PortAudio and ALSA report every device that does not answer on standard error, across any
-    view drawn there.
+    view drawn there. A call that has not returned goes on doing so: then it stays as it is.
     """
+    from livesr.microphone.devices import unanswered  # noqa: PLC0415
+
     try:
         kept = os.dup(2)
         null = os.open(os.devnull, os.O_WRONLY)
@@ -346,6 +348,7 @@ def quiet_libraries() -> Iterator[None]:
     try:
         yield
     finally:
-        os.dup2(kept, 2)
+        if not unanswered():
+            os.dup2(kept, 2)
+            sys.stderr = before
         os.close(kept)
-        sys.stderr = before

@@ -23,6 +23,7 @@ from livesr.errors import DeviceError
 LOCK = threading.RLock()  # held while PortAudio restarts, or while a device is found and opened
 ANSWER_SECONDS = 15.0  # for PortAudio to find and open a device; some take seconds
 NO_MICROPHONE = "No microphone was found; plug one in, or see the system's settings."
+_THREAD = "livesr-portaudio"
 _INSTALL = {
     "linux": "install it with 'apt install libportaudio2', 'dnf install portaudio' or "
     "'pacman -S portaudio'",
@@ -119,8 +120,13 @@ def in_background(call: Callable[[], T]) -> Future[T]:
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=run, name="livesr-portaudio", daemon=True).start()
+    threading.Thread(target=run, name=_THREAD, daemon=True).start()
     return future
+
+
+def unanswered() -> bool:
+    """Whether PortAudio has not returned from a call of `in_background`."""
+    return any(thread.name == _THREAD for thread in threading.enumerate())
 
 
 def abandon(future: Future[T], discard: Callable[[T], object]) -> None:

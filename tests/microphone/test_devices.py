@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import types
 from typing import Any
 
@@ -87,3 +89,27 @@ def test_a_name_that_only_another_host_api_has(windows: int) -> None:
             find("(usb audio device)")
     else:
         assert chosen("headset (usb audio device)")[1] == "Windows WASAPI"
+
+
+@pytest.mark.parametrize("returned", [True, False])
+def test_what_portaudio_says_late_stays_off_the_terminal(returned: bool) -> None:
+    code = (
+        "import os, sys, threading\n"
+        "from livesr.app.terminal import quiet_libraries\n"
+        "from livesr.microphone.devices import in_background\n"
+        "end, said = threading.Event(), threading.Event()\n"
+        "def call():\n"
+        "    end.wait(30)\n"
+        "    os.write(2, b'noise of a library\\n')\n"
+        "    said.set()\n"
+        "with quiet_libraries():\n"
+        "    in_background(call if sys.argv[1] == 'late' else int)\n"
+        "    while sys.argv[1] == 'done' and threading.active_count() > 1: pass\n"
+        "print('an error', file=sys.stderr)\n"
+        "end.set()\n"
+        "if sys.argv[1] == 'late': said.wait(30)\n"
+        "else: os.write(2, b'heard again\\n')\n"
+    )
+    command = [sys.executable, "-c", code, "done" if returned else "late"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stderr
+    assert told == "an error\n" + "heard again\n" * returned
