@@ -305,7 +305,7 @@ def main() -> None:
         default=COMPARED,
         help="compare these networks",
     )
-    add_seeds(parser)
+    add_seeds(parser, (1, 2, 3))
     parser.add_argument(
         "--left-out", action="store_true", help="also leave each corpus out in turn"
     )

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -198,13 +198,12 @@ class Learner(nn.Module):
         found = self.others(context)
         sexes = torch.tensor([{"F": 1.0, "M": 0.0}.get(one.clip.gender, -1.0) for one in clips])
         high = targets[:, _HIGH].sum(1)
-        usual = (np.nan, np.nan)
-        voices = torch.tensor([self._voices.get(one.clip.key, usual) for one in clips]).float()
+        voices = torch.tensor([self._voices[one.clip.key] for one in clips])
         cross_entropy = functional.binary_cross_entropy_with_logits
         sex = cross_entropy(found[:, 0], sexes.clamp(min=0), reduction="none")
         arousal = cross_entropy(found[:, 1], high)
         apart = (found[:, 2:] - voices).square()
-        return (sex * (sexes >= 0)).mean() + arousal + torch.nan_to_num(apart).mean()
+        return (sex * (sexes >= 0)).mean() + arousal + apart.mean()
 
 
 def mixed(steps: Tensor, valid: Tensor, alike: Tensor, share: float) -> Tensor:
@@ -251,15 +250,18 @@ class Trial:
         out: the corpora that it never hears, and is judged on.
         idea: its name.
         recipe: of the training.
+        teachers: seeds of the networks, as shipped, that teach it.
     """
 
     out: tuple[str, ...]
     idea: str
     recipe: Recipe
+    teachers: tuple[int, ...] = ()
 
     def key(self, data: str) -> str:
         """Of its result: the same for the same network on the same clips, whose hash is `data`."""
-        return json.dumps([data, self.out, repr(IDEAS[self.idea]), repr(self.recipe)])
+        parts = [data, self.out, repr(IDEAS[self.idea]), repr(self.recipe)]
+        return json.dumps([*parts, *self.teachers])
 
 
 def trained(
@@ -414,8 +416,11 @@ def run(
     keys = {clip.key for clip in chosen}
     for out in dict.fromkeys(trial.out for trial in missing):
         own = [trial for trial in missing if trial.out == out]
-        if any(IDEAS[trial.idea].taught for trial in own):  # by all seeds of the network
-            own += [one for one in trials if one.out == out and one.idea == SHIPPED]
+        own += [
+            Trial(out, SHIPPED, replace(trial.recipe, seed=seed))
+            for trial in own
+            for seed in trial.teachers
+        ]
         for trial, scores in left_out(list(dict.fromkeys(own)), encoded, keys, voices):
             kept.add(trial, scores)
             said = ", ".join(f"{corpus} {own[1]:.3f}" for corpus, own in scores.items())
@@ -480,12 +485,21 @@ def main() -> None:
         folds = options.without or [[corpus] for corpus in corpora]
         if unknown := sorted({corpus for out in folds for corpus in out} - {*corpora}):
             raise CorpusError(f"There is no corpus {unknown[0]}; there are {', '.join(corpora)}.")
+        named = [corpus for out in folds for corpus in out]
+        if twice := [corpus for corpus in corpora if named.count(corpus) > 1]:
+            raise CorpusError(f"{twice[0]} is left out twice; its results would count twice.")
         if full := [out for out in folds if {*out} >= {*corpora}]:
             raise CorpusError(f"No corpus is left to learn from without {' '.join(full[0])}.")
         chosen = some(clips, options.most)
         kept = Kept(options.output, fingerprint(clips, chosen))
+        seeds = tuple(sorted(options.seeds))
         trials = [
-            Trial(tuple(sorted(out)), idea, Recipe(seed=seed, epochs=options.epochs))
+            Trial(
+                tuple(sorted(out)),
+                idea,
+                Recipe(seed=seed, epochs=options.epochs),
+                seeds if IDEAS[idea].taught else (),
+            )
             for out in folds
             for idea in options.ideas
             for seed in options.seeds

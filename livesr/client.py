@@ -24,11 +24,11 @@ from numpy.typing import ArrayLike
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from livesr.errors import AudioError, LivesrError
-from livesr.profile import Profile
-from livesr.reading import LATEST_START_SECONDS, Reading
-from livesr.settings import MOST_CHANNELS, SAMPLE_RATE
-from livesr.stages.samples import as_mono, check_gap, check_rate, in_words, shaped
+from livesr.errors import LivesrError
+from livesr.profile import Profile, check_label
+from livesr.reading import Reading
+from livesr.settings import LONGEST_MARK, MOST_CHANNELS, SAMPLE_RATE
+from livesr.stages.samples import as_mono, check_rate, check_skip, in_words, shaped
 
 _SUBPROTOCOL = "livesr.v1"
 _WIDTHS = {"s16le": 2, "f32le": 4, "mulaw": 1, "alaw": 1}
@@ -138,13 +138,7 @@ class _Session:
         Raises:
             AudioError: for another: if that were sent, the server would be at another position.
         """
-        count = check_gap(count)
-        if self._position + count > LATEST_START_SECONDS * self.rate:
-            raise AudioError(
-                f"A gap of {count} samples ends later than {LATEST_START_SECONDS:.0f} s, which is "
-                "as far as a stream can skip; begin a new session."
-            )
-        return count
+        return check_skip(count, self._position, self.rate)
 
     def remember(self, message: str | bytes, frames: int) -> None:
         """This is sent now; it may have to be sent again."""
@@ -414,11 +408,21 @@ class Voice:
         return self._run(self._voice.reset())
 
     def mark(self, text: str) -> list[Reading]:
-        """Note this; the `mark` message says at which stream time."""
+        """Note this; the `mark` message says at which stream time.
+
+        Raises:
+            LivesrError: if it is not text of at most 200 characters; nothing is sent then.
+            ServerError: if the session ended with an error.
+        """
         return self._run(self._voice.mark(text))
 
     def teach(self, label: str) -> list[Reading]:
-        """Correct the label of the speech just before; a `profile` message answers."""
+        """Correct the label of the speech just before; a `profile` message answers.
+
+        Raises:
+            ProfileError: if it cannot be a label; nothing is sent then.
+            ServerError: if the session ended with an error.
+        """
         return self._run(self._voice.teach(label))
 
     def readings(self, timeout: float = 0.0) -> list[Reading]:
@@ -537,11 +541,15 @@ class AsyncVoice:
 
     async def mark(self, text: str) -> list[Reading]:
         """As `Voice.mark`."""
+        if not isinstance(text, str) or len(text) > LONGEST_MARK:
+            raise LivesrError(
+                f"{text!r:.60} cannot be a mark; give text of at most {LONGEST_MARK} characters."
+            )
         return await self._command({"type": "mark", "text": text})
 
     async def teach(self, label: str) -> list[Reading]:
         """As `Voice.teach`."""
-        return await self._command({"type": "teach", "label": label})
+        return await self._command({"type": "teach", "label": check_label(label)})
 
     async def readings(self, timeout: float | None = None) -> list[Reading]:
         """Those that have come, after waiting for the first of them.
@@ -581,13 +589,7 @@ class AsyncVoice:
             await self._socket.close()
 
     async def _command(self, message: dict[str, Any], frames: int = 0) -> list[Reading]:
-        try:
-            text = json.dumps(message)
-        except TypeError as error:
-            raise LivesrError(
-                f"This {message['type']} cannot be sent ({error}); give text."
-            ) from None
-        await self._send(text, frames)
+        await self._send(json.dumps(message), frames)
         await self._drain()
         return self._session.drawn()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 SAMPLE_RATE = 16000  # Hz: all that is computed, recorded and counted inside is at this rate
 HOP_SECONDS = 0.25  # between two readings, unless a caller asks for another
+LONGEST_MARK = 200  # characters of a mark's text, in a session of a server
 MOST_CHANNELS = 64  # of a stream, a file or a device
 SPEECH_THRESHOLD = 0.5  # voice activity above this is speech
 

@@ -32,7 +32,7 @@ def _functionals(clip: Clip) -> Array:
     return found
 
 
-def functionals(clips: Sequence[Clip], folder: Path, workers: int | None = None) -> Array:
+def functionals(clips: Sequence[Clip], folder: Path) -> Array:
     """float32 [clips, 88]; cached in `folder`.
 
     Raises:
@@ -44,6 +44,6 @@ def functionals(clips: Sequence[Clip], folder: Path, workers: int | None = None)
         import opensmile  # noqa: F401, PLC0415 - refused here, not in another process
 
         folder.mkdir(parents=True, exist_ok=True)
-        rows = spread_out(_functionals, clips, "eGeMAPS", workers)
+        rows = spread_out(_functionals, clips, "eGeMAPS", None)
         np.save(file, np.nan_to_num(np.stack(rows)).astype(np.float32))
     return np.asarray(np.load(file))

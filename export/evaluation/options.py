@@ -156,14 +156,14 @@ def add_cache(
     )
 
 
-def add_seeds(parser: argparse.ArgumentParser) -> None:
+def add_seeds(parser: argparse.ArgumentParser, usual: Sequence[int] = (1,)) -> None:
     """`--seeds`."""
     parser.add_argument(
         "--seeds",
         nargs="+",
         action=Once,
         type=whole,
-        default=[1],
+        default=list(usual),
         help="train each network once with each of these seeds",
     )
 

@@ -156,7 +156,7 @@ def process(job: Job, how: How, tell: Callable[[int, float], None]) -> Outcome:
                 if isinstance(item, Reading):
                     tell(job.number, item.end - how.start)
     except LivesrError as error:
-        outcome.failed = str(error)
+        outcome.fail(error)
     return outcome
 
 

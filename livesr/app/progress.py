@@ -111,7 +111,10 @@ class FileProgress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        with self._foreground.undisturbed(), open(os.devnull, "w") as nowhere:
+            if not self._foreground.held(self._descriptor):
+                self._console.file = nowhere
+            self._bar.stop()
         self._foreground.__exit__()
 
     def _draw(self) -> None:

@@ -191,18 +191,20 @@ def _score(
 def _stoppable(out: Place, wanted: set[str]) -> Iterator[None]:
     """After a signal, whatever Ray makes of it, say what is left, and end with its status."""
     with noted() as arrived:
+        broken_off = False
         try:
             yield
         except BaseException:
             if not arrived:
                 raise
-            left = len(wanted - settle(out))
+            broken_off = True
+        if arrived and ((left := len(wanted - settle(out))) or broken_off):
             print(
                 f"livesr: stopped; {left} of {len(wanted)} are left. Give the same command again "
                 "to continue.",
                 file=sys.stderr,
             )
-            raise SystemExit(of_signal(arrived[0])) from None
+            raise SystemExit(of_signal(arrived[0]))
 
 
 def _before_ray(address: str | None) -> None:

@@ -20,7 +20,8 @@ def noted(*, held: bool = False) -> Iterator[list[int]]:
 
     Args:
         held: pass the first one on at the end of the block, however that ends. In the middle of a
-            start or an end of Ray, an exception would crash the process.
+            start or an end of Ray, an exception would crash the process. A second one is passed on
+            at once: Ray may hang.
     """
     arrived: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -31,7 +32,7 @@ def noted(*, held: bool = False) -> Iterator[list[int]]:
 
     def note(number: int, frame: FrameType | None) -> None:
         arrived.append(number)
-        if not held:
+        if not held or len(arrived) > 1:
             before[number](number, frame)
 
     set_handler = signal.signal

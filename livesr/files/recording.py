@@ -105,12 +105,7 @@ class Recording:
         try:
             self._file.write(whole)
         except (sf.LibsndfileError, OSError, AssertionError) as error:
-            # (soundfile asserts that all was taken.) A frame cut in two would be damage.
-            self.close()
-            with suppress(sf.LibsndfileError, OSError):
-                os.truncate(self.path, self._whole)
-                if self._file.format == "WAV":  # closing it writes its sizes again
-                    sf.SoundFile(name_for_libsndfile(self.path), "r+").close()
+            # (soundfile asserts that all was taken.)
             self._refuse(self.path, reason(error) or "cut short")
         self._whole = self.path.stat().st_size
 
@@ -125,11 +120,15 @@ class Recording:
                 data = {"data": event.data} if event.data else {}
                 file.write(json.dumps(event.to_dict() | data) + "\n")
         except OSError as error:
-            self.close()
             self._refuse(self._beside, reason(error))
 
     def _refuse(self, file: Path, why: str) -> NoReturn:
         """Say that it ends here, and what there is; files without sound are removed."""
+        self.close()
+        with suppress(sf.LibsndfileError, OSError):
+            os.truncate(self.path, self._whole)  # a frame cut in two would be damage
+            if self._file.format == "WAV":  # closing it writes its sizes again
+                sf.SoundFile(name_for_libsndfile(self.path), "r+").close()
         kept = self._holds_sound()
         if not kept:
             for made in (self.path, self._beside):

@@ -96,7 +96,8 @@ def replay(
         adapt: as for `Recognizer`.
         channel: the only channel to use, counted from 1; "each" makes every channel a
             stream of its own, whose readings say which; None averages them.
-        start: seconds of the file at which to begin; times are still the file's.
+        start: seconds of the file at which to begin; times are still the file's. Of a recording by
+            `listen`, stream time, with gaps and pauses; within a gap, its end.
         end: seconds of the file at which to end; None goes to its end.
         raw: what a file without a header holds.
         pace: give each reading when a microphone would have, not as soon as it is known.

@@ -471,7 +471,9 @@ class SoundFile:
         self._stack.close()
 
     def __del__(self) -> None:
-        self.__exit__()  # also of a replay that nobody has asked for a reading
+        """Of a replay, say, that nobody has asked for a reading."""
+        if "_stack" in vars(self):  # else it was refused before it held anything
+            self.__exit__()
 
 
 class _Fit:

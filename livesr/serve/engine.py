@@ -115,7 +115,7 @@ class Engine:
             try:
                 before = voice.readings
                 told[voice] += voice.run_commands()
-                if skipped := voice.readings - before:
+                if skipped := voice.readings - before:  # by the client's own `skip`
                     voice.rests_until = self._rounds + skipped
                 if voice.ended:
                     continue

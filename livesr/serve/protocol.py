@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from livesr.errors import LivesrError
-from livesr.settings import HOP_SECONDS, MOST_CHANNELS, SAMPLE_RATE
+from livesr.settings import HOP_SECONDS, LONGEST_MARK, MOST_CHANNELS, SAMPLE_RATE
 from livesr.stages.samples import RATES
 
 SUBPROTOCOL = "livesr.v1"
@@ -97,7 +97,7 @@ class Reset(Struct, tag="reset", forbid_unknown_fields=True):
 class Mark(Struct, tag="mark", forbid_unknown_fields=True):
     """Client: set a mark. The server answers with its stream time."""
 
-    text: Annotated[str, Meta(max_length=200)]
+    text: Annotated[str, Meta(max_length=LONGEST_MARK)]
 
 
 class Teach(Struct, tag="teach", forbid_unknown_fields=True):

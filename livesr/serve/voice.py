@@ -22,7 +22,7 @@ from livesr.arrays import Array, Float32
 from livesr.errors import AudioError, LivesrError, ModelError, ProfileError
 from livesr.model.load import load_model
 from livesr.profile import Profile
-from livesr.reading import LATEST_START_SECONDS, Reading
+from livesr.reading import Reading
 from livesr.recognizer import Recognizer
 from livesr.serve.protocol import (
     ErrorMessage,
@@ -40,7 +40,7 @@ from livesr.serve.settings import Limits
 from livesr.serve.sound import Sound
 from livesr.serve.utterances import Utterances
 from livesr.settings import SAMPLE_RATE
-from livesr.stages.samples import Mixdown
+from livesr.stages.samples import Mixdown, check_skip
 from livesr.state import pack, unpack
 from livesr.version import __version__
 
@@ -289,12 +289,10 @@ class Voice:
 
     def skip(self, samples: int) -> list[Outgoing]:
         """A command: the client has lost so many samples."""
-        if self.frames + samples > LATEST_START_SECONDS * self.update.sample_rate:
-            raise ProtocolError(
-                "bad_message",
-                f"A skip of {samples} samples ends later than {LATEST_START_SECONDS:.0f} s, which "
-                "is as far as a stream can skip; begin a new session.",
-            )
+        try:
+            check_skip(samples, self.frames, self.update.sample_rate)
+        except AudioError as error:
+            raise ProtocolError("bad_message", str(error)) from None
         return self._lose(samples, "skipped")
 
     def reset(self) -> list[Outgoing]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from livesr.arrays import Array, Float32
 from livesr.errors import AudioError
+from livesr.reading import LATEST_START_SECONDS
 from livesr.settings import MOST_CHANNELS
 
 RATES = (8000, 192000)  # Hz, lowest and highest
@@ -254,3 +255,18 @@ def check_gap(count: Any) -> int:
             f"give a whole number, 0 to {_LONGEST_GAP}."
         )
     return int(count)
+
+
+def check_skip(count: Any, position: int, rate: int) -> int:
+    """As `check_gap`, of a stream that is at this sample of so many a second.
+
+    Raises:
+        AudioError: also if sound after the gap would have no time.
+    """
+    whole = check_gap(count)
+    if position + whole > LATEST_START_SECONDS * rate:
+        raise AudioError(
+            f"A gap of {whole} samples ends later than {LATEST_START_SECONDS:.0f} s, which is as "
+            "far as a stream can skip; begin a new one."
+        )
+    return whole

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,28 @@ def test_the_status_is_the_signal_s_whatever_ray_makes_of_it(
             raise made from None
     assert ended.value.code == 128 + number
     assert "livesr: stopped; 2 of 2 are left" in capsys.readouterr().err
+
+
+def test_a_second_signal_ends_a_ray_that_hangs() -> None:
+    with pytest.raises(Ended), noted(held=True) as arrived:
+        signal.raise_signal(signal.SIGTERM)
+        assert len(arrived) == 1
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("went on")
+
+
+@pytest.mark.parametrize(("wanted", "status"), [({"a"}, 128 + signal.SIGTERM), (set(), None)])
+def test_a_signal_that_raised_nothing_ends_what_is_not_done(
+    tmp_path: Path, wanted: set[str], status: int | None
+) -> None:
+    """An exception of a handler is lost in a `__del__`, say."""
+    code = None
+    try:
+        with _stoppable(Place.of(str(tmp_path)), wanted), suppress(Ended):
+            signal.raise_signal(signal.SIGTERM)
+    except SystemExit as ended:
+        code = ended.code
+    assert code == status
 
 
 def test_what_no_signal_ended_is_raised(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from livesr.app.how import How
 from livesr.app.inputs import find_inputs
 from livesr.app.many import _Joined, replay_many
 from livesr.app.progress import FileProgress, lengths
+from livesr.app.ui.foreground import Foreground
 from livesr.errors import LivesrError
 from livesr.event import PAUSED, Event
 from livesr.files.jsonl import readings_from_jsonl
@@ -261,6 +262,16 @@ def test_names_that_are_no_text_and_no_markup(tmp_path: Path, tiny: Path) -> Non
     progress = FileProgress([1.0], Console(force_terminal=True, file=StringIO()))
     with progress:
         progress.show([0.5], "a[/x].flac")
+
+
+def test_a_bar_that_ends_in_the_background_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = StringIO()
+    with FileProgress([1.0], Console(force_terminal=True, file=drawn)) as progress:
+        progress.show([0.5], "a.flac")
+        monkeypatch.setattr(Foreground, "held", staticmethod(lambda _: False))
+        before = drawn.getvalue()
+    assert before
+    assert drawn.getvalue() == before
 
 
 def test_a_summarys_reader_may_go_away(tmp_path: Path, tiny: Path) -> None:

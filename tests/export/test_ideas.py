@@ -155,6 +155,8 @@ def test_results_are_kept(tmp_path: Path) -> None:
     trials = [Trial(("a",), SHIPPED, Recipe(seed=seed)) for seed in (1, 2)]
     kept = Kept(file, "data")
     assert kept.of(trials) == {}
+    taught = [replace(trials[0], teachers=seeds) for seeds in ((), (1,), (1, 2))]
+    assert len({trial.key("data") for trial in taught}) == 3
     kept.add(trials[1], {"a": (0.5, 0.25)})
     assert kept.of(trials) == {trials[1]: {"a": [0.5, 0.25]}}
     assert Kept(file, "other clips").of(trials) == {}
@@ -200,6 +202,15 @@ def test_the_command(
     again = capsys.readouterr().out.splitlines()
     assert not any(", seed " in line for line in again)
     assert [line for line in again if line.startswith("| ")] == rows
+    another = [*command, "--output", str(tmp_path / "another.jsonl"), "--ideas", few[-1]]
+    monkeypatch.setattr("sys.argv", another)
+    ideas.main()  # its teachers are trained, though they were not asked for
+    alone = capsys.readouterr().out.splitlines()
+    assert [line for line in alone if line.startswith(f"| {few[-1]}")] == [rows[3], rows[7]]
+    twice = [*command, "--without", "a", "--without", "a"]
+    monkeypatch.setattr("sys.argv", twice)
+    with pytest.raises(SystemExit, match="a is left out twice"):
+        ideas.main()
     monkeypatch.setattr("sys.argv", [*command, "--ideas", SHIPPED, "--without", "a", "b"])
     with pytest.raises(SystemExit, match="No corpus is left"):
         ideas.main()

@@ -19,7 +19,7 @@ import pytest
 
 import livesr
 from livesr import Event, LivesrError, Reading, Recognizer
-from livesr.files.recording import Recording
+from livesr.files.recording import Recording, events_path
 from livesr.files.replay import ReplaySettings, play
 from livesr.files.soundfile import SoundFile
 from livesr.microphone.capture import Capture
@@ -69,6 +69,26 @@ def test_a_disk_that_fills_ends_the_recording_and_not_the_listening(
     *replayed, _last = readings(list(play(path, ReplaySettings(model=tiny))))
     assert replayed == same[: len(replayed)]
     assert len(replayed) >= int(told.at * 4) - 2
+
+
+@pytest.mark.parametrize("kind", ["flac", "wav"])
+def test_a_disk_that_is_full_for_an_event_leaves_a_whole_recording(
+    tmp_path: Path, speech: np.ndarray, kind: str
+) -> None:
+    """A FLAC writes its last block when it is closed."""
+    path = tmp_path / f"a.{kind}"
+    recording = Recording(path)
+    for start in range(0, 48_000, 1600):
+        recording.write(speech[start : start + 1600])
+    events_path(path).write_bytes(bytes(path.stat().st_size + 3000))
+    with (
+        full_disk(path.stat().st_size + 1000),
+        pytest.raises(LivesrError, match="What was recorded can be replayed"),
+    ):
+        recording.event(Event("mark", 3.0))
+    with SoundFile(path) as sound:
+        assert sum(map(len, sound.blocks())) > 40_000
+        assert not any("damaged" in finding.text for finding in sound.findings)
 
 
 @pytest.mark.parametrize("most", [0, 20, 44, 60, 100, 1_000])

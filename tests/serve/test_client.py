@@ -293,11 +293,20 @@ def test_an_async_voice_that_was_not_entered_says_so() -> None:
     asyncio.run(talk())
 
 
-def test_text_that_json_cannot_hold_is_an_error(server: Server) -> None:
+def test_text_that_the_server_would_refuse_is_not_sent(server: Server) -> None:
+    """After a drop, what the server refused would be sent again."""
     with Voice(server.url) as voice:
-        for send in (voice.mark, voice.teach):
-            with pytest.raises(LivesrError, match="give text"):
-                send(b"here")  # type: ignore[arg-type]
+        for mark in (b"here", 201 * "a"):
+            with pytest.raises(LivesrError, match="cannot be a mark"):
+                voice.mark(mark)  # type: ignore[arg-type]
+        for label in (b"happy", "", 41 * "a", " happy"):
+            with pytest.raises(LivesrError, match="cannot be a label"):
+                voice.teach(label)  # type: ignore[arg-type]
+        assert not voice._voice._session._sent
+        voice.mark(200 * "a")
+        voice.finish()
+        told = [event["type"] for event in voice.events()]
+        assert told == ["session.created", "mark", "session.ended"]
 
 
 def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,7 +351,7 @@ def test_a_gap_ends_where_a_stream_may_begin_at_the_latest() -> None:
     most = round(LATEST_START_SECONDS * 48_000)
     assert session.gap(most) == most
     session.remember(b"", 1)
-    with pytest.raises(AudioError, match="begin a new session"):
+    with pytest.raises(AudioError, match="begin a new one"):
         session.gap(most)
 
 

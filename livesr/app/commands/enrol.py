@@ -66,7 +66,8 @@ def enrol(
     path = place(name)
     exists = os.path.exists(path)  # unlike Path.exists, raises nothing where one may not look
     first = f" The first word after enrol is the profile: enrol NAME {shlex.quote(name)} ..."
-    if not exists and (os.path.isfile(name) or Path(name).suffix.lower() in SOUND_NAMES):
+    ending = Path(name).suffix.lower()  # without one, it is the name of a voice
+    if not exists and (ending in SOUND_NAMES or (ending and os.path.isfile(name))):
         raise ProfileError(f"{name} is a file to enrol from, and no profile.{first}")
     if not exists and not path.name.endswith(SUFFIX):
         raise ProfileError(f"{path}: give a name, or a path that ends in {SUFFIX}.")
