@@ -26,12 +26,11 @@ from export.corpora.clips import CorpusError
 from export.corpora.readers import read_to_leave_out
 from export.evaluation.encoded import Readings
 from export.evaluation.judging import some
-from export.evaluation.metrics import confusion, spread, uar
+from export.evaluation.metrics import by_corpus, confusion, uar
 from export.evaluation.options import (
-    above_zero,
     add_corpora,
     add_mels,
-    add_seeds,
+    add_trials,
     command_parser,
 )
 from export.features.encoder import STEPS, Encoder
@@ -169,31 +168,10 @@ def left_out(
             yield out, branches, uar(confusion(truth, guess))
 
 
-def table(scores: dict[tuple[str, str], list[float]]) -> Iterator[str]:
-    """A row for each choice of branches, a column for each corpus left out, mean and least."""
-    corpora = sorted({corpus for corpus, _ in scores})
-    yield "| branches | " + " | ".join(corpora) + " | mean | least |"
-    yield "|---" * (len(corpora) + 3) + "|"
-    for name, branches in BRANCHES.items():
-        rows = np.array([scores[corpus, branches] for corpus in corpora])  # [corpora, seeds]
-        cells = [spread(row.tolist()) for row in rows]
-        cells += [spread(rows.mean(0).tolist()), f"{rows.mean(1).min():.3f}"]
-        yield f"| {name} | {' | '.join(cells)} |"
-
-
 def main() -> None:
     parser = command_parser(__doc__)
     add_corpora(parser)
-    add_seeds(parser)
-    parser.add_argument(
-        "--epochs", type=above_zero, default=8, help="train for so many epochs of 150 batches"
-    )
-    parser.add_argument(
-        "--most",
-        type=above_zero,
-        default=150,
-        help="judge at most so many clips of each split of a corpus",
-    )
+    add_trials(parser, epochs=8)
     add_mels(parser)
     options = parser.parse_args()
     try:
@@ -209,13 +187,14 @@ def main() -> None:
         print(
             f"{len(judged)} clips, {len({one.encoded.clip.speaker for one in judged})} speakers\n"
         )
-        scores: dict[tuple[str, str], list[float]] = {}
+        scores: dict[str, dict[str, list[float]]] = {name: {} for name in BRANCHES}
+        names = {branches: name for name, branches in BRANCHES.items()}
         for seed in options.seeds:
             recipe = Recipe(seed=seed, epochs=options.epochs)
             for corpus, branches, score in left_out(parts[0], parts[1], judged, recipe):
                 print(f"without {corpus}, seed {seed}, {branches}: UAR {score:.3f}", flush=True)
-                scores.setdefault((corpus, branches), []).append(score)
-        for line in table(scores):
+                scores[names[branches]].setdefault(corpus, []).append(score)
+        for line in by_corpus("branches", scores):
             print(line)
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None

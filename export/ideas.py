@@ -29,13 +29,12 @@ from export.corpora.readers import read_to_leave_out
 from export.evaluation.encoded import Readings
 from export.evaluation.functionals import LEVEL, PITCH, functionals
 from export.evaluation.judging import some
-from export.evaluation.metrics import confusion, spread, uar
+from export.evaluation.metrics import by_corpus, confusion, uar
 from export.evaluation.options import (
     Once,
-    above_zero,
     add_cache,
     add_corpora,
-    add_seeds,
+    add_trials,
     command_parser,
     new_file,
 )
@@ -433,20 +432,13 @@ def table(found: Mapping[Trial, Scores], column: int) -> Iterator[str]:
     for trial, scores in found.items():
         for corpus, both in scores.items():
             uars[trial.idea][corpus].append(both[column])
-    corpora = sorted({corpus for row in uars.values() for corpus in row})
-    yield "| idea | " + " | ".join(corpora) + " | mean | least |"
-    yield "|---" * (len(corpora) + 3) + "|"
-    for idea, row in uars.items():
-        rows = np.array([row[corpus] for corpus in corpora])  # [corpora, seeds]
-        cells = [spread(one.tolist()) for one in rows]
-        cells += [spread(rows.mean(0).tolist()), f"{rows.mean(1).min():.3f}"]
-        yield f"| {idea} | {' | '.join(cells)} |"
+    return by_corpus("idea", uars)
 
 
 def main() -> None:
     parser = command_parser(__doc__)
     add_corpora(parser)
-    add_seeds(parser)
+    add_trials(parser, epochs=4)
     parser.add_argument(
         "--ideas",
         nargs="+",
@@ -461,15 +453,6 @@ def main() -> None:
         action="append",
         help="leave out these corpora together; give it again for others. Each by itself unless "
         "given",
-    )
-    parser.add_argument(
-        "--epochs", type=above_zero, default=4, help="train for so many epochs of 150 batches"
-    )
-    parser.add_argument(
-        "--most",
-        type=above_zero,
-        default=150,
-        help="judge at most so many clips of each split of a corpus",
     )
     parser.add_argument(
         "--output",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -165,3 +165,24 @@ def spread(values: Sequence[float]) -> str:
     if len(values) < 2:
         return f"{values[0]:.3f}"
     return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+
+
+def by_corpus(what: str, found: Mapping[str, Mapping[str, Sequence[float]]]) -> Iterator[str]:
+    """A table of UARs over seeds: a row for each name, a column for each corpus, mean and least.
+
+    Args:
+        what: the names are.
+        found: UARs, a value for each seed, by name and corpus; all names have all corpora.
+
+    Example:
+        >>> list(by_corpus("network", {"small": {"a": [0.5], "b": [0.25]}}))[2]
+        '| small | 0.500 | 0.250 | 0.375 | 0.250 |'
+    """
+    corpora = sorted({corpus for row in found.values() for corpus in row})
+    yield f"| {what} | " + " | ".join(corpora) + " | mean | least |"
+    yield "|---" * (len(corpora) + 3) + "|"
+    for name, row in found.items():
+        rows = np.array([row[corpus] for corpus in corpora])  # [corpora, seeds]
+        cells = [spread(one.tolist()) for one in rows]
+        cells += [spread(rows.mean(0).tolist()), f"{rows.mean(1).min():.3f}"]
+        yield f"| {name} | {' | '.join(cells)} |"

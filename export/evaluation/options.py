@@ -168,6 +168,20 @@ def add_seeds(parser: argparse.ArgumentParser, usual: Sequence[int] = (1,)) -> N
     )
 
 
+def add_trials(parser: argparse.ArgumentParser, epochs: int) -> None:
+    """The options of a command that trains networks on a frozen encoder, and judges them."""
+    add_seeds(parser)
+    parser.add_argument(
+        "--epochs", type=above_zero, default=epochs, help="train for so many epochs of 150 batches"
+    )
+    parser.add_argument(
+        "--most",
+        type=above_zero,
+        default=150,
+        help="judge at most so many clips of each split of a corpus",
+    )
+
+
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """The option that says how many processes compute features."""
     parser.add_argument(
