@@ -9,6 +9,9 @@ clips are as recorded: without augmented scenes, a trial takes minutes.
 Each corpus is left out in turn, and judged on its train and dev speakers. The result of a clip is
 the mean of the probabilities of its windows, each weighted by the speech since the window before.
 UAR, of the network alone and beside the linear probe, as it ships. `test` is not read.
+
+`other tasks` needs openSMILE (the extra `baseline`). Results are kept in a file: a run that was
+broken off goes on, and one that is done prints its tables again.
 """
 
 from __future__ import annotations
