@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, BinaryIO
 
 import fsspec
@@ -71,9 +72,14 @@ class Place:
         """The folder at a path (made absolute) or URL."""
         return cls((local_path(address) or address).rstrip("/") or "/")
 
+    @cached_property
+    def _folder(self) -> str:
+        """Without links, for `holds`, which is asked of every file."""
+        return _real(self.address).rstrip("/") + "/"
+
     def holds(self, address: str) -> bool:
         """Whether an absolute path or URL lies in this folder, or is it; through links too."""
-        return f"{_real(address)}/".startswith(_real(self.address).rstrip("/") + "/")
+        return f"{_real(address)}/".startswith(self._folder)
 
     def __truediv__(self, name: str) -> Place:
         return Place(f"{self.address}/{name}")
