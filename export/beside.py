@@ -32,7 +32,7 @@ def beside(
     """The paper's network on log-mels beside the one on the encoder: the mean of what they say.
 
     Logits and attention are means of both, context is both side by side, and the relative logits
-    are the first one's.
+    and the distances are the first one's.
 
     Args:
         pretrained: a graph of `build_pretrained`.

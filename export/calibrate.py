@@ -11,9 +11,10 @@ on predictions of its recipe for left-out corpora (`export.train --folds corpus`
     python -m export.calibrate runs/acrnn-compact-seed1/acrnn-compact.onnx \\
         --corpora SPEECH --left-out runs/left --output models/acrnn-compact.onnx
 
-The folder holds CORPUS/CORPUS.onnx for each corpus left out. The clips go through `Recognizer`;
-what reached its decision is kept, so that every temperature is tried on the very numbers a stream
-decides on. No clip of `test` is read.
+The folder holds CORPUS/CORPUS.onnx for each corpus left out. What reaches the decision of a stream
+is kept, so that every temperature is tried on the very numbers it decides on. A model that gives a
+window's distance from its training clips gets the usual distance of strangers too. No clip of
+`test` is read.
 """
 
 from __future__ import annotations
@@ -37,10 +38,13 @@ from livesr.settings import DecisionSettings
 _LEASTS = (0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
 
 
-def written(source: Path, target: Path, temperature: float, sharpness: float = 1.0) -> None:
+def written(
+    source: Path, target: Path, temperature: float, sharpness: float = 1.0, distance: float = 1.0
+) -> None:
     """The model again, by its new file's name, with this temperature and livesr's threshold.
 
-    `sharpness` is that of known voices (`livesr.settings.DecisionSettings`).
+    `sharpness` is that of known voices, and `distance` what is usual of strangers
+    (`livesr.settings.DecisionSettings`).
     """
     info = load_model(source).info
     usual = DecisionSettings()
@@ -48,6 +52,8 @@ def written(source: Path, target: Path, temperature: float, sharpness: float = 1
         info.decision,
         least_probability=usual.least_probability,
         half_evidence_seconds=usual.half_evidence_seconds,
+        distance_power=usual.distance_power,
+        usual_distance=distance,
         known_sharpness=sharpness,
     )
     model = onnx.load(source)
@@ -74,6 +80,12 @@ def main() -> None:
         help="store this known_sharpness in the model, a factor from 0 to 100",
     )
     parser.add_argument(
+        "--only-distance",
+        action="store_true",
+        help="keep the model's temperature, which is that of known voices, and fit the usual "
+        "distance to it",
+    )
+    parser.add_argument(
         "--most",
         type=above_zero,
         default=240,
@@ -81,7 +93,10 @@ def main() -> None:
     )
     options = parser.parse_args()
     try:
-        info = load_model(options.model).info
+        model = load_model(options.model)
+        info, measures = model.info, model.distances
+        if options.only_distance and not measures:
+            raise CorpusError(f"{options.model} gives no distances; leave --only-distance out.")
         if options.output.resolve().is_relative_to(options.left_out.resolve()):
             raise CorpusError(f"{options.output} is among the models of --left-out; name another.")
         clips = [c for c in read_corpora(options.corpora) if (options.left_out / c.corpus).is_dir()]
@@ -95,12 +110,17 @@ def main() -> None:
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
     calibration = Calibration(pairs)
-    temperature, said, _ = calibration.fit()
-    written(options.model, options.output, temperature, options.known_sharpness)
+    # A known voice has this temperature and no distance, so each is fitted for itself.
+    temperature, said, _ = calibration.fit(DecisionSettings(distance_power=0))
+    temperature = info.temperature if options.only_distance else temperature
+    distance = 1.0
+    if measures:
+        distance, said = calibration.usual_distance(temperature)
+    written(options.model, options.output, temperature, options.known_sharpness, distance)
     truth = calibration.truth
     print(
         f"temperature {info.temperature:.3f} -> {temperature:.3f}, fitted on {len(pairs)} clips of "
-        f"{named(clips)}, each left out: calibration error "
+        f"{named(clips)}, each left out; usual distance {distance:.2f}; calibration error "
         f"{calibration_error(said, truth.tolist()):.3f}; wrote {options.output}\n"
     )
     print("| a label from | of their clips | right |\n|---|---|---|")
@@ -111,6 +131,10 @@ def main() -> None:
     print("\nhalf: `half_evidence_seconds`; UAR of the corpora left out\n")
     for line in calibration.by_evidence():
         print(line)
+    if measures:
+        print("\npower: `distance_power`; calibration error of the corpora left out\n")
+        for line in calibration.by_distance():
+            print(line)
 
 
 if __name__ == "__main__":

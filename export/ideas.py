@@ -262,7 +262,10 @@ class Trial:
 
     def key(self, data: str) -> str:
         """Of its result: the same for the same network on the same clips, whose hash is `data`."""
-        parts = [data, self.out, repr(IDEAS[self.idea]), repr(self.recipe)]
+        idea = IDEAS[self.idea]
+        # A class of the module that is run has another name than where it is imported.
+        settings = idea.network.__name__, repr(replace(idea, network=Head))
+        parts = [data, self.out, *settings, repr(self.recipe)]
         return json.dumps([*parts, *self.teachers])
 
 

@@ -63,15 +63,13 @@ from export.evaluation.options import (
     whole,
 )
 from export.evaluation.talks import Talk
-from export.evaluation.windows import BLOCK_SECONDS, Windows, decide, judge_sounds
+from export.evaluation.windows import Windows, decide, judge_sounds
 from livesr.arrays import Float64
 from livesr.errors import LivesrError
 from livesr.model.load import load_model
 from livesr.model.metadata import LABELS
 from livesr.settings import HOP_SECONDS, DecisionSettings
-from livesr.stages.adaptation import Adaptation
-from livesr.stages.decision import Decision, Verdict
-from livesr.stages.evidence import Evidence
+from livesr.stages.decision import Verdict
 from livesr.stages.known_voice import KnownVoice
 from livesr.stages.vad import BLOCK_SAMPLES
 
@@ -106,6 +104,7 @@ def strung(parts: Sequence[Windows]) -> Windows:
         np.full((silent, labels), 1 / labels),
         np.zeros((silent, parts[0].context.shape[1]), np.float32),
         np.zeros((silent, parts[0].relative.shape[1])),
+        np.ones(silent),
         (rest,) * silent,
         HOP_SECONDS * np.arange(1, silent + 1, dtype=np.float64),
         np.zeros(silent),
@@ -116,6 +115,7 @@ def strung(parts: Sequence[Windows]) -> Windows:
         np.concatenate([stream.probabilities for stream in streams]),
         np.concatenate([stream.context for stream in streams]),
         np.concatenate([stream.relative for stream in streams]),
+        np.concatenate([stream.distance for stream in streams]),
         tuple(chain.from_iterable(stream.speech for stream in streams)),
         np.concatenate([s.ends + start for s, start in zip(streams, starts, strict=True)]),
         np.concatenate([stream.likely for stream in streams]),
@@ -265,23 +265,19 @@ def _share(
 
 
 def measure(
-    material: Material,
-    evidence: Evidence,
-    adaptation: Adaptation,
-    decision: Decision,
-    known: Mapping[str, KnownVoice] | None = None,
+    material: Material, settings: DecisionSettings, known: Mapping[str, KnownVoice] | None = None
 ) -> Measures:
     """The three measures of one adaptation, or of known voices."""
     voices = known or {}
     steady = {}
     for talk, windows in material.steady:
         label = talk.parts[0][0]
-        _, shown = decide(windows, evidence, adaptation, decision, voices.get(talk.speaker))
+        _, shown = decide(windows, settings, voices.get(talk.speaker))
         steady[talk.speaker, label] = _share(windows, shown, label, JUDGED_FROM, STEADY_SECONDS)
     found, again, delays = {}, {}, []
     for talk, windows in material.outbursts:
         label = talk.parts[1][0]
-        _, shown = decide(windows, evidence, adaptation, decision, voices.get(talk.speaker))
+        _, shown = decide(windows, settings, voices.get(talk.speaker))
         ended = CALM_SECONDS + OUTBURST_SECONDS
         found[talk.speaker, label] = _share(windows, shown, label, CALM_SECONDS, ended)
         again[talk.speaker, label] = _share(
@@ -300,7 +296,7 @@ def measure(
         before = clips_before(clip, own[clip.speaker], WARM_SECONDS)
         stream = strung([*(material.windows[place[c.key]] for c in before), windows])
         for how, said in (("warm", stream), ("cold", windows)):
-            rows, shown = decide(said, evidence, adaptation, decision, voices.get(clip.speaker))
+            rows, shown = decide(said, settings, voices.get(clip.speaker))
             count = len(windows.ends)
             last = shown[-count:]
             spoken = [v for v in last if v.status in ("speech", "unsure")] or last
@@ -361,17 +357,12 @@ def main() -> None:
         settings = load_model(options.model).info.decision
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
-    evidence = Evidence(settings, BLOCK_SECONDS)
-    decision = Decision(settings, len(LABELS), BLOCK_SECONDS)
     print(f"| adaptation | {HEADER} |\n|---" + "|---" * 9 + "|")
     for strength in (0.0, settings.adaptation):
-        adaptation = Adaptation(replace(settings, adaptation=strength), len(LABELS), HOP_SECONDS)
-        print(
-            f"| {strength} | {measure(material, evidence, adaptation, decision).row()} |",
-            flush=True,
-        )
+        tried = replace(settings, adaptation=strength)
+        print(f"| {strength} | {measure(material, tried).row()} |", flush=True)
         if material.known:
-            found = measure(material, evidence, adaptation, decision, material.known)
+            found = measure(material, tried, material.known)
             print(f"| {strength}, a profile | {found.row()} |", flush=True)
 
 

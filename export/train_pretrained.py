@@ -68,6 +68,8 @@ def joined(network: Head, probe: Probe, share: float) -> dict[str, np.ndarray]:
         "directions.bias": probe.origin,
         "relative.weight": probe.relative,
         "relative.bias": probe.relative_bias,
+        "components.weight": probe.components,
+        "corpora": probe.corpora,
     }
 
 

@@ -23,7 +23,7 @@ from livesr.reading import Reading
 from livesr.settings import HOP_SECONDS, MOST_CHANNELS, SAMPLE_RATE
 from livesr.stages.adaptation import Adaptation
 from livesr.stages.decision import Decision
-from livesr.stages.evidence import Evidence
+from livesr.stages.evidence import Evidence, sharpness, tempered
 from livesr.stages.highpass import HighPass
 from livesr.stages.hops import HopCutter
 from livesr.stages.model_stream import ModelStream
@@ -64,8 +64,8 @@ class Recognizer:
 
     The way of a sample: resample -> hop -> high-pass -> voice activity -> log-mel, eq. (1)
     -> level -> standardise -> deltas, eq. (2) and eq. (3) -> network with attention, eq. (4) and
-    eq. (5) -> a profile's classifier, if there is one -> evidence -> adaptation -> decision
-    -> `Reading`.
+    eq. (5) -> a profile's classifier, if there is one -> evidence -> adaptation -> distance from
+    the training clips -> decision -> `Reading`.
 
     Args:
         model: name of a bundled model or path of a livesr .onnx file; None is the default.
@@ -571,6 +571,9 @@ class Recognizer:
         )
         if self._adapt and not (self._known and self._known.complete):
             probabilities = adapted
+        if self._known is None:  # the examples of a known voice are no farther than its windows
+            settings = self._model.info.decision
+            probabilities = tempered(probabilities, sharpness(self._network.distance, settings))
         verdict = self._decision.push(
             probabilities, spoken, cutter.position / SAMPLE_RATE, missing=missing
         )

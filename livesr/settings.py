@@ -79,6 +79,9 @@ class DecisionSettings:
     least_speech_seconds: float = 0.5  # in the window; less is too little to judge
     # Of speech in the window: `livesr.stages.evidence`. Chosen on corpora left out.
     half_evidence_seconds: float = 0.5
+    # Of the distance from the training clips: `livesr.stages.evidence`. Chosen on corpora left out.
+    distance_power: float = 0.75
+    usual_distance: float = 1.0  # of strangers, at which nothing changes; fitted for each model
     silence_seconds: float = 1.0  # since the last speech; longer is no speech
     smoothing_seconds: float = 1.0  # of speech
     adaptation: float = 1.0  # share of a voice's offset that `livesr.stages.adaptation` takes out

@@ -1,4 +1,4 @@
-"""The temperature at which probabilities are calibrated, and what little speech says."""
+"""The temperature at which probabilities are calibrated; what little or unlike speech says."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 
 from export.corpora.clips import Clip
 from export.evaluation.judging import file_without, result, spread_out
-from export.evaluation.metrics import tables, uar
+from export.evaluation.metrics import calibration_error, tables, uar
+from export.evaluation.windows import decide, listen
 from livesr.arrays import Float64
 from livesr.model.load import load_model
-from livesr.recognizer import Recognizer
-from livesr.settings import HOP_SECONDS, DecisionSettings
-from livesr.stages.evidence import factor, tempered
+from livesr.settings import DecisionSettings
+from livesr.stages.evidence import factor, sharpness, tempered
 
 _USUAL = DecisionSettings()  # what `export.calibrate` writes down
-_WINDOW = int(_USUAL.window_seconds / HOP_SECONDS)  # readings
 _HALVES = (0.0, 0.25, 0.5, 1.0, 2.0)  # of `half_evidence_seconds`
+_POWERS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)  # of `distance_power`
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,32 +31,35 @@ class Said:
         probabilities: of each reading, float64 [n, labels].
         speech: in its hop, 0 to 1, float64 [n].
         spoken: seconds of it in its window, float64 [n].
-        evidence: the factor of `livesr.stages.evidence` that the model applied, float64 [n].
+        distance: of its window from the training clips, float64 [n].
+        power: the factors of `livesr.stages.evidence` that the model applied, float64 [n].
     """
 
     probabilities: Float64
     speech: Float64
     spoken: Float64
-    evidence: Float64
+    distance: Float64
+    power: Float64
 
     def result(self, temperature: float, settings: DecisionSettings = _USUAL) -> Float64:
         """That of the clip (see `export.evaluate`), had the model this temperature and settings."""
-        power = factor(self.spoken, settings) / self.evidence / temperature
+        power = _power(self.spoken, self.distance, settings) / self.power / temperature
         return result(tempered(self.probabilities, power), self.speech)
+
+
+def _power(spoken: Float64, distance: Float64, settings: DecisionSettings) -> Float64:
+    return factor(spoken, settings) * sharpness(distance, settings)
 
 
 def said(job: tuple[Clip, str]) -> Said:
     """What a model file says of a clip."""
     clip, model = job
-    recognizer = Recognizer(model)
-    readings = recognizer.push(clip.samples()) + recognizer.finish()
-    own = load_model(model).info
-    shares = np.array([list(reading.probabilities.values()) for reading in readings])
-    speech = np.array([reading.speech for reading in readings])
-    seconds = speech * np.diff([reading.end for reading in readings], prepend=0)
-    spoken = np.maximum(np.convolve(seconds, np.ones(_WINDOW))[: len(seconds)], 0.03)
+    own, windows = load_model(model).info, listen(model, clip.samples)
+    shares, _ = decide(windows, own.decision)
+    spoken = windows.spoken_in_window(own.decision.window_seconds)
     uncooled = tempered(shares, np.full(len(shares), own.temperature))
-    return Said(uncooled, speech, spoken, factor(spoken, own.decision))
+    power = _power(spoken, windows.distance, own.decision)
+    return Said(uncooled, windows.likely, spoken, windows.distance, power)
 
 
 class Calibration:
@@ -83,6 +86,15 @@ class Calibration:
         loss, temperature, results = min(tried, key=lambda one: one[0])
         return temperature, results, loss
 
+    def usual_distance(self, temperature: float) -> tuple[float, Float64]:
+        """At which a model with this temperature, fitted without distances, stays as it is.
+
+        Returns:
+            the distance, and what is then said of each clip, [clips, labels].
+        """
+        found, results, _ = self.fit()
+        return float((temperature / found) ** (1 / _USUAL.distance_power)), results
+
     def by_evidence(self) -> Iterator[str]:
         """A table: what `half_evidence_seconds` costs and brings."""
         corpora = sorted({clip.corpus for clip in self.clips})
@@ -95,6 +107,20 @@ class Calibration:
             scores = [uar(counts) for counts in found.values()]
             row = " | ".join(f"{score:.3f}" for score in [*scores, float(np.mean(scores))])
             yield f"| {half:g} s | {loss:.3f} | {row} |"
+
+    def by_distance(self) -> Iterator[str]:
+        """A table: what `distance_power` costs and brings, in calibration error."""
+        names = np.array([clip.corpus for clip in self.clips])
+        corpora = sorted(set(names))
+        yield f"| power | log loss | {' | '.join(corpora)} | mean | all clips |"
+        yield "|---" * (4 + len(corpora)) + "|"
+        for power in _POWERS:
+            _, results, loss = self.fit(DecisionSettings(distance_power=power))
+            of = [names == corpus for corpus in corpora]
+            errors = [calibration_error(results[own], self.truth[own].tolist()) for own in of]
+            errors += [float(np.mean(errors)), calibration_error(results, self.truth.tolist())]
+            row = " | ".join(f"{error:.3f}" for error in errors)
+            yield f"| {power:g} | {loss:.3f} | {row} |"
 
 
 def left_out(folder: Path, clips: Sequence[Clip], most: int) -> list[tuple[Clip, str]]:

@@ -22,15 +22,16 @@ from livesr.arrays import Array, Bool, Float32, Float64
 from livesr.model.load import load_model
 from livesr.reading import Reading
 from livesr.recognizer import Hop, Recognizer
+from livesr.settings import HOP_SECONDS, DecisionSettings
 from livesr.stages.adaptation import Adaptation
 from livesr.stages.decision import Decision, Verdict
-from livesr.stages.evidence import Evidence
+from livesr.stages.evidence import Evidence, sharpness, tempered
 from livesr.stages.known_voice import KnownVoice
 from livesr.stages.vad import BLOCK_SAMPLES
 from livesr.version import __version__
 
 BLOCK_SECONDS = BLOCK_SAMPLES / RATE
-_VERSION = 3  # of what is kept; raise when it changes: what is cached is then made anew
+_VERSION = 4  # of what is kept; raise when it changes: what is cached is then made anew
 Sound = Callable[[], Float32]  # samples at 16 kHz, made where they are used
 
 
@@ -42,6 +43,7 @@ class Windows:
         probabilities: float64 [n, labels], as the network gives them.
         context: float32 [n, c], c of eq. (5).
         relative: float64 [n, labels], relative logits; [n, 0] of a network without them.
+        distance: from the training clips, float64 [n].
         speech: for each reading, whether each of its new blocks is speech, bool [blocks].
         ends: float64 [n], seconds of stream time.
         likely: float64 [n], `Reading.speech`: how likely speech is in each reading's hop.
@@ -50,6 +52,7 @@ class Windows:
     probabilities: Float64
     context: Float32
     relative: Float64
+    distance: Float64
     speech: tuple[Bool, ...]
     ends: Float64
     likely: Float64
@@ -74,13 +77,13 @@ class _Tap(Recognizer):
 
     def listen(self, samples: Float32) -> Windows:
         self.reset()
-        self._kept: list[tuple[Float64, Float32, Float64, Bool, float, float]] = []
+        self._kept: list[tuple[Float64, Float32, Float64, Bool, float, float, float]] = []
         self.push(samples)
         self.finish()
         probabilities, context, relative, speech, *times = zip(*self._kept, strict=True)
         said, summary, scores = map(np.stack, (probabilities, context, relative))
-        ends, likely = map(np.array, times)
-        return Windows(said, summary, scores, speech, ends, likely)
+        distance, ends, likely = map(np.array, times)
+        return Windows(said, summary, scores, distance, speech, ends, likely)
 
     def _reading(self, hop: Hop) -> Reading:
         reading = super()._reading(hop)
@@ -88,12 +91,13 @@ class _Tap(Recognizer):
         raw /= raw.sum()
         network, relative = self._network, self._relative()
         relative = np.zeros(0) if relative is None else relative
-        row = raw, network.context, relative, hop.spoken, reading.end, reading.speech
-        self._kept.append(row)
+        times = network.distance, reading.end, reading.speech
+        self._kept.append((raw, network.context, relative, hop.spoken, *times))
         return reading
 
 
-def _listen(model: str | None, sound: Sound) -> Windows:
+def listen(model: str | None, sound: Sound) -> Windows:
+    """What a model says of one sound."""
     return _Tap(model).listen(sound())
 
 
@@ -115,7 +119,7 @@ def judge_sounds(
     if kept and kept.is_file():
         with np.load(kept) as file:
             return _unpacked(file)
-    found = spread_out(partial(_listen, model), [sound for _, sound in named], what, None)
+    found = spread_out(partial(listen, model), [sound for _, sound in named], what, None)
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
         part = kept.with_suffix(".part.npz")
@@ -130,6 +134,7 @@ def _packed(windows: Sequence[Windows]) -> dict[str, Array]:
         "probabilities": np.concatenate([one.probabilities for one in windows]),
         "context": np.concatenate([one.context for one in windows]),
         "relative": np.concatenate([one.relative for one in windows]),
+        "distance": np.concatenate([one.distance for one in windows]),
         "ends": np.concatenate([one.ends for one in windows]),
         "likely": np.concatenate([one.likely for one in windows]),
         "speech": np.concatenate(speech),
@@ -142,39 +147,48 @@ def _unpacked(file: Any) -> list[Windows]:
     cuts = np.cumsum(file["readings"])[:-1]
     blocks = np.split(file["speech"], np.cumsum(file["blocks"])[:-1])
     at, found = 0, []
-    names = "probabilities", "context", "relative", "ends", "likely"
+    names = "probabilities", "context", "relative", "distance", "ends", "likely"
     columns = [np.split(file[name], cuts) for name in names]
-    for probabilities, context, relative, ends, likely in zip(*columns, strict=True):
+    for said, context, relative, distance, ends, likely in zip(*columns, strict=True):
         speech = tuple(blocks[at : at + len(ends)])
         at += len(ends)
-        found.append(Windows(probabilities, context, relative, speech, ends, likely))
+        found.append(Windows(said, context, relative, distance, speech, ends, likely))
     return found
 
 
 def decide(
     windows: Windows,
-    evidence: Evidence,
-    adaptation: Adaptation,
-    decision: Decision,
+    settings: DecisionSettings,
     known: KnownVoice | None = None,
 ) -> tuple[Float64, list[Verdict]]:
     """What comes of a stream, of a known voice too: the rest of `Recognizer.push`.
 
+    Args:
+        windows: of a stream with readings every `HOP_SECONDS`.
+        settings: of the model, or others to try.
+        known: the voice, where it is.
+
     Returns:
         the readings' probabilities, float64 [n, labels], and what livesr shows.
     """
-    for stage in (evidence, adaptation, decision):
-        stage.reset()
+    labels = windows.probabilities.shape[1]
+    evidence = Evidence(settings, BLOCK_SECONDS)
+    adaptation = Adaptation(settings, labels, HOP_SECONDS)
+    decision = Decision(settings, labels, BLOCK_SECONDS)
     said = windows.probabilities
     if known is not None:
         said = known.push(windows.context.astype(np.float64), said)
-    kept, shown = [], []
-    for raw, relative, spoken, speech, end in zip(
-        said, windows.relative, windows.spoken, windows.speech, windows.ends, strict=True
+    fair, kept, shown = [], [], []
+    for raw, relative, spoken, speech in zip(
+        said, windows.relative, windows.spoken, windows.speech, strict=True
     ):
-        fair = evidence.push(raw, speech)
+        fair.append(evidence.push(raw, speech))
         related = relative if relative.size else None
-        adapted = adaptation.push(fair, spoken, related, evidence.factor)
-        kept.append(fair if known is not None and known.complete else adapted)
-        shown.append(decision.push(kept[-1], speech, end))
+        kept.append(adaptation.push(fair[-1], spoken, related, evidence.factor))
+    if known is None:
+        kept = list(tempered(np.stack(kept), sharpness(windows.distance, settings)))
+    elif known.complete:
+        kept = fair
+    for row, speech, end in zip(kept, windows.speech, windows.ends, strict=True):
+        shown.append(decision.push(row, speech, end))
     return np.stack(kept), shown

@@ -9,7 +9,8 @@
              sums [N, 12, 1537]        of each of the last 12 blocks (3 s): the encoder's values
                                        and their squares, weighted by speech, and the weight
     outputs  as those of `export.networks.graph`; context [N, 64] is the window's statistics in the
-             directions of `export.training.probe`, by which a known voice is told
+             directions of `export.training.probe`, by which a known voice is told; distances
+             [N, C] are those from each corpus of the training clips
 
 The first layer's positions are counted back from the newest step, so its keys and values are made
 anew for each block; the second layer has none of its own and keeps them.
@@ -43,9 +44,10 @@ class HeadWidths:
     cells: int = 64
     dense: int = 64
     directions: int = 64
+    components: int = 64
 
 
-def head_shapes(widths: HeadWidths) -> dict[str, tuple[int, ...]]:
+def head_shapes(widths: HeadWidths, corpora: int) -> dict[str, tuple[int, ...]]:
     """Name and shape of every weight after the encoder, batch norms folded in."""
     gates, statistics = 4 * widths.cells, 2 * LAYERS * VALUES
     return {
@@ -66,6 +68,8 @@ def head_shapes(widths: HeadWidths) -> dict[str, tuple[int, ...]]:
         "directions.bias": (widths.directions,),
         "relative.weight": (statistics, len(LABELS)),
         "relative.bias": (len(LABELS),),
+        "components.weight": (statistics, widths.components),
+        "corpora": (corpora, widths.components),
     }
 
 
@@ -86,7 +90,8 @@ def build_pretrained(
     graph = GraphBuilder()
     for name, value in encoder.items():
         graph.half(name, value)
-    for name, shape in head_shapes(widths).items():
+    corpora = len(weights["corpora"])
+    for name, shape in head_shapes(widths, corpora).items():
         if weights[name].shape != shape:
             raise ValueError(f"{name}: shape {weights[name].shape}, expected {shape}")
         graph.constant(name, weights[name])
@@ -123,6 +128,7 @@ def build_pretrained(
     graph.node("Sub", [flow, "directions.bias"], "context")
     flow = graph.node("MatMul", [statistics, "relative.weight"], "related")
     graph.node("Add", [flow, "relative.bias"], "relative")
+    _distances(graph, widths, statistics)
 
     state = {
         "mels_tail": ["N", _MELS, _TAIL_MELS],
@@ -143,6 +149,7 @@ def build_pretrained(
             "attention": ["N", STEPS],
             "context": ["N", widths.directions],
             "relative": ["N", len(LABELS)],
+            "distances": ["N", corpora],
             **{f"new_{name}": shape for name, shape in state.items()},
         },
     )
@@ -306,3 +313,14 @@ def _pool(graph: GraphBuilder, encoded: str) -> str:
     return graph.node(
         "Concat", [mean, graph.node("Sqrt", [spread], "deviation")], "statistics", axis=1
     )
+
+
+def _distances(graph: GraphBuilder, widths: HeadWidths, statistics: str) -> str:
+    """Mean square over the components of what lies between a window and each corpus: [N, C]."""
+    place = graph.node("MatMul", [statistics, "components.weight"], "place")
+    place = graph.node("Unsqueeze", [place, "axis_1"], "place_row")
+    apart = graph.node("Sub", [place, "corpora"], "apart")
+    squares = graph.node("Mul", [apart, apart], "apart_squares")
+    graph.constant("every_component", np.full((widths.components, 1), 1 / widths.components))
+    means = graph.node("MatMul", [squares, "every_component"], "apart_means")
+    return graph.node("Squeeze", [means, "axis_2"], "distances")

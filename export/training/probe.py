@@ -9,6 +9,11 @@ differ most against the spread inside an emotion (linear discriminant analysis).
 A second such classifier learns from statistics less the mean of other clips of the same voice. Its
 logits are linear in the statistics, so a stream may subtract the mean of the logits instead: see
 `livesr.stages.adaptation`.
+
+How far a window is from each corpus of the training clips is its squared Mahalanobis distance from
+the corpus's mean, in the principal components of the statistics and with one covariance, that
+inside a corpus (the detector of unfamiliar inputs of Lee et al. 2018, with corpora for classes). By
+the least of these distances a model is less sure: see `livesr.stages.evidence`.
 """
 
 from __future__ import annotations
@@ -25,13 +30,14 @@ from export.features.encoder import STEPS
 from export.features.steps import Encoded, Heard
 from export.networks.pretrained_graph import LEAST_VARIANCE, UNSPOKEN
 from export.training.targets import cross_entropy, present
-from livesr.arrays import Bool, Float32
+from livesr.arrays import Bool, Float32, Float64
 from livesr.model.metadata import LABELS
 from livesr.stages.model_stream import block_ends
 
 PENALTY = 0.15  # on the classifier's weights
 SPREAD_FLOOR = 10.0  # of the spread inside an emotion, as a share of its mean over directions
 DIRECTIONS = 64
+COMPONENTS = 64  # principal ones, in which distances from corpora are measured
 _OTHERS = 10  # clips of a voice whose mean the second classifier subtracts
 
 
@@ -49,6 +55,9 @@ class Probe:
         relative: float32 [1536, labels]; as `weight`, of the classifier that learned from
             statistics less those of other clips of the voice.
         relative_bias: float32 [labels].
+        components: float32 [1536, 64]; in them the statistics inside a corpus have the variance 1
+            and no correlation.
+        corpora: mean of each corpus in the components, float32 [corpora, 64].
         centre: of the training clips' statistics, float32 [1536].
         spread: likewise.
     """
@@ -61,6 +70,8 @@ class Probe:
     origin: Float32
     relative: Float32
     relative_bias: Float32
+    components: Float32
+    corpora: Float32
     centre: Float32
     spread: Float32
 
@@ -145,6 +156,7 @@ def _voices(rows: Float32, clips: Sequence[Encoded], balance: float) -> dict[str
     centre, spread = _moments_of(rows)
     rows = (rows - centre) / spread
     found = _discriminants(rows, clips)
+    components, corpora = _components(rows, clips, balance)
     changes = rows - _usual(rows, clips)
     scale = np.sqrt(np.square(changes).mean(0)) + np.float32(1e-4)
     targets = np.stack([one.clip.target() for one in clips])
@@ -155,6 +167,8 @@ def _voices(rows: Float32, clips: Sequence[Encoded], balance: float) -> dict[str
         "origin": (centre / spread) @ found,
         "relative": relative,
         "relative_bias": np.asarray(bias - centre @ relative, np.float32),
+        "components": components / spread[:, None],
+        "corpora": np.asarray(corpora + (centre / spread) @ components, np.float32),
     }
 
 
@@ -215,6 +229,28 @@ def _regress(
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
     return own.detach().numpy(), bias.detach().numpy()
+
+
+def _components(rows: Float32, clips: Sequence[Encoded], balance: float) -> tuple[Float32, Float32]:
+    """The components in which distances are measured, [values, 64], and corpora in them."""
+    weight = weights(clips, balance)[:, None].astype(np.float64)
+    count = rows.shape[1]
+    whole = (weight * rows).T @ rows  # the mean is zero, or nearly
+    _, found = eigh(whole, subset_by_index=(count - COMPONENTS, count - 1))
+    places = rows @ found
+    names = np.array([one.clip.corpus for one in clips])
+    means = {name: _mean(places[names == name], weight[names == name]) for name in set(names)}
+    apart = places - np.stack([means[name] for name in names])
+    inside = (weight * apart).T @ apart
+    floor = 1e-4 * np.trace(inside) / len(inside) + 1e-9
+    inside[np.diag_indices_from(inside)] += floor
+    whiten = np.linalg.inv(np.linalg.cholesky(inside)).T
+    corpora = np.stack([means[name] for name in sorted(means)]) @ whiten
+    return np.asarray(found @ whiten, np.float32), np.asarray(corpora, np.float32)
+
+
+def _mean(rows: Float64, weight: Float64) -> Float64:
+    return np.asarray((weight * rows).sum(0) / weight.sum())
 
 
 def _discriminants(rows: Float32, clips: Sequence[Encoded]) -> Float32:

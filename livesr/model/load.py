@@ -106,6 +106,7 @@ class Model:
         self.steps = int(self.memory_shapes["valid"][0])
         self.context_size = int(told["context"][0])  # of c, eq. (5)
         self.relative = "relative" in self.outputs  # logits for `livesr.stages.adaptation`
+        self.distances = "distances" in self.outputs  # for `livesr.stages.evidence`
         if self.steps > _MOST_STEPS:
             raise ModelError(
                 f"{source} looks back on {self.steps:,} steps, livesr on {_MOST_STEPS:,} at most; "
@@ -151,11 +152,13 @@ class Model:
         }
         if self.relative:
             sizes["relative"] = len(self.info.labels)
+        if self.distances:  # from any number of corpora
+            sizes["distances"] = max(1, outputs["distances"].size // len(features))
         for name, size in sizes.items():
             values = outputs[name]
             if values.shape != (len(features), size) or values.dtype != np.float32:
                 raise self._failed(f"{name} are {values.dtype} {values.shape}")
-            if name in ("context", "relative"):
+            if name in ("context", "relative", "distances"):
                 if not np.isfinite(values).all():
                     raise self._failed(f"{name} is not finite")
                 continue

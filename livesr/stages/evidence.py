@@ -1,4 +1,4 @@
-"""How sure a window can be: probabilities are evened out where it holds little speech."""
+"""How sure a window can be: less where it has little speech, or is unlike the training clips."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 from livesr.arrays import Bool, Float64
 from livesr.settings import DecisionSettings
 from livesr.stages.stage import Stage
+
+_LEAST_DISTANCE = 0.1  # no speech is nearer
 
 
 class Evidence(Stage):
@@ -78,6 +80,30 @@ def factor(spoken_seconds: ArrayLike, settings: DecisionSettings) -> Float64:
         return np.ones_like(spoken)
     whole = settings.window_seconds
     return np.asarray(spoken / (spoken + half) * ((whole + half) / whole))
+
+
+def sharpness(distance: ArrayLike, settings: DecisionSettings) -> Float64:
+    """The factor on the logarithm of probabilities at this distance from the training clips.
+
+    Of speech unlike all that it learned from, a network is more often wrong, and as sure. So a
+    model may give the distance of a window from each corpus of its training (see
+    `export/training/probe.py`), about 1 inside one. The factor is `usual_distance` divided by the
+    least of them, to the power of `distance_power`. The order of the labels stays. Not part of the
+    paper.
+
+    Args:
+        distance: from the nearest corpus, [...].
+        settings: of the model.
+
+    Returns:
+        float64 [...].
+
+    Example:
+        >>> sharpness([0.8, 1.0, 2.0], DecisionSettings()).round(2).tolist()
+        [1.18, 1.0, 0.59]
+    """
+    nearest = np.maximum(np.asarray(distance, np.float64), _LEAST_DISTANCE)
+    return np.asarray((settings.usual_distance / nearest) ** settings.distance_power)
 
 
 def tempered(probabilities: Float64, power: Float64) -> Float64:

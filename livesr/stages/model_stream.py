@@ -27,7 +27,15 @@ class ModelStream(Stage):
     at another one a quarter second at most.
     """
 
-    _fields = ("_odd", "_steps", "_probabilities", "_attention", "_context", "_relative")
+    _fields = (
+        "_odd",
+        "_steps",
+        "_probabilities",
+        "_attention",
+        "_context",
+        "_relative",
+        "_distance",
+    )
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -41,6 +49,7 @@ class ModelStream(Stage):
         self._attention: Float32 = np.zeros(self.model.steps, np.float32)
         self._context: Float32 = np.zeros(self.model.context_size, np.float32)
         self._relative: Float32 = np.zeros(labels, np.float32)
+        self._distance = 1.0
         self.memory = self.model.memory()
 
     @property
@@ -61,6 +70,12 @@ class ModelStream(Stage):
         See `livesr.stages.adaptation`.
         """
         return self._relative if self.model.relative else None
+
+    @property
+    def distance(self) -> float:
+        """Of the window from the nearest corpus of the model's training clips, as
+        `livesr.stages.evidence` has it; 1 before a step, and of a model that gives none."""
+        return self._distance
 
     @property
     def attention(self) -> Float32:
@@ -110,6 +125,8 @@ class ModelStream(Stage):
         self._context = outputs["context"][0]
         if self.model.relative:
             self._relative = outputs["relative"][0]
+        if self.model.distances:
+            self._distance = float(outputs["distances"][0].min())
         self._steps += steps
 
     def state(self) -> State:

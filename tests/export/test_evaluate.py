@@ -39,7 +39,7 @@ from livesr.reading import Reading, Status
 from livesr.settings import DecisionSettings
 from tests.export.conftest import Refusal
 from tests.helpers.corpora import Cut, save_corpus
-from tests.helpers.tiny import save_tiny, tiny_info
+from tests.helpers.tiny import add_distances, save_tiny, tiny_info
 
 
 @pytest.fixture
@@ -176,10 +176,31 @@ def test_what_little_speech_costs_is_what_a_model_with_that_setting_says(
     expected = judge_all(clips, Evaluation(str(save_tiny(tmp_path / "n.onnx", other))))
     for clip, result in zip(clips, expected, strict=True):
         found = calibration.said((clip, model)).result(1.0, settings)
-        np.testing.assert_allclose(found, result.probabilities, atol=0.03)  # seconds are estimates
+        np.testing.assert_allclose(found, result.probabilities, 1e-6)
         # Whatever the file's own setting was.
         again = calibration.said((clip, str(tmp_path / "n.onnx"))).result(1.0, settings)
         np.testing.assert_allclose(again, result.probabilities, 1e-6)
+
+
+def test_what_distance_costs_is_what_a_model_with_that_setting_says(
+    clips: list[Clip], tmp_path: Path
+) -> None:
+    model, said = save_tiny(tmp_path / "m.onnx", tiny_info(temperature=1.0)), [3.0, 2.0]
+    usual = str(add_distances(model, tmp_path / "usual.onnx", said))
+    settings = DecisionSettings(distance_power=1.5)
+    other = save_tiny(tmp_path / "n.onnx", tiny_info(temperature=1.0, decision=settings))
+    steeper = str(add_distances(other, tmp_path / "steeper.onnx", said))
+    for clip, result in zip(clips, judge_all(clips, Evaluation(steeper)), strict=True):
+        for file in (usual, steeper):
+            found = calibration.said((clip, file)).result(1.0, settings)
+            np.testing.assert_allclose(found, result.probabilities, 1e-6)
+    all_of = calibration.Calibration([(clip, usual) for clip in clips])
+    head, _, *rows = all_of.by_distance()
+    assert head == "| power | log loss | made | mean | all clips |"
+    _, shares, loss = all_of.fit(DecisionSettings(distance_power=0.5))
+    error = f"{metrics.calibration_error(shares, all_of.truth.tolist()):.3f}"
+    assert rows[2] == f"| 0.5 | {loss:.3f} | {error} | {error} | {error} |"  # of one corpus
+    assert len(set(rows)) == len(rows)
 
 
 @pytest.mark.usefixtures("clips")

@@ -20,7 +20,7 @@ from export.networks.head import Head
 from export.networks.pretrained_graph import LEAST_VARIANCE, UNSPOKEN, HeadWidths, build_pretrained
 from export.train_pretrained import joined
 from export.training.pretrained import Pooled, Recipe, Trained, _Schedule, train, windows
-from export.training.probe import DIRECTIONS, Probe, fit, statistics, with_voices
+from export.training.probe import COMPONENTS, DIRECTIONS, Probe, fit, statistics, with_voices
 from export.training.targets import cross_entropy
 from livesr import Recognizer, push_all
 from livesr.arrays import Array, Float32
@@ -67,6 +67,8 @@ def probe() -> Probe:
         drawn(DIRECTIONS),
         drawn(2 * values, labels),
         drawn(labels),
+        drawn(2 * values, COMPONENTS),
+        drawn(3, COMPONENTS),
         drawn(2 * values),
         1 + drawn(2 * values),
     )
@@ -89,7 +91,7 @@ def file(
     head: Head, probe: Probe, encoder: Encoder, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     path = tmp_path_factory.mktemp("models") / "pretrained.onnx"
-    decision = DecisionSettings(half_evidence_seconds=0)
+    decision = DecisionSettings(half_evidence_seconds=0, distance_power=0)
     info = tiny_info(temperature=1.0, encoder=EncoderSettings(), decision=decision)
     graph = build_pretrained(WIDTHS, encoder.weights(), joined(head, probe, 0.3), info)
     onnx.save(graph, path)
@@ -111,6 +113,12 @@ def pooling(steps: Float32, spoken: Array, probe: Probe) -> Float32:
     mean = np.average(values, 0, weight)
     variance = np.average((values - mean) ** 2, 0, weight)
     return np.concatenate((mean, np.sqrt(variance + LEAST_VARIANCE))).astype(np.float32)
+
+
+def distances(probe: Probe, statistics: Float32) -> Float32:
+    """From each corpus: [n, 1536] -> [n, corpora]."""
+    apart = (statistics @ probe.components)[:, None] - probe.corpora
+    return np.asarray(np.square(apart).mean(2))
 
 
 def test_the_graph_streams_what_the_training_modules_compute(
@@ -214,6 +222,39 @@ def test_a_probe_that_gradients_train_starts_as_it_was_fitted(probe: Probe) -> N
     np.testing.assert_allclose(module.probe().bias, probe.bias, atol=1e-4)
 
 
+def test_a_corpus_is_near_its_own_new_voices_and_far_from_others() -> None:
+    def moved(corpus: str, number: int, emotion: str) -> Encoded:
+        """A voice of a corpus that sounds like itself in ten values."""
+        one = voice(number, emotion, corpus, 200)
+        steps = one.steps.astype(np.float32)
+        place = 100 + 10 * "abc".index(corpus)
+        steps[:, place : place + 10] += 1
+        return replace(one, steps=steps.astype(np.float16))
+
+    numbers = {"a": range(8), "b": range(8, 24)}
+    clips = [moved(c, n, k) for c, own in numbers.items() for n in own for k in LABELS]
+    probe = fit(clips, [], 0.5, 0.0)
+    found = {
+        corpus: distances(
+            probe,
+            np.stack(
+                [
+                    statistics(moved(corpus, number, emotion), probe.mean, probe.deviation)
+                    for number in (90, 91, 92)
+                    for emotion in LABELS
+                ]
+            ),
+        )
+        for corpus in "abc"
+    }
+    assert probe.corpora.shape == (2, COMPONENTS)
+    assert (found["a"].argmin(1) == 0).all() and (found["b"].argmin(1) == 1).all()
+    near = np.concatenate((found["a"], found["b"])).min(1)
+    assert found["c"].min(1).mean() > 1.5 * near.mean()
+    own = np.stack([statistics(one, probe.mean, probe.deviation) for one in clips])
+    assert distances(probe, own).min(1).mean() == pytest.approx(1, abs=0.2)
+
+
 def test_an_encoder_that_is_trained_on_learns_and_one_that_is_not_stays() -> None:
     rng = np.random.default_rng(5)
     clips = []
@@ -294,11 +335,13 @@ def test_context_is_the_statistics_in_the_probes_directions(
     related = pooled @ probe.relative + probe.relative_bias
     assert recognizer._network.relative is not None
     np.testing.assert_allclose(recognizer._network.relative, related, atol=1e-3)
+    nearest = distances(probe, pooled[None]).min()
+    np.testing.assert_allclose(recognizer._network.distance, nearest, rtol=1e-3)
 
 
 def test_statistics_of_a_clip_are_those_of_its_windows_weighted_by_speech() -> None:
     mean, deviation = np.full(768, 0.5, np.float32), np.full(768, 2, np.float32)
-    probe = Probe(mean, deviation, *[np.zeros(0, np.float32)] * 8)
+    probe = Probe(mean, deviation, *[np.zeros(0, np.float32)] * 10)
     one = voice(1, "sad", count=400)
     weights, windows, before = [], [], 0
     for end in [*block_ends(0, 400), 400]:
@@ -426,6 +469,7 @@ def test_the_papers_network_beside_it_says_the_mean_of_both(
     context = np.concatenate((said[2]["context"], said[1]["context"]), axis=1)
     np.testing.assert_allclose(said[0]["context"], context, atol=1e-4)
     np.testing.assert_allclose(said[0]["relative"], said[1]["relative"], atol=1e-4)
+    np.testing.assert_allclose(said[0]["distances"], said[1]["distances"], rtol=1e-4)
     samples = speech[: 3 * 16000]
     cut, found = Recognizer(both), []
     for piece in np.split(samples, [777, 20_000]):

@@ -16,8 +16,6 @@ from export.steady import Material, enrol, measure, strung, talks
 from livesr import Recognizer
 from livesr.model.metadata import LABELS
 from livesr.settings import DecisionSettings
-from livesr.stages.adaptation import Adaptation
-from livesr.stages.decision import Decision
 from livesr.stages.evidence import Evidence, factor, tempered
 from tests.helpers.corpora import Cut, save_corpus
 from tests.helpers.tiny import save_tiny
@@ -40,12 +38,11 @@ def test_windows_are_what_the_recognizer_decides_on(
     kept = judge_sounds(named, str(tiny), tmp_path / "cache", "clips")
     recognizer = Recognizer(tiny)
     evidence = Evidence(SETTINGS, BLOCK_SECONDS)
-    adaptation = Adaptation(SETTINGS, 4, recognizer.hop)
     for clip, windows, again in zip(clips, judged, kept, strict=True):
         np.testing.assert_array_equal(windows.context, again.context)
         recognizer.reset()
         readings = recognizer.push(clip.samples()) + recognizer.finish()
-        said, shown = decide(again, evidence, adaptation, Decision(SETTINGS, 4, BLOCK_SECONDS))
+        said, shown = decide(again, SETTINGS)
         np.testing.assert_array_equal([list(r.probabilities.values()) for r in readings], said)
         np.testing.assert_array_equal([r.speech for r in readings], again.likely)
         assert [r.status for r in readings] == [v.status for v in shown]
@@ -118,7 +115,8 @@ def _made(label: int, *parts: tuple[int, float]) -> tuple[Talk, Windows]:
     probabilities = np.where(np.eye(4)[said] > 0, 0.7, 0.1)
     speech = tuple([np.ones(8, np.bool_)] * count)
     context, ends = np.zeros((count, 2), np.float32), np.arange(1, count + 1) / 4
-    windows = Windows(probabilities, context, np.zeros((count, 0)), speech, ends, np.ones(count))
+    ones = np.ones(count)
+    windows = Windows(probabilities, context, np.zeros((count, 0)), ones, speech, ends, ones)
     return Talk("made", "s", tuple(parts), ()), windows
 
 
@@ -126,8 +124,7 @@ def test_measures_count_what_is_shown() -> None:
     steady = [_made(label, (label, 150.0)) for label in range(4)]
     outburst = _made(0, (2, 90.0), (0, 15.0), (2, 30.0))
     material = Material([], [], steady, [outburst], {})
-    adaptation, decision = Adaptation(SETTINGS, 4, 0.25), Decision(SETTINGS, 4, BLOCK_SECONDS)
-    found = measure(material, Evidence(SETTINGS, BLOCK_SECONDS), adaptation, decision)
+    found = measure(material, SETTINGS)
     assert list(found.steady.values()) == [1, 1, 1, 1]
     assert next(iter(found.noticed.values())) > 0.9
     assert found.delays[0] <= 1.5

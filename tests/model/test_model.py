@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import ArrayLike
 from onnx import helper
 
 import livesr
@@ -19,8 +20,9 @@ from livesr.model.load import DEFAULT, PAPER, bundled, foreign_model, load_model
 from livesr.model.metadata import LABELS
 from livesr.model.runtime import open_session
 from livesr.settings import DecisionSettings
+from livesr.stages.evidence import tempered
 from livesr.stages.model_stream import ModelStream
-from tests.helpers.tiny import TINY, save_tiny, tiny_info
+from tests.helpers.tiny import TINY, add_distances, save_tiny, tiny_info
 
 
 class Stream:
@@ -228,6 +230,55 @@ def test_a_profile_with_words_of_its_own_leaves_them_out(related: Path, speech: 
     assert recognizer.labels == ("calm", "sad")
     assert recognizer._relative() is None
     assert len(recognizer.push(speech)) > 100
+
+
+@pytest.fixture
+def measured(tiny: Path, tmp_path: Path) -> Path:
+    """The tiny network, which says that every window is 4 and 2 from two corpora."""
+    return add_distances(tiny, tmp_path / "measured.onnx", [4.0, 2.0])
+
+
+def test_far_from_the_training_clips_a_reading_is_less_sure(
+    measured: Path, tiny: Path, speech: Float32
+) -> None:
+    foreign_model(measured.read_bytes(), "a file")
+    recognizer = livesr.Recognizer(measured, adapt=False)
+    readings = recognizer.push(speech)
+    assert recognizer._network.distance == 2
+    expected = livesr.Recognizer(tiny, adapt=False).push(speech)
+    found, plain = (
+        np.array([list(r.probabilities.values()) for r in of]) for of in (readings, expected)
+    )
+    np.testing.assert_allclose(found, tempered(plain, np.full(len(plain), 2**-0.75)), rtol=1e-6)
+    half = livesr.Recognizer(measured, adapt=False)
+    first = half.push(speech[:100_000])
+    again = livesr.Recognizer(measured, adapt=False)
+    again.restore(half.state())
+    assert first + again.push(speech[100_000:]) == readings
+
+
+def test_of_a_voice_with_a_profile_the_distance_does_not_count(
+    measured: Path, tiny: Path, speech: Float32
+) -> None:
+    said = []
+    for model in (measured, tiny):
+        profile = livesr.Profile(model=model)
+        for number, label in enumerate(LABELS):
+            profile.add(label, speech[48_000 * number : 48_000 * number + 48_000])
+        said.append(livesr.Recognizer(profile=profile).push(speech))
+    for one, other in zip(*said, strict=True):
+        assert one.probabilities == other.probabilities
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [([[[1.0, 1.0]]], "distances are float32"), ([1.0, np.nan], "distances is not finite")],
+)
+def test_distances_that_are_none_are_refused(
+    tiny: Path, tmp_path: Path, said: ArrayLike, message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        load_model(add_distances(tiny, tmp_path / "wrong.onnx", said))
 
 
 def test_relative_logits_of_another_size_are_refused(tiny: Path, tmp_path: Path) -> None:
