@@ -39,22 +39,27 @@ _LEASTS = (0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
 
 
 def written(
-    source: Path, target: Path, temperature: float, sharpness: float = 1.0, distance: float = 1.0
+    source: Path,
+    target: Path,
+    temperature: float,
+    known_sharpness: float | None = None,
+    usual_distance: float = 1.0,
 ) -> None:
     """The model again, by its new file's name, with this temperature and livesr's threshold.
 
-    `sharpness` is that of known voices, and `distance` what is usual of strangers
-    (`livesr.settings.DecisionSettings`).
+    The others are of `livesr.settings.DecisionSettings`; without it, `known_sharpness` stays.
     """
     info = load_model(source).info
     usual = DecisionSettings()
+    if known_sharpness is None:
+        known_sharpness = info.decision.known_sharpness
     decision = replace(
         info.decision,
         least_probability=usual.least_probability,
         half_evidence_seconds=usual.half_evidence_seconds,
         distance_power=usual.distance_power,
-        usual_distance=distance,
-        known_sharpness=sharpness,
+        usual_distance=usual_distance,
+        known_sharpness=known_sharpness,
     )
     model = onnx.load(source)
     set_metadata(model, replace(info, name=target.stem, temperature=temperature, decision=decision))
@@ -76,14 +81,13 @@ def main() -> None:
     parser.add_argument(
         "--known-sharpness",
         type=factor,
-        default=1.0,
-        help="store this known_sharpness in the model, a factor from 0 to 100",
+        help="store this known_sharpness in the model, a factor from 0 to 100; unless given, it "
+        "stays as it is",
     )
     parser.add_argument(
         "--only-distance",
         action="store_true",
-        help="keep the model's temperature, which is that of known voices, and fit the usual "
-        "distance to it",
+        help="keep the model's temperature, and fit the usual distance of strangers alone",
     )
     parser.add_argument(
         "--most",
@@ -107,20 +111,27 @@ def main() -> None:
         pairs = left_out(options.left_out, clips, options.most)
         for file in sorted({file for _, file in pairs}):
             judge_info(file, info.labels)
+            if measures and not load_model(file).distances:
+                raise CorpusError(
+                    f"{file} gives no distances from its training clips, and {options.model} does; "
+                    "train it again with `python -m export.train_pretrained`."
+                )
     except (CorpusError, LivesrError) as error:
         raise SystemExit(str(error)) from None
     calibration = Calibration(pairs)
-    # A known voice has this temperature and no distance, so each is fitted for itself.
-    temperature, said, _ = calibration.fit(DecisionSettings(distance_power=0))
-    temperature = info.temperature if options.only_distance else temperature
-    distance = 1.0
+    temperature, changed, distance = info.temperature, "kept", 1.0
+    # With a profile the temperature counts and the distance does not: it is fitted without.
+    if not options.only_distance:
+        temperature, said, _ = calibration.fit(DecisionSettings(distance_power=0))
+        changed = f"{info.temperature:.3f} -> {temperature:.3f}"
     if measures:
         distance, said = calibration.usual_distance(temperature)
+        changed += f", usual distance {distance:.2f}"
     written(options.model, options.output, temperature, options.known_sharpness, distance)
     truth = calibration.truth
     print(
-        f"temperature {info.temperature:.3f} -> {temperature:.3f}, fitted on {len(pairs)} clips of "
-        f"{named(clips)}, each left out; usual distance {distance:.2f}; calibration error "
+        f"temperature {changed}, fitted on {len(pairs)} clips of "
+        f"{named(clips)}, each left out: calibration error "
         f"{calibration_error(said, truth.tolist()):.3f}; wrote {options.output}\n"
     )
     print("| a label from | of their clips | right |\n|---|---|---|")

@@ -23,7 +23,7 @@ from livesr.reading import Reading
 from livesr.settings import HOP_SECONDS, MOST_CHANNELS, SAMPLE_RATE
 from livesr.stages.adaptation import Adaptation
 from livesr.stages.decision import Decision
-from livesr.stages.evidence import Evidence, sharpness, tempered
+from livesr.stages.evidence import Evidence, distance_factor, tempered
 from livesr.stages.highpass import HighPass
 from livesr.stages.hops import HopCutter
 from livesr.stages.model_stream import ModelStream
@@ -571,9 +571,12 @@ class Recognizer:
         )
         if self._adapt and not (self._known and self._known.complete):
             probabilities = adapted
-        if self._known is None:  # the examples of a known voice are no farther than its windows
+        # A profile's examples are as far as its windows: its classifier allows for that.
+        if self._known is None:
             settings = self._model.info.decision
-            probabilities = tempered(probabilities, sharpness(self._network.distance, settings))
+            probabilities = tempered(
+                probabilities, distance_factor(self._network.distance, settings)
+            )
         verdict = self._decision.push(
             probabilities, spoken, cutter.position / SAMPLE_RATE, missing=missing
         )

@@ -1,4 +1,4 @@
-"""The temperature at which probabilities are calibrated; what little or unlike speech says."""
+"""The temperature at which probabilities are calibrated, and what evidence and distance change."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from export.evaluation.windows import decide, listen
 from livesr.arrays import Float64
 from livesr.model.load import load_model
 from livesr.settings import DecisionSettings
-from livesr.stages.evidence import factor, sharpness, tempered
+from livesr.stages.evidence import distance_factor, factor, tempered
 
 _USUAL = DecisionSettings()  # what `export.calibrate` writes down
+_TEMPERATURES = 0.5 * 8 ** (np.arange(-16, 32) / 31)  # 0.17 to 4
 _HALVES = (0.0, 0.25, 0.5, 1.0, 2.0)  # of `half_evidence_seconds`
 _POWERS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)  # of `distance_power`
 
@@ -48,7 +49,7 @@ class Said:
 
 
 def _power(spoken: Float64, distance: Float64, settings: DecisionSettings) -> Float64:
-    return factor(spoken, settings) * sharpness(distance, settings)
+    return factor(spoken, settings) * distance_factor(distance, settings)
 
 
 def said(job: tuple[Clip, str]) -> Said:
@@ -79,7 +80,7 @@ class Calibration:
             the temperature, what is then said of each clip, [clips, labels], and the loss.
         """
         tried = []
-        for temperature in np.geomspace(0.5, 4, 32):
+        for temperature in _TEMPERATURES:
             results = np.stack([one.result(temperature, settings) for one in self._said])
             right = results[np.arange(len(self.truth)), self.truth]
             tried.append((-float(self._weights @ np.log(right)), float(temperature), results))
@@ -87,7 +88,7 @@ class Calibration:
         return temperature, results, loss
 
     def usual_distance(self, temperature: float) -> tuple[float, Float64]:
-        """At which a model with this temperature, fitted without distances, stays as it is.
+        """That of least log loss at this temperature, where `distance_power` is the usual one.
 
         Returns:
             the distance, and what is then said of each clip, [clips, labels].

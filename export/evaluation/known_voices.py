@@ -14,7 +14,7 @@ from export.evaluation.windows import Windows
 from livesr.arrays import Array, Float64
 from livesr.model.metadata import LABELS
 from livesr.settings import DecisionSettings
-from livesr.stages.evidence import factor, sharpness, tempered
+from livesr.stages.evidence import distance_factor, factor, tempered
 from livesr.stages.known_voice import LEAST_PROBABILITY, KnownSettings, KnownVoice
 
 LEAST_LABELS = 3  # emotions that a speaker must have
@@ -30,7 +30,7 @@ class Judged:
         context: c of each window, float64 [n, c].
         probabilities: of each window, as the network gives them, float64 [n, labels].
         evidence: the factor of `livesr.stages.evidence` for each window, float64 [n].
-        familiar: its factor by the window's distance, of a voice that is not known, float64 [n].
+        distance_factor: that of each window, for a voice without a profile, float64 [n].
         weights: how much each counts in the result of the clip, [n]; sum to 1.
         example: c of it as an example, float64 [c].
         logs: log-probabilities of it as an example, float64 [labels].
@@ -42,7 +42,7 @@ class Judged:
     context: Float64
     probabilities: Float64
     evidence: Float64
-    familiar: Float64
+    distance_factor: Float64
     weights: Float64
     example: Float64
     logs: Float64
@@ -68,7 +68,7 @@ def judged_clip(clip: Clip, windows: Windows, settings: DecisionSettings) -> Jud
         windows.context.astype(np.float64),
         windows.probabilities,
         factor(spoken, settings),
-        sharpness(windows.distance, settings),
+        distance_factor(windows.distance, settings),
         counted / counted.sum(),
         (shares @ windows.context).astype(np.float16).astype(np.float64),
         (shares @ logs).astype(np.float16).astype(np.float64),
@@ -86,14 +86,14 @@ class Voice:
         self._context = np.concatenate([one.context for one in clips])
         self._probabilities = np.concatenate([one.probabilities for one in clips])
         self._evidence = np.concatenate([one.evidence for one in clips])
-        self._familiar = np.concatenate([one.familiar for one in clips])
+        self._distance_factor = np.concatenate([one.distance_factor for one in clips])
         self._weights = np.concatenate([one.weights for one in clips])
         lengths = [len(one.weights) for one in clips]
         self._starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
 
     def results(self, known: KnownVoice | None) -> Float64:
         """The result of each clip, as in `export.evaluation.judging`, float64 [clips, labels]."""
-        shares, power = self._probabilities, self._evidence * self._familiar
+        shares, power = self._probabilities, self._evidence * self._distance_factor
         if known is not None:
             shares, power = known.push(self._context, shares), self._evidence
         shares = tempered(shares, power) * self._weights[:, None]

@@ -25,7 +25,7 @@ from livesr.recognizer import Hop, Recognizer
 from livesr.settings import HOP_SECONDS, DecisionSettings
 from livesr.stages.adaptation import Adaptation
 from livesr.stages.decision import Decision, Verdict
-from livesr.stages.evidence import Evidence, sharpness, tempered
+from livesr.stages.evidence import Evidence, distance_factor, tempered
 from livesr.stages.known_voice import KnownVoice
 from livesr.stages.vad import BLOCK_SAMPLES
 from livesr.version import __version__
@@ -186,7 +186,7 @@ def decide(
         related = relative if relative.size else None
         kept.append(adaptation.push(fair[-1], spoken, related, evidence.factor))
     if known is None:
-        kept = list(tempered(np.stack(kept), sharpness(windows.distance, settings)))
+        kept = list(tempered(np.stack(kept), distance_factor(windows.distance, settings)))
     elif known.complete:
         kept = fair
     for row, speech, end in zip(kept, windows.speech, windows.ends, strict=True):

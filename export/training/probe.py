@@ -10,10 +10,10 @@ A second such classifier learns from statistics less the mean of other clips of 
 logits are linear in the statistics, so a stream may subtract the mean of the logits instead: see
 `livesr.stages.adaptation`.
 
-How far a window is from each corpus of the training clips is its squared Mahalanobis distance from
-the corpus's mean, in the principal components of the statistics and with one covariance, that
-inside a corpus (the detector of unfamiliar inputs of Lee et al. 2018, with corpora for classes). By
-the least of these distances a model is less sure: see `livesr.stages.evidence`.
+The distance of a window from a corpus of the training clips is squared Mahalanobis distance from
+the corpus's mean, divided by the number of dimensions. These are the principal components of the
+statistics; the covariance is that inside a corpus (Lee et al. 2018, with corpora for classes). The
+larger the least of these distances, the less sure is the model: see `livesr.stages.evidence`.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ def _components(rows: Float32, clips: Sequence[Encoded], balance: float) -> tupl
     """The components in which distances are measured, [values, 64], and corpora in them."""
     weight = weights(clips, balance)[:, None].astype(np.float64)
     count = rows.shape[1]
-    whole = (weight * rows).T @ rows  # the mean is zero, or nearly
+    whole = (weight * rows).T @ rows  # the rows' mean is 0, without weights
     _, found = eigh(whole, subset_by_index=(count - COMPONENTS, count - 1))
     places = rows @ found
     names = np.array([one.clip.corpus for one in clips])

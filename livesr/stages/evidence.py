@@ -82,11 +82,11 @@ def factor(spoken_seconds: ArrayLike, settings: DecisionSettings) -> Float64:
     return np.asarray(spoken / (spoken + half) * ((whole + half) / whole))
 
 
-def sharpness(distance: ArrayLike, settings: DecisionSettings) -> Float64:
+def distance_factor(distance: ArrayLike, settings: DecisionSettings) -> Float64:
     """The factor on the logarithm of probabilities at this distance from the training clips.
 
-    Of speech unlike all that it learned from, a network is more often wrong, and as sure. So a
-    model may give the distance of a window from each corpus of its training (see
+    Of speech unlike all that it learned from, a network is more often wrong, but nearly as sure. So
+    a model may give the distance of a window from each corpus of its training (see
     `export/training/probe.py`), about 1 inside one. The factor is `usual_distance` divided by the
     least of them, to the power of `distance_power`. The order of the labels stays. Not part of the
     paper.
@@ -99,7 +99,7 @@ def sharpness(distance: ArrayLike, settings: DecisionSettings) -> Float64:
         float64 [...].
 
     Example:
-        >>> sharpness([0.8, 1.0, 2.0], DecisionSettings()).round(2).tolist()
+        >>> distance_factor([0.8, 1.0, 2.0], DecisionSettings()).round(2).tolist()
         [1.18, 1.0, 0.59]
     """
     nearest = np.maximum(np.asarray(distance, np.float64), _LEAST_DISTANCE)

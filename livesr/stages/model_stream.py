@@ -15,6 +15,7 @@ from livesr.stages.stage import Stage
 from livesr.state import State
 
 _BLOCK_FRAMES, _LATE_FRAMES = 25, 6  # of a pretrained encoder; see block_ends
+_FARTHEST = 1e6  # a window at this distance says nothing
 TOGETHER = 8  # streams a call: more of them no longer fit the core's own cache
 
 
@@ -126,7 +127,7 @@ class ModelStream(Stage):
         if self.model.relative:
             self._relative = outputs["relative"][0]
         if self.model.distances:
-            self._distance = float(outputs["distances"][0].min())
+            self._distance = float(np.clip(outputs["distances"][0].min(), 0, _FARTHEST))
         self._steps += steps
 
     def state(self) -> State:
@@ -159,6 +160,7 @@ class ModelStream(Stage):
             "attention": (len(self._attention), len(attention)),
             "context": (len(self._context), len(values["_context"])),
             "relative": (len(self._relative), len(values["_relative"])),
+            "distance": (True, self.model.distances or values["_distance"] == 1),
             "shares": (True, bool(shares and probabilities.any())),
         }
 

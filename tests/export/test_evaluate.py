@@ -252,6 +252,49 @@ def test_what_others_make_of_corpora_left_out_calibrates_a_model(
         calibrate.main()
 
 
+@pytest.mark.usefixtures("clips")
+def test_calibrating_gives_a_model_with_distances_the_usual_one_of_strangers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = tmp_path / "clips.csv"
+    rows = listed.read_text().splitlines()
+    listed.write_text("\n".join(r.replace("test", "dev") if ",s0," in r else r for r in rows))
+    clips = read_clips(tmp_path)
+    settings = DecisionSettings(known_sharpness=1.75)
+    plain = save_tiny(tmp_path / "plain.onnx", tiny_info(temperature=2.0, decision=settings))
+    model = add_distances(plain, tmp_path / "m.onnx", [3.0, 2.0], 2.0)
+    folder = tmp_path / "runs"
+    (folder / "made").mkdir(parents=True)
+    left = folder / "made" / "made.onnx"
+    pairs = calibration.left_out(folder, clips, 3)
+    target = tmp_path / "calibrated.onnx"
+    command = ["calibrate", str(model), "--corpora", str(tmp_path), "--left-out", str(folder)]
+    command += ["--most", "3", "--output", str(target)]
+    monkeypatch.setattr("sys.argv", command)
+    left.write_bytes(plain.read_bytes())
+    with pytest.raises(SystemExit, match=r"made\.onnx gives no distances"):
+        calibrate.main()
+    left.write_bytes(model.read_bytes())
+    all_of = calibration.Calibration(pairs)
+    for only in (False, True):
+        monkeypatch.setattr("sys.argv", [*command, *["--only-distance"] * only])
+        calibrate.main()
+        told = capsys.readouterr().out
+        info = load_model(target).info
+        assert info.decision.known_sharpness == 1.75
+        fitted = all_of.fit(DecisionSettings(distance_power=0))[0]
+        assert info.temperature == (2.0 if only else fitted)
+        assert ("temperature kept" in told) == only
+        usual, expected = all_of.usual_distance(info.temperature)
+        assert info.decision.usual_distance == usual
+        assert f"usual distance {usual:.2f}" in told and "power: `distance_power`" in told
+        found = judge_all([clip for clip, _ in pairs], Evaluation(str(target)))
+        np.testing.assert_allclose([one.probabilities for one in found], expected, 1e-4)
+    monkeypatch.setattr("sys.argv", ["calibrate", str(plain), *command[2:], "--only-distance"])
+    with pytest.raises(SystemExit, match="leave --only-distance out"):
+        calibrate.main()
+
+
 def test_a_table_names_whether_its_speakers_were_trained_on() -> None:
     info = tiny_info(training_data="emodb (train and dev split); asterisk-it", version="3-seed1+2")
     assert heading("dev", info) == "`dev` split, speakers SEEN in training, tiny 3-seed1+2"

@@ -157,6 +157,8 @@ def test_results_are_kept(tmp_path: Path) -> None:
     assert kept.of(trials) == {}
     taught = [replace(trials[0], teachers=seeds) for seeds in ((), (1,), (1, 2))]
     assert len({trial.key("data") for trial in taught}) == 3
+    spread = replace(taught[0], idea="c and deviation").key("data")
+    assert "WithSpread" in spread and "ideas." not in spread  # of __main__ it is, in a command
     kept.add(trials[1], {"a": (0.5, 0.25)})
     assert kept.of(trials) == {trials[1]: {"a": [0.5, 0.25]}}
     assert Kept(file, "other clips").of(trials) == {}

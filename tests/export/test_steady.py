@@ -18,7 +18,7 @@ from livesr.model.metadata import LABELS
 from livesr.settings import DecisionSettings
 from livesr.stages.evidence import Evidence, factor, tempered
 from tests.helpers.corpora import Cut, save_corpus
-from tests.helpers.tiny import save_tiny
+from tests.helpers.tiny import add_distances, save_tiny
 
 SETTINGS = DecisionSettings()
 
@@ -30,16 +30,20 @@ def clips(tmp_path: Path, speech: np.ndarray) -> list[Clip]:
     return read_clips(save_corpus(tmp_path, speech, cuts, 32_000))
 
 
+@pytest.mark.parametrize("far", [False, True])
 def test_windows_are_what_the_recognizer_decides_on(
-    clips: list[Clip], tiny: Path, tmp_path: Path
+    far: bool, clips: list[Clip], tiny: Path, tmp_path: Path
 ) -> None:
+    model = add_distances(tiny, tmp_path / "far.onnx", [3.0, 2.0], 4.0) if far else tiny
     named = [(clip.key, clip.samples) for clip in clips]
-    judged = judge_sounds(named, str(tiny), tmp_path / "cache", "clips")
-    kept = judge_sounds(named, str(tiny), tmp_path / "cache", "clips")
-    recognizer = Recognizer(tiny)
+    judged = judge_sounds(named, str(model), tmp_path / "cache", "clips")
+    kept = judge_sounds(named, str(model), tmp_path / "cache", "clips")
+    assert (np.ptp(np.concatenate([one.distance for one in judged])) > 0.1) == far
+    recognizer = Recognizer(model)
     evidence = Evidence(SETTINGS, BLOCK_SECONDS)
     for clip, windows, again in zip(clips, judged, kept, strict=True):
         np.testing.assert_array_equal(windows.context, again.context)
+        np.testing.assert_array_equal(windows.distance, again.distance)
         recognizer.reset()
         readings = recognizer.push(clip.samples()) + recognizer.finish()
         said, shown = decide(again, SETTINGS)

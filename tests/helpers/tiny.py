@@ -45,14 +45,15 @@ def save_tiny(path: Path, info: ModelInfo | None = None, seed: int = 0) -> Path:
     return path
 
 
-def add_distances(model: Path, path: Path, said: ArrayLike) -> Path:
-    """The network again, with distances of each window: 0 times its logits, and `said`."""
+def add_distances(model: Path, path: Path, said: ArrayLike, more: float = 0.0) -> Path:
+    """The network again, with distances of each window: `said`, and `more` by its logits."""
     found = onnx.load(model)
     graph = found.graph
-    graph.initializer.append(numpy_helper.from_array(np.zeros((4, 2), np.float32), "none"))
+    graph.initializer.append(numpy_helper.from_array(np.full((4, 2), more, np.float32), "more"))
+    graph.node.append(helper.make_node("Mul", ["logits", "logits"], ["squares"]))
     graph.initializer.append(numpy_helper.from_array(np.array(said, np.float32), "said"))
-    graph.node.append(helper.make_node("MatMul", ["logits", "none"], ["nothing"]))
-    graph.node.append(helper.make_node("Add", ["nothing", "said"], ["distances"]))
+    graph.node.append(helper.make_node("MatMul", ["squares", "more"], ["farther"]))
+    graph.node.append(helper.make_node("Add", ["farther", "said"], ["distances"]))
     told = helper.make_tensor_value_info("distances", onnx.TensorProto.FLOAT, None)
     graph.output.append(told)
     onnx.save(found, path)

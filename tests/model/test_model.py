@@ -15,7 +15,7 @@ import livesr
 from export.networks.graph import build
 from export.networks.sizes import weight_shapes
 from livesr import ModelError, Recognizer
-from livesr.arrays import Float32
+from livesr.arrays import Array, Float32
 from livesr.model.load import DEFAULT, PAPER, bundled, foreign_model, load_model
 from livesr.model.metadata import LABELS
 from livesr.model.runtime import open_session
@@ -234,27 +234,73 @@ def test_a_profile_with_words_of_its_own_leaves_them_out(related: Path, speech: 
 
 @pytest.fixture
 def measured(tiny: Path, tmp_path: Path) -> Path:
-    """The tiny network, which says that every window is 4 and 2 from two corpora."""
-    return add_distances(tiny, tmp_path / "measured.onnx", [4.0, 2.0])
+    """The tiny network, whose windows are 2 and more from the nearer of two corpora."""
+    return add_distances(tiny, tmp_path / "measured.onnx", [4.0, 2.0], 3.0)
+
+
+def said(recognizer: Recognizer, samples: Float32) -> tuple[Array, Array]:
+    """Probabilities of each reading, and the distance of its window."""
+    rows, distances = [], []
+    for hop in np.split(samples, np.arange(4000, len(samples), 4000)):
+        rows += [list(reading.probabilities.values()) for reading in recognizer.push(hop)]
+        distances.append(recognizer._network.distance)
+    return np.array(rows), np.array(distances)
 
 
 def test_far_from_the_training_clips_a_reading_is_less_sure(
     measured: Path, tiny: Path, speech: Float32
 ) -> None:
     foreign_model(measured.read_bytes(), "a file")
-    recognizer = livesr.Recognizer(measured, adapt=False)
-    readings = recognizer.push(speech)
-    assert recognizer._network.distance == 2
-    expected = livesr.Recognizer(tiny, adapt=False).push(speech)
-    found, plain = (
-        np.array([list(r.probabilities.values()) for r in of]) for of in (readings, expected)
-    )
-    np.testing.assert_allclose(found, tempered(plain, np.full(len(plain), 2**-0.75)), rtol=1e-6)
-    half = livesr.Recognizer(measured, adapt=False)
-    first = half.push(speech[:100_000])
-    again = livesr.Recognizer(measured, adapt=False)
+    samples = speech[:200_000]
+    found, distance = said(livesr.Recognizer(measured, adapt=False), samples)
+    plain, _ = said(livesr.Recognizer(tiny, adapt=False), samples)
+    assert distance.min() >= 2 and np.ptp(distance) > 0.1
+    np.testing.assert_allclose(found, tempered(plain, distance**-0.75), rtol=1e-5)
+    half = livesr.Recognizer(measured)
+    first = half.push(samples[:100_000])
+    again = livesr.Recognizer(measured)
     again.restore(half.state())
-    assert first + again.push(speech[100_000:]) == readings
+    whole = livesr.Recognizer(measured).push(samples)
+    assert first + again.push(samples[100_000:]) == whole
+
+
+def test_from_the_first_correction_on_the_distance_does_not_count(
+    measured: Path, tiny: Path, speech: Float32
+) -> None:
+    one, other = livesr.Recognizer(measured), livesr.Recognizer(tiny)
+    parts = speech[:80_000], speech[80_000:160_000], speech[160_000:240_000]
+    before = said(one, parts[0])[0], said(other, parts[0])[0]
+    assert not np.allclose(*before)
+    for recognizer in (one, other):
+        recognizer.teach("sad")
+    # Adaptation has heard the same of both.
+    np.testing.assert_array_equal(said(one, parts[1])[0], said(other, parts[1])[0])
+    for recognizer in (one, other):
+        recognizer.untaught()
+    assert not np.allclose(said(one, parts[2])[0], said(other, parts[2])[0])
+
+
+def test_a_state_with_a_distance_is_of_a_model_that_gives_one(
+    measured: Path, tiny: Path, speech: Float32
+) -> None:
+    far = livesr.Recognizer(measured)
+    far.push(speech[:80_000])
+    state = far._network.state()
+    assert state["_distance"] > 2
+    stream = ModelStream(load_model(tiny))
+    taken = int(state["_steps"]) * 2 + len(state["_odd"])
+    with pytest.raises(ModelError, match="distance"):
+        stream.restore(state, taken)
+    stream.restore({**state, "_distance": 1.0}, taken)
+
+
+def test_no_distance_is_too_large_for_a_state(tiny: Path, tmp_path: Path, speech: Float32) -> None:
+    endless = add_distances(tiny, tmp_path / "endless.onnx", [1e30, 2e30])
+    recognizer = livesr.Recognizer(endless)
+    recognizer.push(speech[:80_000])
+    again = livesr.Recognizer(endless)
+    again.restore(recognizer.state())
+    assert again.push(speech[80_000:160_000]) == recognizer.push(speech[80_000:160_000])
 
 
 def test_of_a_voice_with_a_profile_the_distance_does_not_count(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from livesr.errors import ModelError
 from livesr.settings import DecisionSettings
-from livesr.stages.evidence import Evidence, factor, sharpness
+from livesr.stages.evidence import Evidence, distance_factor, factor
 
 BLOCK = 0.032
 SETTINGS = DecisionSettings(half_evidence_seconds=0.5)
@@ -67,16 +67,25 @@ def test_a_state_of_another_length_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("distance", "power", "expected"),
-    [(1.0, 0.75, 1.0), (2.0, 1.0, 0.5), (0.5, 1.0, 2.0), (4.0, 0.5, 0.5), (9.0, 0.0, 1.0)],
+    ("distance", "usual", "power", "expected"),
+    [
+        (1.0, 1.0, 0.75, 1.0),
+        (2.0, 1.0, 1.0, 0.5),
+        (0.5, 1.0, 1.0, 2.0),
+        (4.0, 1.0, 0.5, 0.5),
+        (4.0, 2.0, 1.0, 0.5),
+        (1.0, 4.0, 0.5, 2.0),
+        (9.0, 2.0, 0.0, 1.0),
+    ],
 )
 def test_a_window_far_from_the_training_clips_is_less_sure(
-    distance: float, power: float, expected: float
+    distance: float, usual: float, power: float, expected: float
 ) -> None:
-    found = sharpness(distance, DecisionSettings(distance_power=power))
+    settings = DecisionSettings(distance_power=power, usual_distance=usual)
+    found = distance_factor(distance, settings)
     assert float(found) == pytest.approx(expected)
 
 
 def test_no_distance_makes_a_window_certain_or_its_factor_endless() -> None:
-    assert np.isfinite(sharpness([0.0, 1e-30, 1e30], SETTINGS)).all()
-    assert float(sharpness(0.0, SETTINGS)) == float(sharpness(0.1, SETTINGS))
+    assert np.isfinite(distance_factor([0.0, 1e-30, 1e30], SETTINGS)).all()
+    assert float(distance_factor(0.0, SETTINGS)) == float(distance_factor(0.1, SETTINGS))
