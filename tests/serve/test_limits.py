@@ -350,6 +350,8 @@ def narrow(host: str, port: int) -> socket.socket:
     """A connection that holds little for a reader who does not read."""
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    # Segments of loopback are larger than that: the kernel would wait, at last for a minute.
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1024)
     raw.connect((host, port))
     return raw
 
