@@ -47,7 +47,8 @@ def written(
 ) -> None:
     """The model again, by its new file's name, with this temperature and livesr's threshold.
 
-    The others are of `livesr.settings.DecisionSettings`; without it, `known_sharpness` stays.
+    `known_sharpness`, which stays where it is None, and `usual_distance` are those of
+    `livesr.settings.DecisionSettings`.
     """
     info = load_model(source).info
     usual = DecisionSettings()

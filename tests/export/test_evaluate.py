@@ -203,14 +203,19 @@ def test_what_distance_costs_is_what_a_model_with_that_setting_says(
     assert len(set(rows)) == len(rows)
 
 
+def with_dev(folder: Path) -> list[Clip]:
+    """The clips in a folder, those of s0 moved to `dev`."""
+    listed = folder / "clips.csv"
+    rows = listed.read_text().splitlines()
+    listed.write_text("\n".join(r.replace("test", "dev") if ",s0," in r else r for r in rows))
+    return read_clips(folder)
+
+
 @pytest.mark.usefixtures("clips")
 def test_what_others_make_of_corpora_left_out_calibrates_a_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    listed = tmp_path / "clips.csv"
-    rows = listed.read_text().splitlines()
-    listed.write_text("\n".join(r.replace("test", "dev") if ",s0," in r else r for r in rows))
-    clips = read_clips(tmp_path)
+    clips = with_dev(tmp_path)
     odd = DecisionSettings(least_probability=0.9, smoothing_seconds=2.0)
     plain = tiny_info(temperature=2.0, decision=odd)
     model = save_tiny(tmp_path / "m.onnx", plain)
@@ -256,10 +261,7 @@ def test_what_others_make_of_corpora_left_out_calibrates_a_model(
 def test_calibrating_gives_a_model_with_distances_the_usual_one_of_strangers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    listed = tmp_path / "clips.csv"
-    rows = listed.read_text().splitlines()
-    listed.write_text("\n".join(r.replace("test", "dev") if ",s0," in r else r for r in rows))
-    clips = read_clips(tmp_path)
+    clips = with_dev(tmp_path)
     settings = DecisionSettings(known_sharpness=1.75)
     plain = save_tiny(tmp_path / "plain.onnx", tiny_info(temperature=2.0, decision=settings))
     model = add_distances(plain, tmp_path / "m.onnx", [3.0, 2.0], 2.0)
